@@ -1,0 +1,203 @@
+"""Imports go one way, and starting is quick.
+
+The layers below are the layout of the package. A part may import its own layer and those below, never above, and parts
+of one layer never in a circle. Imports inside functions count: they are put off for speed, not for direction.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "src" / "fewfit"
+
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("errors",),
+    ("render", "draw", "grid", "stats", "examples", "predictions"),
+    ("lab",),
+    ("demonstrations", "models"),
+    ("engine",),
+    ("augment", "judges", "select", "bundle", "predict"),
+    ("api", "suites", "report", "serve", "bridges"),
+    ("cli", "demo"),
+)
+LEVEL = {part: level for level, layer in enumerate(LAYERS) for part in layer}
+# The bundled model is one model among others: only what offers it by name may know it.
+MAY_USE_LAB = ("lab", "cli", "models.bundled")
+# What the package itself holds, so that nothing needs the whole face for it.
+ROOT_NAMES = {"__version__"}
+
+
+def module_name(path: Path, package: Path) -> str:
+    parts = path.relative_to(package).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(tree: ast.AST, module: str, is_package: bool) -> Iterator[tuple[int, str]]:
+    """(line, module inside fewfit) for every import of the package; "" stands for the package itself."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name == "fewfit" or alias.name.startswith("fewfit."):
+                    yield node.lineno, alias.name.removeprefix("fewfit").removeprefix(".")
+        elif isinstance(node, ast.ImportFrom):
+            base = from_base(node, module, is_package)
+            if base is None:
+                continue
+            for alias in node.names:
+                if base:
+                    yield node.lineno, f"{base}.{alias.name}"
+                elif alias.name in LEVEL:
+                    yield node.lineno, alias.name
+                elif alias.name not in ROOT_NAMES:
+                    yield node.lineno, ""
+
+
+def from_base(node: ast.ImportFrom, module: str, is_package: bool) -> str | None:
+    """What a `from … import` names inside fewfit, relative ones resolved; None where it is another package's."""
+    if node.level == 0:
+        name = node.module or ""
+        return name.removeprefix("fewfit").removeprefix(".") if name.split(".")[0] == "fewfit" else None
+    here = module.split(".") if module else []
+    if not is_package:
+        here = here[:-1]
+    here = here[: len(here) - (node.level - 1)]
+    return ".".join([*here, *([node.module] if node.module else [])])
+
+
+def check(package: Path) -> list[str]:
+    """Everything wrong with the direction of imports under `package`."""
+    wrong: list[str] = []
+    edges: dict[str, set[str]] = {}
+    for path in sorted(package.rglob("*.py")):
+        module = module_name(path, package)
+        if not module:
+            continue  # the face: it may offer anything
+        part = module.split(".")[0]
+        if part not in LEVEL:
+            wrong.append(f"{path.name}: part {part!r} has no layer; give it one in LAYERS")
+            continue
+        for line, target in imports(ast.parse(path.read_text()), module, path.name == "__init__.py"):
+            where = f"{path.relative_to(package)}:{line}"
+            other = target.split(".")[0]
+            if not other:
+                if LEVEL[part] < LEVEL["cli"]:
+                    wrong.append(f"{where}: imports the package's face; import the module that defines the name")
+                continue
+            if other == part:
+                continue
+            if other not in LEVEL:
+                wrong.append(f"{where}: imports {other!r}, which has no layer")
+            elif LEVEL[other] > LEVEL[part]:
+                wrong.append(f"{where}: {part} imports {other}, which stands above it")
+            elif other == "lab" and not any(module == m or module.startswith(m + ".") for m in MAY_USE_LAB):
+                wrong.append(f"{where}: only {', '.join(MAY_USE_LAB[1:])} may import lab")
+            else:
+                edges.setdefault(part, set()).add(other)
+    return wrong + circles(edges)
+
+
+def circles(edges: dict[str, set[str]]) -> list[str]:
+    """Parts that reach themselves."""
+    found = []
+    for start in sorted(edges):
+        reached: set[str] = set()
+        todo = list(edges[start])
+        while todo:
+            part = todo.pop()
+            if part not in reached:
+                reached.add(part)
+                todo += edges.get(part, ())
+        if start in reached:
+            found.append(f"{start} imports itself in a circle, through {', '.join(sorted(reached - {start}))}")
+    return found
+
+
+def test_imports_keep_their_direction() -> None:
+    """Break seen to fail: `from fewfit.grid import Lane` inside a function of errors.py."""
+    assert check(PACKAGE) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "words"),
+    [
+        ("draw.py", "def f():\n    from fewfit.engine.stream import run", "draw imports engine, which stands above it"),
+        ("engine/plain.py", "import fewfit.cli.main", "engine imports cli, which stands above it"),
+        ("engine/plain.py", "from ..select import choose", "engine imports select, which stands above it"),
+        ("models/local.py", "from fewfit import lab", "may import lab"),
+        ("select.py", "from fewfit import fit", "the package's face"),
+        ("helpers.py", "", "has no layer"),
+        ("errors.py", "from .draw import number", "errors imports draw, which stands above it"),
+    ],
+)
+def test_a_wrong_import_is_seen(tmp_path: Path, file: str, text: str, words: str) -> None:
+    """Break seen to fail: `ast.walk(tree)` made `tree.body` lets the first one, inside a function, pass."""
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    assert any(words in line for line in check(tmp_path)), check(tmp_path)
+
+
+def test_a_circle_is_seen(tmp_path: Path) -> None:
+    (tmp_path / "draw.py").write_text("from fewfit import stats")
+    (tmp_path / "stats.py").write_text("from fewfit.grid import Lane")
+    assert check(tmp_path) == []
+    (tmp_path / "grid.py").write_text("from fewfit.draw import number")
+    assert any("in a circle" in line for line in check(tmp_path))
+
+
+def test_right_imports_pass(tmp_path: Path) -> None:
+    for folder in ("models", "cli", "engine"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "models" / "bundled.py").write_text("from fewfit.lab import net")
+    (tmp_path / "cli" / "main.py").write_text("def f():\n    from fewfit import fit, lab")
+    (tmp_path / "engine" / "stream.py").write_text("from fewfit import __version__, draw\nfrom .plain import step")
+    assert check(tmp_path) == []
+
+
+def test_the_version_stands_in_one_way() -> None:
+    import fewfit
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert fewfit.__version__ == project["version"]
+
+
+STARTS = {
+    "import fewfit": "import fewfit",
+    "import fewfit.cli.main": "import fewfit.cli.main",
+    "fewfit --help": (
+        "import sys, contextlib, io; sys.argv = ['fewfit', '--help']; from fewfit.cli.main import main\n"
+        "try:\n    with contextlib.redirect_stdout(io.StringIO()): main()\n"
+        "except SystemExit as e:\n    assert not e.code, e.code"
+    ),
+}
+HEAVY = ("torch", "transformers", "peft", "scipy", "pandas", "datasets")
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_starting_loads_nothing_heavy(name: str) -> None:
+    """Break seen to fail: `import torch` at the top of errors.py."""
+    code = f"{STARTS[name]}\nimport sys; print([m for m in {HEAVY!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_starting_is_quick(name: str) -> None:
+    """Break seen to fail: `import torch` at the top of errors.py (about two seconds)."""
+    best = float("inf")
+    for _ in range(15):  # the best of several: a busy machine makes single starts late, never early
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", STARTS[name]], check=True)
+        best = min(best, time.perf_counter() - began)
+        if best < 0.4:
+            break
+    assert best < 0.4, f"{name} takes {best:.2f} s"
