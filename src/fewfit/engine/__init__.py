@@ -1,0 +1,1 @@
+"""The engine: lanes predict, are written down, and only then train."""

@@ -1,0 +1,47 @@
+"""Logits of a causal model at answer positions only, with the model's own head and everything that it does after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def head_on_rows(model: Any, row_N: Any, place_N: Any) -> Iterator[None]:
+    """The output head sees hidden states [row, place] only: the vocabulary is the dearest product at small widths.
+
+    A pre-hook on the head, so soft-capping and scaling of the logits stay the model's own.
+    """
+    head = model.get_output_embeddings()
+
+    def gather(_module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        hidden_BTD = args[0]
+        return (hidden_BTD[row_N, place_N].unsqueeze(0), *args[1:])
+
+    handle = head.register_forward_pre_hook(gather)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def logits_at(model: Any, ids: Sequence[Sequence[int]], places: Sequence[Sequence[int]]) -> Any:
+    """Logits_NV (fp32 at least) after ids[b][:place + 1] for each place of each row, rows in turn.
+
+    Rows are padded on the right and no mask is passed: causal attention never looks there, and a mask would cost the
+    fast attention path.
+    """
+    import torch
+
+    device = next(model.parameters()).device
+    longest = max(len(row) for row in ids)
+    ids_BT = torch.zeros(len(ids), longest, dtype=torch.long)
+    for b, row in enumerate(ids):
+        ids_BT[b, : len(row)] = torch.tensor(row, dtype=torch.long)
+    row_N = torch.tensor([b for b, some in enumerate(places) for _ in some], dtype=torch.long, device=device)
+    place_N = torch.tensor([p for some in places for p in some], dtype=torch.long, device=device)
+    with head_on_rows(model, row_N, place_N):
+        logits_1NV = model(input_ids=ids_BT.to(device), use_cache=False).logits
+    logits_NV = logits_1NV[0]
+    return logits_NV if logits_NV.dtype == torch.float64 else logits_NV.float()

@@ -1,0 +1,97 @@
+"""Greedy text, batched, up to the end mark: one set of end tokens, the model's own generation settings overridden."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def greedy_settings(model: Any, settings: Any) -> Iterator[None]:
+    """transformers fills what a call leaves open from the model's generation_config (penalties, forced tokens …)."""
+    kept = model.generation_config
+    model.generation_config = settings
+    try:
+        yield
+    finally:
+        model.generation_config = kept
+
+
+def greedy(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    end_ids: frozenset[int],
+    ended: Callable[[Sequence[int]], bool] | None = None,
+    batch: int = 16,
+    past: Any = None,
+) -> list[tuple[int, ...]]:
+    """New tokens of each prompt, the end mark included where it was reached.
+
+    `ended` looks at the new tokens of one row: a plain-text end mark may be several tokens.
+    """
+    import torch
+    from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+
+    device = next(model.parameters()).device
+    pad = min(end_ids) if end_ids else 0
+    settings = GenerationConfig(
+        do_sample=False,
+        num_beams=1,
+        max_new_tokens=max_new_tokens,
+        eos_token_id=sorted(end_ids) or None,
+        pad_token_id=pad,
+        use_cache=True,
+    )
+
+    class Ended(StoppingCriteria):
+        def __init__(self, start: int):
+            self.start = start
+            self.done: list[bool] = []
+
+        def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+            rows = input_ids[:, self.start :].tolist()
+            if not self.done:
+                self.done = [False] * len(rows)
+            if ended is not None:
+                self.done = [was or ended(row) for was, row in zip(self.done, rows, strict=True)]
+            return torch.tensor(self.done, dtype=torch.bool, device=input_ids.device)
+
+    # Equal lengths first: rows of one length need no padding, and padding costs the fast attention path.
+    indices = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+    out: list[tuple[int, ...]] = [()] * len(prompts)
+    for chunk in chunks(indices, batch):
+        longest = max(len(prompts[index]) for index in chunk)
+        ids_BT = torch.full((len(chunk), longest), pad, dtype=torch.long)
+        mask_BT = torch.zeros(len(chunk), longest, dtype=torch.long)
+        for b, index in enumerate(chunk):
+            row = torch.tensor(prompts[index], dtype=torch.long)
+            ids_BT[b, longest - len(row) :] = row
+            mask_BT[b, longest - len(row) :] = 1
+        with torch.inference_mode(), greedy_settings(model, settings):
+            new_BT = model.generate(
+                input_ids=ids_BT.to(device),
+                attention_mask=mask_BT.to(device),
+                generation_config=settings,
+                stopping_criteria=StoppingCriteriaList([Ended(longest)]),
+            )[:, longest:]
+        for b, index in enumerate(chunk):
+            out[index] = cut_at_end(new_BT[b].tolist(), end_ids, ended)
+    return out
+
+
+def cut_at_end(
+    ids: list[int], end_ids: frozenset[int], ended: Callable[[Sequence[int]], bool] | None
+) -> tuple[int, ...]:
+    """Without the padding that a batch adds to rows that ended early."""
+    for n, token in enumerate(ids, 1):
+        if token in end_ids or (ended is not None and ended(ids[:n])):
+            return tuple(ids[:n])
+    return tuple(ids)
+
+
+def chunks(items: Sequence[int], size: int) -> Iterator[list[int]]:
+    for start in range(0, len(items), size):
+        yield list(items[start : start + size])

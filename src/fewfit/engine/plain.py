@@ -1,0 +1,363 @@
+"""One lane at a time on stock PEFT and stock optimizers: slow and right. Also the engine of full tuning.
+
+The model stays in eval mode and adapters have no dropout, so that the scored forward is the trained forward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from fewfit import draw
+from fewfit.engine.forward import logits_at
+from fewfit.engine.generate import greedy
+from fewfit.engine.learner import LaneState, Row, Scored, Track
+from fewfit.engine.rates import rate
+from fewfit.engine.score import choice_rows, one_token_apart, read_off, scored, sum_logp
+from fewfit.engine.targets import adapted_modules
+from fewfit.grid import Lane
+
+CLIP = 1.0
+ADAPTER = "default"
+
+
+class PlainLearner:
+    """`totals` gives the planned optimizer steps of a lane (schedules other than constant need it)."""
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        end_ids: frozenset[int],
+        ended: Callable[[Sequence[int]], bool] | None = None,
+        totals: Callable[[Lane], int] = lambda lane: 1,
+    ):
+        self.model = model
+        self.end_ids, self.ended, self.totals = end_ids, ended, totals
+        self._was_training = model.training
+        self._wanted_grad = {name: p.requires_grad for name, p in model.named_parameters()}
+        self._checkpointing = bool(getattr(model, "is_gradient_checkpointing", False))
+        model.eval()
+        if self._checkpointing:
+            model.gradient_checkpointing_disable()
+        model.requires_grad_(False)
+        self._lanes: dict[Track, Lane] = {}
+        self._parked: dict[Track, LaneState] = {}
+        self._active: _Active | None = None
+        self._graph: dict[Row, Any] = {}  # the loss of rows just predicted
+
+    # ---- tracks ----------------------------------------------------------------------------------------------------
+
+    def open(self, track: Track, lane: Lane) -> None:
+        self._lanes[track] = lane
+        self._parked.pop(track, None)
+        if self._active is not None and self._active.track == track:
+            self._drop_active()
+
+    def state(self, track: Track) -> LaneState:
+        if self._active is not None and self._active.track == track:
+            return self._active.state()
+        return self._parked.get(track, LaneState())
+
+    def restore(self, track: Track, lane: Lane, state: LaneState) -> None:
+        self.open(track, lane)
+        self._parked[track] = state
+
+    def forget(self, track: Track) -> None:
+        if self._active is not None and self._active.track == track:
+            self._drop_active()
+        self._parked.pop(track, None)
+        self._lanes.pop(track, None)
+
+    def export(self, track: Track, folder: Path) -> None:
+        active = self._activate(track)
+        active.export(folder)
+
+    def close(self) -> None:
+        """Also after an exception: nothing of ours stays in a model that was handed in."""
+        self._graph.clear()
+        if self._active is not None:
+            self._drop_active()
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(self._wanted_grad[name])
+            parameter.grad = None
+        if self._checkpointing:
+            self.model.gradient_checkpointing_enable()
+        self.model.train(self._was_training)
+
+    def _drop_active(self) -> None:
+        assert self._active is not None
+        self._graph.clear()
+        self._active.leave()
+        self._active = None
+
+    def _activate(self, track: Track) -> _Active:
+        if self._active is not None and self._active.track == track:
+            return self._active
+        if self._active is not None:
+            self._parked[self._active.track] = self._active.state()
+            self._drop_active()
+        lane = self._lanes[track]
+        kind = _Prompting if not lane.trains else _Full if lane.tune == "full" else _Lora
+        self._active = kind(self.model, track, lane)
+        kept = self._parked.pop(track, None)
+        if kept is not None and (kept.tensors or kept.steps or kept.diverged):
+            self._active.load(kept)
+        return self._active
+
+    # ---- rows ------------------------------------------------------------------------------------------------------
+
+    def predict(self, rows: Sequence[Row]) -> list[Scored | None]:
+        self._graph.clear()
+        return [self._predict(row) for row in rows]
+
+    def _predict(self, row: Row) -> Scored | None:
+        active = self._activate(row.track)
+        result, loss = self._forward(active, row)
+        if loss is not None:
+            self._graph[row] = loss
+        return result
+
+    def _forward(self, active: _Active, row: Row) -> tuple[Scored | None, Any]:
+        import torch
+
+        train = bool(row.loss) and active.lane.trains and not active.diverged
+        start, end = row.spans[-1]
+        spans = dict.fromkeys([*(row.loss if train else ()), *([(start, end)] if row.scored else ())])
+        places = [p - 1 for s, e in spans for p in range(s, e)]
+        with torch.set_grad_enabled(train):
+            logits_NV = logits_at(active.model, [row.ids], [places])
+            wanted_N = torch.tensor([row.ids[p + 1] for p in places], device=logits_NV.device)
+            loss = None
+            if train:
+                carried = sum(e - s for s, e in row.loss)
+                keep = _where(spans, row.loss)
+                loss = torch.nn.functional.cross_entropy(logits_NV[keep], wanted_N[keep], reduction="sum") / carried
+        result = None
+        if row.scored:
+            last_NV = logits_NV[_where(spans, ((start, end),))]
+            result = scored(last_NV, row.ids[start:end], self._choices(active, row, last_NV))
+        return result, loss
+
+    def _choices(self, active: _Active, row: Row, last_NV: Any) -> tuple[float, ...]:
+        import torch
+
+        if not row.choices:
+            return ()
+        place = one_token_apart(row.choices)
+        if place is not None:
+            return read_off(last_NV[place], row.choices, place)
+        ids, places = choice_rows(row)
+        with torch.no_grad():
+            return sum_logp(logits_at(active.model, ids, places), row.choices)
+
+    def update(self, rows: Sequence[Row]) -> list[bool]:
+        groups: dict[Track, list[Row]] = {}
+        for row in rows:
+            groups.setdefault(row.track, []).append(row)
+        alive = {track: self._step(self._activate(track), batch) for track, batch in groups.items()}
+        self._graph.clear()
+        return [alive[row.track] for row in rows]
+
+    def _step(self, active: _Active, rows: list[Row]) -> bool:
+        import torch
+
+        if active.diverged:
+            return False
+        for row in rows:
+            loss = self._graph.pop(row, None)
+            if loss is None:
+                _, loss = self._forward(active, Row(row.track, row.ids, row.spans, row.loss, scored=False))
+            (loss / len(rows)).backward()
+        norm = torch.nn.utils.clip_grad_norm_(active.trained, CLIP)
+        if not bool(torch.isfinite(norm)):
+            active.diverged = True  # checked before the update, so the weights are still the last good ones
+            for parameter in active.trained:
+                parameter.grad = None
+            return False
+        active.step(self.totals(active.lane))
+        return True
+
+    def generate(self, rows: Sequence[Row], max_new_tokens: int) -> list[tuple[int, ...]]:
+        out = []
+        for row in rows:
+            active = self._activate(row.track)
+            prompt = row.ids[: row.prompt_tokens]
+            out += greedy(
+                active.model, [prompt], max_new_tokens=max_new_tokens, end_ids=self.end_ids, ended=self.ended
+            )
+        return out
+
+
+def _where(spans: dict[tuple[int, int], None], wanted: Sequence[tuple[int, int]]) -> list[int]:
+    """Indices, in the concatenation of `spans`, of the tokens of those wanted."""
+    indices, start = [], 0
+    for s, e in spans:
+        if (s, e) in wanted:
+            indices += range(start, start + e - s)
+        start += e - s
+    return indices
+
+
+class _Active:
+    """The track that the model embodies just now. The base of the three ways: nothing trained, LoRA, everything."""
+
+    def __init__(self, model: Any, track: Track, lane: Lane):
+        self.model, self.track, self.lane = model, track, lane
+        self.trained: list[Any] = []
+        self.names: list[str] = []
+        self.optimizer: Any = None
+        self.steps = 0
+        self.diverged = False
+
+    def leave(self) -> None:
+        pass
+
+    def export(self, folder: Path) -> None:
+        pass
+
+    def _begin(self, named: list[tuple[str, Any]]) -> None:
+        self.names = [name for name, _ in named]
+        self.trained = [parameter for _, parameter in named]
+        self.optimizer = optimizer(self.lane, self.trained)
+
+    def step(self, total: int) -> None:
+        self.steps += 1
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate(self.lane, self.steps, total)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def state(self) -> LaneState:
+        import torch
+
+        tensors = {f"weight/{n}": p.detach().cpu().clone() for n, p in zip(self.names, self.trained, strict=True)}
+        for name, parameter in zip(self.names, self.trained, strict=True):
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                tensor = value if isinstance(value, torch.Tensor) else torch.tensor(value, dtype=torch.float64)
+                tensors[f"optimizer/{key}/{name}"] = tensor.detach().cpu().clone()
+        return LaneState(tensors, self.steps, self.diverged)
+
+    def load(self, state: LaneState) -> None:
+        import torch
+
+        self.steps, self.diverged = state.steps, state.diverged
+        with torch.no_grad():
+            for name, parameter in zip(self.names, self.trained, strict=True):
+                parameter.copy_(state.tensors[f"weight/{name}"])
+        by_name = dict(zip(self.names, self.trained, strict=True))
+        for full, tensor in state.tensors.items():
+            where, _, rest = full.partition("/")
+            if where != "optimizer":
+                continue
+            key, _, name = rest.partition("/")
+            slot = self.optimizer.state[by_name[name]]
+            # AdamW counts in a CPU tensor, transformers' Adafactor in a plain int and its RMS in a float.
+            if self.lane.optimizer == "adafactor" and key in ("step", "RMS"):
+                slot[key] = int(tensor) if key == "step" else float(tensor)
+            else:
+                slot[key] = tensor.clone() if key == "step" else tensor.clone().to(by_name[name].device)
+
+
+class _Prompting(_Active):
+    pass
+
+
+class _Lora(_Active):
+    """Stock PEFT around the model, taken off again on leaving."""
+
+    def __init__(self, model: Any, track: Track, lane: Lane):
+        import torch
+        from peft import get_peft_model
+
+        super().__init__(model, track, lane)
+        self.peft = get_peft_model(model, lora_config(model, lane))
+        self.peft.eval()
+        named = [(name, p) for name, p in self.peft.named_parameters() if p.requires_grad]
+        with torch.no_grad():
+            for name, parameter in named:
+                module = adapted_name(name)
+                if ".lora_A." in name:
+                    parameter.copy_(initial_a(track.seed, module, tuple(parameter.shape)))
+                else:
+                    parameter.zero_()
+        self.model = model  # PEFT has put its layers into the very modules of the model
+        self._begin(named)
+
+    def export(self, folder: Path) -> None:
+        self.peft.save_pretrained(str(folder), save_embedding_layers=False)
+
+    def leave(self) -> None:
+        self.peft.unload()
+        if hasattr(self.model, "peft_config"):
+            del self.model.peft_config
+        self.model.requires_grad_(False)
+
+
+class _Full(_Active):
+    """Every parameter of the model trains; a copy on the CPU gives the base back."""
+
+    def __init__(self, model: Any, track: Track, lane: Lane):
+        super().__init__(model, track, lane)
+        named = list(model.named_parameters())  # tied weights come once
+        self.base = [parameter.detach().cpu().clone() for _, parameter in named]
+        for _, parameter in named:
+            parameter.requires_grad_(True)
+        self._begin(named)
+
+    def export(self, folder: Path) -> None:
+        self.model.save_pretrained(str(folder))
+
+    def leave(self) -> None:
+        import torch
+
+        with torch.no_grad():
+            for parameter, kept in zip(self.trained, self.base, strict=True):
+                parameter.copy_(kept)
+                parameter.grad = None
+        self.model.requires_grad_(False)
+
+
+def lora_config(model: Any, lane: Lane) -> Any:
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=lane.rank,
+        lora_alpha=2 * lane.rank,
+        lora_dropout=0.0,
+        bias="none",
+        target_modules=adapted_modules(model, lane),
+        task_type="CAUSAL_LM",
+    )
+
+
+def adapted_name(parameter: str) -> str:
+    """`base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight` → `model.layers.0.self_attn.q_proj`."""
+    return parameter.removeprefix("base_model.model.").partition(".lora_")[0]
+
+
+def initial_a(seed: int, module: str, shape: tuple[int, ...]) -> Any:
+    """LoRA's A as PEFT draws it (uniform, bound 1/sqrt(inputs)), but by hash of seed and module."""
+    import torch
+
+    generator = torch.Generator().manual_seed(draw.init_seed(seed, module))
+    bound = shape[1] ** -0.5
+    return torch.rand(shape, generator=generator) * (2 * bound) - bound
+
+
+def optimizer(lane: Lane, parameters: list[Any]) -> Any:
+    """Stock optimizers. Adafactor takes absolute rates: scaling by the parameter's own size would hold LoRA's B at 0."""
+    import torch
+    from transformers.optimization import Adafactor
+
+    if lane.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, lr=lane.lr, weight_decay=lane.weight_decay)
+    return Adafactor(
+        parameters,
+        lr=lane.lr,
+        weight_decay=lane.weight_decay,
+        scale_parameter=False,
+        relative_step=False,
+        warmup_init=False,
+    )

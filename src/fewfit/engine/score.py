@@ -1,0 +1,71 @@
+"""What logits say of an answer: likelihood, hit, margin, choices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fewfit.engine.learner import Row, Scored
+
+
+def scored(logits_NV: Any, answer: Sequence[int], choices: tuple[float, ...] = ()) -> Scored:
+    """Logits_NV stand before each of the answer's N tokens."""
+    import torch
+
+    logits_NV = logits_NV.detach()
+    target_N = torch.tensor(answer, dtype=torch.long, device=logits_NV.device)
+    nll_N = torch.nn.functional.cross_entropy(logits_NV, target_N, reduction="none")
+    top_N2 = logits_NV.topk(2, dim=-1)
+    best_N = top_N2.indices[:, 0].tolist()
+    gap_N = top_N2.values[:, 0] - top_N2.values[:, 1]
+    wrong = next((n for n, (best, want) in enumerate(zip(best_N, answer, strict=True)) if best != want), None)
+    return Scored(
+        nll=float(nll_N.double().sum()),
+        tokens=len(answer),
+        hit=wrong is None,
+        margin=float(gap_N.min()),
+        argmax=tuple(best_N if wrong is None else best_N[: wrong + 1]),
+        choices=choices,
+    )
+
+
+def one_token_apart(choices: Sequence[Sequence[int]]) -> int | None:
+    """The place where the choices differ, if they share all else: one position of the forward then tells them apart."""
+    first = choices[0]
+    if len(choices) < 2 or any(len(c) != len(first) for c in choices):
+        return None
+    places = [p for p in range(len(first)) if len({c[p] for c in choices}) > 1]
+    return places[0] if len(places) == 1 and len({c[places[0]] for c in choices}) == len(choices) else None
+
+
+def read_off(logits_V: Any, choices: Sequence[Sequence[int]], place: int) -> tuple[float, ...]:
+    """Log p of each choice's own token at the place where they differ.
+
+    What they share before it is the same for all and what follows is taken as given: the same for every choice of a
+    row, the right one included.
+    """
+    import torch
+
+    logp_V = torch.log_softmax(logits_V.detach().double(), dim=-1)
+    return tuple(float(logp_V[c[place]]) for c in choices)
+
+
+def choice_rows(row: Row) -> tuple[list[tuple[int, ...]], list[list[int]]]:
+    """Each choice behind the row's prompt, and the places that predict its tokens."""
+    prompt = row.ids[: row.prompt_tokens]
+    ids = [prompt + tuple(c) for c in row.choices]
+    places = [list(range(len(prompt) - 1, len(one) - 1)) for one in ids]
+    return ids, places
+
+
+def sum_logp(logits_NV: Any, choices: Sequence[Sequence[int]]) -> tuple[float, ...]:
+    """Log p of each whole choice, from the logits of `choice_rows`."""
+    import torch
+
+    sums, start = [], 0
+    for choice in choices:
+        part_NV = logits_NV[start : start + len(choice)].detach()
+        target_N = torch.tensor(choice, dtype=torch.long, device=part_NV.device)
+        sums.append(-float(torch.nn.functional.cross_entropy(part_NV, target_N, reduction="none").double().sum()))
+        start += len(choice)
+    return tuple(sums)

@@ -1,0 +1,223 @@
+"""Lanes and grids: one lane is one way to adapt the model; a grid is the lanes that are compared.
+
+A lane is a frozen record. Its name says shots, rate and updates always, then every coordinate that differs from the
+defaults below, in the order of the fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from decimal import Decimal
+from typing import Any, Literal
+
+from fewfit.draw import Replay
+from fewfit.errors import UserError
+
+Kind = Literal["zero-shot", "icl", "ft", "icl+ft"]
+KINDS: tuple[Kind, ...] = ("zero-shot", "icl", "ft", "icl+ft")  # cheapest to serve first: the order of ties
+PROMPTING: tuple[Kind, ...] = ("zero-shot", "icl")
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One way to adapt the model. `lr` 0 means that nothing is trained."""
+
+    shots: int = 0
+    lr: float = 0.0
+    updates: int = 0  # gradient updates per new example
+    loss: Literal["every-answer", "last-answer"] = "every-answer"
+    tune: Literal["lora", "full"] = "lora"
+    rank: int = 8
+    optimizer: Literal["adamw", "adafactor"] = "adamw"
+    replay: Replay = "balanced"
+    layers: Literal["all", "upper-half"] = "all"  # which layers carry adapters
+    augment: tuple[str, ...] = ()
+    demonstrations: str = "random"
+    batch: int = 1  # rows an update
+    block: int = 1  # examples predicted, then trained on, together
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    weight_decay: float = 0.0
+    order: Literal["stream", "iid"] = "stream"
+    use_shots: int | None = None  # shots at use, if not those of training
+    model: str | None = None  # with several models in one grid: which
+
+    def __post_init__(self) -> None:
+        if (self.lr > 0) != (self.updates > 0):
+            raise UserError(f"a lane with lr={self.lr:g} and updates={self.updates}", mend="give both or neither")
+        if self.shots < 0 or self.rank < 1 or self.batch < 1 or self.block < 1 or self.lr < 0:
+            raise UserError(f"a lane with an impossible number: {self}", mend="shots >= 0, rank, batch, block >= 1")
+
+    @property
+    def trains(self) -> bool:
+        return self.updates > 0
+
+    @property
+    def kind(self) -> Kind:
+        if self.trains:
+            return "icl+ft" if self.shots else "ft"
+        return "icl" if self.shots else "zero-shot"
+
+    @property
+    def shots_at_use(self) -> int:
+        return self.shots if self.use_shots is None else self.use_shots
+
+    @property
+    def name(self) -> str:
+        if self.kind == "zero-shot":
+            head = "zero-shot"
+        elif self.kind == "icl":
+            head = f"icl-{self.shots}"
+        else:
+            start = f"icl{self.shots}+ft" if self.shots else "ft"
+            head = f"{start}-lr{short(self.lr)}-u{self.updates}"
+        tail = [part for part in self._differences() if part]
+        at = f"@{self.model}" if self.model else ""
+        return "-".join([head, *tail]) + at
+
+    def _differences(self) -> Iterable[str]:
+        if self.use_shots is not None and self.use_shots != self.shots:
+            yield f"use{self.use_shots}"
+        if self.demonstrations != "random":
+            yield self.demonstrations
+        if not self.trains:
+            return
+        yield {"last-answer": "last"}.get(self.loss, "")
+        yield {"full": "full"}.get(self.tune, "")
+        if self.tune == "lora" and self.rank != 8:
+            yield f"r{self.rank}"
+        yield {"adafactor": "adafactor"}.get(self.optimizer, "")
+        yield {"balanced": ""}.get(self.replay, self.replay)
+        yield {"all": ""}.get(self.layers, self.layers)
+        yield "+".join(self.augment)
+        if self.batch != 1:
+            yield f"b{self.batch}"
+        if self.block != 1:
+            yield f"block{self.block}"
+        yield {"constant": ""}.get(self.schedule, self.schedule)
+        if self.weight_decay:
+            yield f"wd{short(self.weight_decay)}"
+        yield {"stream": ""}.get(self.order, self.order)
+
+    def as_json(self) -> dict[str, Any]:
+        record = asdict(self)
+        record["augment"] = list(self.augment)
+        return record
+
+    @staticmethod
+    def from_json(record: dict[str, Any]) -> Lane:
+        known = {field.name for field in fields(Lane)}
+        unknown = set(record) - known
+        if unknown:
+            raise UserError(
+                f"a lane with unknown fields {sorted(unknown)}", mend="use the fewfit version that wrote the run"
+            )
+        return Lane(**{**record, "augment": tuple(record.get("augment", ()))})
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The lanes that are compared, cheapest kind first, each once."""
+
+    lanes: tuple[Lane, ...]
+
+    def __post_init__(self) -> None:
+        names = [lane.name for lane in self.lanes]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise UserError(f"two lanes of one name: {', '.join(doubled)}", mend="drop one of each")
+        if not self.lanes:
+            raise UserError("the grid has no lane", mend="name at least one of --methods zero-shot,icl,ft,icl+ft")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(lane.name for lane in self.lanes)
+
+    def __getitem__(self, name: str) -> Lane:
+        for lane in self.lanes:
+            if lane.name == name:
+                return lane
+        raise UserError(f"no lane {name!r} in this run", mend=f"one of: {', '.join(self.names)}")
+
+    @staticmethod
+    def of(
+        *,
+        methods: Sequence[str] = KINDS,
+        shots: Sequence[int] = (4, 8),
+        lr: Sequence[float] = (3e-4, 1e-3),
+        updates: Sequence[int] = (1, 5),
+        model: Sequence[str | None] = (None,),
+        **common: Any,
+    ) -> Grid:
+        """The grid of all combinations. Methods alone decide which kinds run."""
+        unknown = [m for m in methods if m not in KINDS]
+        if unknown:
+            raise UserError(f"unknown method {unknown[0]!r}", mend=f"choose among {', '.join(KINDS)}")
+        if any(k < 1 for k in shots):
+            raise UserError(f"shots {list(shots)}", mend="shots are 1 or more; zero-shot and ft have none")
+        lanes: list[Lane] = []
+        for name in model:
+            if "zero-shot" in methods:
+                lanes.append(Lane(model=name, **prompting(common)))
+            if "icl" in methods:
+                lanes += [Lane(shots=k, model=name, **prompting(common)) for k in sorted(set(shots))]
+            for kind in ("ft", "icl+ft"):
+                if kind not in methods:
+                    continue
+                for k in (0,) if kind == "ft" else sorted(set(shots)):
+                    lanes += [
+                        Lane(shots=k, lr=rate, updates=e, model=name, **common)
+                        for rate in sorted(set(lr))
+                        for e in sorted(set(updates))
+                    ]
+        return Grid(tuple(lanes))
+
+
+def prompting(common: dict[str, Any]) -> dict[str, Any]:
+    """Of the coordinates common to a grid those that mean something where nothing is trained."""
+    return {k: v for k, v in common.items() if k in ("demonstrations", "use_shots")}
+
+
+PAPER = {  # arXiv 2512.19879, section 4: full tuning, Adafactor; Algorithm 1's replay (the newest, again and again)
+    "lr": (1e-4, 2e-4, 3e-4),
+    "updates": (1, 2, 5, 10, 15),
+    "tune": "full",
+    "optimizer": "adafactor",
+    "replay": "newest",
+}
+PAPER_SEEDS = 5
+PRESETS: dict[str, dict[str, Any]] = {
+    "quick": {"shots": (4, 8), "lr": (3e-4, 1e-3), "updates": (1, 5)},
+    "thorough": {"shots": (1, 2, 4, 8, 16), "lr": (1e-4, 3e-4, 1e-3), "updates": (1, 2, 5, 10)},
+    "paper": {"shots": (1, 3, 5, 10, 15, 30), **PAPER},
+}
+
+# What `quick` gives up first when the budget is short: dear settings whose kind stays represented by a cheaper one.
+QUICK_ORDER: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("zero-shot", {}),
+    ("icl", {"shots": 8}),
+    ("ft", {"lr": 1e-3, "updates": 1}),
+    ("icl+ft", {"shots": 4, "lr": 1e-3, "updates": 1}),
+    ("icl", {"shots": 4}),
+    ("ft", {"lr": 1e-3, "updates": 5}),
+    ("icl+ft", {"shots": 4, "lr": 1e-3, "updates": 5}),
+    ("ft", {"lr": 3e-4, "updates": 5}),
+    ("icl+ft", {"shots": 4, "lr": 3e-4, "updates": 5}),
+    ("icl+ft", {"shots": 8, "lr": 1e-3, "updates": 5}),
+    ("icl+ft", {"shots": 8, "lr": 1e-3, "updates": 1}),
+    ("icl+ft", {"shots": 8, "lr": 3e-4, "updates": 5}),
+    ("ft", {"lr": 3e-4, "updates": 1}),
+    ("icl+ft", {"shots": 4, "lr": 3e-4, "updates": 1}),
+    ("icl+ft", {"shots": 8, "lr": 3e-4, "updates": 1}),
+)
+
+
+def short(value: float) -> str:
+    """3e-4 as `3e-4`, 0.001 as `1e-3`, 0.02 as `2e-2`: one spelling for one number."""
+    if value == 0:
+        return "0"
+    sign, digits, exponent = Decimal(repr(float(value))).as_tuple()
+    text = "".join(map(str, digits)).rstrip("0") or "0"
+    power = int(exponent) + len(digits) - 1
+    mantissa = text[0] + ("." + text[1:] if len(text) > 1 else "")
+    return f"{'-' if sign else ''}{mantissa}e{power}"
