@@ -1,0 +1,151 @@
+"""Which lane, how good it will be, whether its kind is better, what more data would bring.
+
+Numbers are made in `fewfit.stats`; here it is decided what may be said of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from fewfit.errors import NoUsableLane
+from fewfit.select.records import Best, Comparison, Majority, Selection
+from fewfit.select.table import KINDS_CHEAPEST_FIRST, LaneLike, Table
+from fewfit.select.verdict import verdict, warnings
+from fewfit.stats import Criterion, Resamples, choose, chosen_estimate, difference_of_kinds, resample
+from fewfit.stats.stream import Bools
+
+TUNING = ("ft", "icl+ft")
+WITH_MAJORITY = ("choice", "match", "exact")  # one fixed answer cannot be scored by the other metrics
+POWER = 0.84  # standard errors between a difference that is found in half of all runs and one found in 80%
+
+
+def select(
+    rows: Iterable[Mapping[str, Any]],
+    lanes: Sequence[LaneLike],
+    *,
+    metric: str,
+    statuses: Mapping[str, str] | None = None,
+    criterion: Criterion = "z23",
+) -> Selection:
+    """Chooses among the lanes that are `done`; the others count with the rows they have.
+
+    `statuses` are `done`, `dropped` or `diverged` by lane name; without them a lane is done that has all rows.
+    `metric` is the name of the score, `choice` being special: its likelihood is that of the right choice among all.
+    """
+    table = Table.of(rows, lanes, metric, statuses)
+    stream = table.stream
+    if not stream.can_win_L.any():
+        raise NoUsableLane("no lane finished the stream", mend="see the status of each lane; lower rates diverge less")
+    asked = criterion
+    if criterion == "nll" and stream.nll_LR is None:
+        criterion = "accuracy"
+    resamples = resample(stream, criterion)
+    results = {lane.name: table.result(index) for index, lane in enumerate(table.lanes)}
+
+    chosen = choose(stream, criterion)
+    score = chosen_estimate(stream, stream.last_half, chosen, resamples)
+    prequential = chosen_estimate(stream, stream.whole, chosen, resamples)
+    best = Best(
+        name=table.lanes[chosen].name,
+        kind=table.lanes[chosen].kind,
+        score=score.point,
+        interval=(score.low, score.high),
+        prequential=prequential.point,
+        prequential_interval=(prequential.low, prequential.high),
+        rising=results[table.lanes[chosen].name].rising,
+    )
+
+    kinds = np.array([lane.kind for lane in table.lanes])
+    groups = {kind: np.asarray(kinds == kind) for kind in KINDS_CHEAPEST_FIRST}
+    groups["prompting"] = groups["zero-shot"] | groups["icl"]
+    picked = {
+        group: choose(stream, criterion, among_L)
+        for group, among_L in groups.items()
+        if (among_L & stream.can_win_L).any()
+    }
+    comparisons = []
+    for this, other in pairs_to_compare(picked):
+        pair = (picked[this], picked[other])
+        tuning_rises = [table.lanes[index].kind in TUNING and results[table.lanes[index].name].rising for index in pair]
+        comparisons.append(compare(table, (this, other), (groups[this], groups[other]), pair, tuning_rises, resamples))
+
+    majority = most_frequent(table.gold) if metric in WITH_MAJORITY else None
+    selection = Selection(
+        metric=metric,
+        asked=asked,
+        criterion=criterion,
+        n=stream.examples,
+        seeds=stream.seeds,
+        lanes=tuple(results[lane.name] for lane in lanes),
+        best=best,
+        best_of_kind={kind: table.lanes[picked[kind]].name for kind in KINDS_CHEAPEST_FIRST if kind in picked},
+        comparisons=tuple(comparisons),
+        majority=majority,
+        verdict="",
+        warnings=(),
+    )
+    return replace(selection, verdict=verdict(selection), warnings=warnings(selection))
+
+
+def most_frequent(gold: Sequence[str]) -> Majority:
+    answer, count = min(Counter(gold).items(), key=lambda item: (-item[1], item[0]))
+    return Majority(answer, count / len(gold))
+
+
+def pairs_to_compare(picked: Mapping[str, int]) -> list[tuple[str, str]]:
+    """All pairs of kinds; and, where both kinds of prompting ran, prompting as one against the tuning kinds."""
+    kinds = [kind for kind in KINDS_CHEAPEST_FIRST if kind in picked]
+    pairs = list(combinations(kinds, 2))
+    return pairs + [("prompting", kind) for kind in kinds if kind in TUNING and "prompting" in picked]
+
+
+def compare(
+    table: Table,
+    sides: tuple[str, str],
+    among: tuple[Bools, Bools],
+    pair: tuple[int, int],
+    tuning_rises: Sequence[bool],
+    resamples: Resamples,
+) -> Comparison:
+    """Kinds are compared at delivery, by the last half of the stream; the whole stream stands beside.
+
+    A tuning lane that is still rising will be better at delivery than its last half says. So that it is better may be
+    said from the interval alone, that something is better than it only "so far".
+    """
+    stream = table.stream
+    late = difference_of_kinds(stream, stream.last_half, *among, pair, resamples)
+    whole = difference_of_kinds(stream, stream.whole, *among, pair, resamples)
+    says = "better" if late.low > 0 else "worse" if late.high < 0 else "not settled"
+    return Comparison(
+        this=sides[0],
+        other=sides[1],
+        lane=table.lanes[pair[0]].name,
+        other_lane=table.lanes[pair[1]].name,
+        difference=late.point,
+        interval=(late.low, late.high),
+        prequential=whole.point,
+        prequential_interval=(whole.low, whole.high),
+        says=says,
+        so_far=(says == "better" and tuning_rises[1]) or (says == "worse" and tuning_rises[0]),
+        more=more_examples(late.point, late.low, late.high, stream.examples) if says == "not settled" else None,
+    )
+
+
+def more_examples(point: float, low: float, high: float, n: int) -> int | None:
+    """How many examples to add until a difference as large as `point` would be found in four of five runs.
+
+    Intervals shrink like 1 / sqrt(n). None below half a point: no number of examples that anybody gathers settles that.
+    """
+    size = abs(point)
+    if size < 0.005:
+        return None
+    reach = max(point - low, 0.0) if point > 0 else max(high - point, 0.0)
+    needed = n * (reach * (1 + POWER / 1.96) / size) ** 2
+    return max(1, math.ceil(needed) - n)

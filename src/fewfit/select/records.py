@@ -1,0 +1,138 @@
+"""What a selection says, as frozen records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class LaneResult:
+    """One lane's plain figures; None where it has no row (or no likelihood)."""
+
+    name: str
+    model: str | None
+    kind: str
+    shots: int
+    lr: float
+    updates: int
+    n: int  # examples predicted
+    prequential: float | None  # mean over the stream
+    score: float | None  # mean over the last half of what the lane predicted
+    accuracy: float | None  # share of `correct` over the stream
+    nll: float | None  # nats per answer, mean over the stream
+    rising: bool
+    status: str
+
+
+@dataclass(frozen=True)
+class Best:
+    """The chosen lane, its figures corrected for the choice."""
+
+    name: str
+    kind: str
+    score: float
+    interval: Interval
+    prequential: float
+    prequential_interval: Interval
+    rising: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One side against another. Sides are kinds, or `prompting`: zero-shot and icl together."""
+
+    this: str
+    other: str
+    lane: str
+    other_lane: str
+    difference: float  # over the last half, corrected
+    interval: Interval
+    prequential: float  # over the whole stream
+    prequential_interval: Interval
+    says: str  # "better", "worse" or "not settled": what may be said of `this`
+    so_far: bool  # the losing side's lane is still rising and may catch up
+    more: int | None  # examples to add that would likely settle it; None where settled, or level
+
+
+@dataclass(frozen=True)
+class Majority:
+    """Always giving the most frequent answer."""
+
+    answer: str
+    share: float  # of all examples, named with hindsight: the bar is, if anything, a little high
+
+
+@dataclass(frozen=True)
+class Selection:
+    metric: str
+    asked: str  # the criterion asked for
+    criterion: str  # the one chosen by: `accuracy` where `nll` was asked for and a lane has no likelihood
+    n: int  # examples
+    seeds: int
+    lanes: tuple[LaneResult, ...]  # as given
+    best: Best
+    best_of_kind: dict[str, str]  # kind: lane; kinds without a lane that can win are missing
+    comparisons: tuple[Comparison, ...]
+    majority: Majority | None
+    verdict: str
+    warnings: tuple[str, ...]
+
+    def comparison(self, this: str, other: str) -> Comparison:
+        """The comparison seen from `this`."""
+        for each in self.comparisons:
+            if (each.this, each.other) == (this, other):
+                return each
+            if (each.this, each.other) == (other, this):
+                return turned(each)
+        raise KeyError(f"{this} was not compared with {other}")
+
+    def as_json(self) -> dict[str, Any]:
+        """The part of `fit --json` that is known here. Strict JSON: no NaN."""
+        return {
+            "best": self.best.name,
+            "metric": self.metric,
+            "score": self.best.score,
+            "interval": list(self.best.interval),
+            "prequential": self.best.prequential,
+            "prequential_interval": list(self.best.prequential_interval),
+            "majority": None if self.majority is None else self.majority.share,
+            "verdict": self.verdict,
+            "lanes": [
+                {
+                    "name": lane.name,
+                    "model": lane.model,
+                    "kind": lane.kind,
+                    "shots": lane.shots,
+                    "lr": lane.lr,
+                    "updates": lane.updates,
+                    "n": lane.n,
+                    "prequential": lane.prequential,
+                    "score": lane.score,
+                    "accuracy": lane.accuracy,
+                    "nll": lane.nll,
+                    "status": lane.status,
+                }
+                for lane in self.lanes
+            ],
+        }
+
+
+def turned(comparison: Comparison) -> Comparison:
+    """The same comparison from the other side."""
+    (low, high), (stream_low, stream_high) = comparison.interval, comparison.prequential_interval
+    return Comparison(
+        this=comparison.other,
+        other=comparison.this,
+        lane=comparison.other_lane,
+        other_lane=comparison.lane,
+        difference=-comparison.difference,
+        interval=(-high, -low),
+        prequential=-comparison.prequential,
+        prequential_interval=(-stream_high, -stream_low),
+        says={"better": "worse", "worse": "better"}.get(comparison.says, comparison.says),
+        so_far=comparison.so_far,
+        more=comparison.more,
+    )

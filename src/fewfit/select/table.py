@@ -1,0 +1,148 @@
+"""Prediction rows as arrays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from fewfit.errors import NoUsableLane
+from fewfit.select.records import LaneResult
+from fewfit.stats import Stream, is_rising, likelihood_per_token
+from fewfit.stats.stream import Floats
+
+KINDS_CHEAPEST_FIRST = ("zero-shot", "ft", "icl", "icl+ft")  # to serve; a tie goes to the first
+
+
+class LaneLike(Protocol):
+    """What is read of a lane (`fewfit.grid.Lane` has it)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def shots(self) -> int: ...
+    @property
+    def lr(self) -> float: ...
+    @property
+    def updates(self) -> int: ...
+    @property
+    def model(self) -> str | None: ...
+
+
+@dataclass(frozen=True)
+class Table:
+    """Prediction rows as arrays, lanes in the order of ties, rows by seed and place."""
+
+    lanes: tuple[LaneLike, ...]
+    statuses: tuple[str, ...]
+    stream: Stream
+    correct_LR: Floats
+    nll_LR: Floats  # nats per answer, as the rows have it; NaN where there is none
+    gold: tuple[str, ...]  # one an example
+
+    @staticmethod
+    def of(
+        rows: Iterable[Mapping[str, Any]],
+        lanes: Sequence[LaneLike],
+        metric: str,
+        statuses: Mapping[str, str] | None,
+    ) -> Table:
+        ordered = tuple(sorted(lanes, key=tie_order))
+        lane_of = {lane.name: index for index, lane in enumerate(ordered)}
+        rows = list(rows)
+        keys = sorted({(row["seed"], row["i"]) for row in rows})
+        if not keys:
+            raise NoUsableLane("no prediction was made", mend="run on at least one example")
+        column_of = {key: column for column, key in enumerate(keys)}
+        example_of: dict[Any, int] = {}
+        gold: list[str] = []
+        example_R = np.zeros(len(keys), dtype=np.int64)
+        shape = (len(ordered), len(keys))
+        score_LR, correct_LR, nll_LR, tokens_LR, of_choice_LR = (np.full(shape, np.nan) for _ in range(5))
+        for row in rows:
+            at = lane_of[row["lane"]], column_of[row["seed"], row["i"]]
+            if row["id"] not in example_of:
+                example_of[row["id"]] = len(gold)
+                gold.append(row["gold"])
+            example_R[at[1]] = example_of[row["id"]]
+            score_LR[at] = row["score"] if math.isfinite(row["score"]) else 0.0
+            correct_LR[at] = row["correct"]
+            tokens_LR[at] = row["tokens"] if row["tokens"] else np.nan
+            if row["nll"] is not None:
+                # A likelihood that is no number is the worst there is, not a missing one.
+                nll_LR[at] = row["nll"] if math.isfinite(row["nll"]) else np.inf
+            if metric == "choice":
+                of_choice_LR[at] = right_choice_nll(row)
+
+        complete_L = ~np.isnan(score_LR).any(axis=1)
+        if statuses is None:
+            named = tuple("done" if complete else "dropped" for complete in complete_L)
+        else:
+            named = tuple(statuses.get(lane.name, "done") for lane in ordered)
+        can_win_L = complete_L & np.array([status == "done" for status in named])
+
+        def known(values_LR: Floats) -> bool:
+            return not np.isnan(values_LR[can_win_L]).any()
+
+        likelihood_LR: Floats | None = None
+        if metric == "choice" and known(of_choice_LR):
+            likelihood_LR = likelihood_per_token(of_choice_LR, np.ones(shape))
+        elif known(nll_LR):
+            likelihood_LR = likelihood_per_token(nll_LR, tokens_LR)
+        stream = Stream(
+            score_LR=score_LR,
+            nll_LR=likelihood_LR,
+            example_R=example_R,
+            place_R=np.array([place for _, place in keys]),
+            can_win_L=can_win_L,
+        )
+        return Table(ordered, named, stream, correct_LR, nll_LR, tuple(gold))
+
+    def result(self, index: int) -> LaneResult:
+        lane = self.lanes[index]
+        there_R = ~np.isnan(self.stream.score_LR[index])
+        score_R, place_R = self.stream.score_LR[index][there_R], self.stream.place_R[there_R]
+        example_R = self.stream.example_R[there_R]
+        nll_R = self.nll_LR[index]
+        half = place_R > place_R.max() // 2 if len(place_R) else there_R[:0]
+        return LaneResult(
+            name=lane.name,
+            model=lane.model,
+            kind=lane.kind,
+            shots=lane.shots,
+            lr=lane.lr,
+            updates=lane.updates,
+            n=len(np.unique(example_R)),
+            prequential=mean_or_none(score_R),
+            score=mean_or_none(score_R[half]),
+            accuracy=mean_or_none(self.correct_LR[index][there_R]),
+            nll=mean_or_none(nll_R[np.isfinite(nll_R)]),
+            rising=is_rising(score_R, place_R, example_R),
+            status=self.statuses[index],
+        )
+
+
+def tie_order(lane: LaneLike) -> tuple[int, int, int, str]:
+    return KINDS_CHEAPEST_FIRST.index(lane.kind), lane.shots, lane.updates, lane.name
+
+
+def mean_or_none(values: Floats) -> float | None:
+    return float(values.mean()) if values.size else None
+
+
+def right_choice_nll(row: Mapping[str, Any]) -> float:
+    """Minus the log of the right choice's probability among the choices; NaN where the row does not tell."""
+    probabilities: Mapping[str, float] | None = row["probs"]
+    if not probabilities:
+        return np.nan
+    gold = row["gold"] if row["gold"] in probabilities else row["gold"].strip()
+    total = math.fsum(probabilities.values())
+    if gold not in probabilities:
+        return np.nan
+    share = probabilities[gold] / total if total > 0 else 0.0
+    return -math.log(share) if share > 0 else math.inf  # also where it is NaN: the worst, and clipped later

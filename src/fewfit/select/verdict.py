@@ -1,0 +1,114 @@
+"""The selection in plain sentences. Nothing is said here that a comparison does not say."""
+
+from __future__ import annotations
+
+from fewfit.select.records import Comparison, Interval, Selection
+
+SIDE_OF = {"zero-shot": "prompting", "icl": "prompting", "ft": "ft", "icl+ft": "icl+ft"}
+SIDES = ("prompting", "ft", "icl+ft")
+SPOKEN = {"zero-shot": "zero-shot", "icl": "ICL", "prompting": "prompting", "ft": "tuning", "icl+ft": "ICL+FT"}
+MANY = 2000  # more than this nobody would gather to settle a comparison
+
+
+def verdict(selection: Selection) -> str:
+    """The best lane's side against every other side; with prompting alone, its two kinds against each other."""
+    kinds = list(selection.best_of_kind)
+    ours = SIDE_OF[selection.best.kind]
+    others = [side for side in SIDES if side != ours and side in map(SIDE_OF.__getitem__, kinds)]
+    if not others:
+        ours = selection.best.kind
+        others = [kind for kind in kinds if kind != ours]
+    if not others:
+        alone = len({lane.kind for lane in selection.lanes}) == 1
+        return (
+            f"{selection.best.name} is expected to score {hundredths(selection.best.score)} of 100 "
+            f"({interval_text(selection.best.interval)}); {SPOKEN[ours]} alone {'was run' if alone else 'finished'}, "
+            "so there is nothing to compare it with."
+        )
+    found = [selection.comparison(ours, other) for other in others]
+    open_ones = [each for each in found if each.says == "not settled"]
+    clauses: list[str] = []
+    for each in found:
+        text = lead(each, unit=not clauses)
+        if each.says == "not settled":
+            text += ": not settled" + (f" with {counted(selection.n)}" if each is open_ones[0] else " either")
+        elif each.so_far:
+            text += f" so far: {each.other_lane if each.says == 'better' else each.lane} is still rising"
+        clauses.append(text)
+    sentence = capitalised(f"{SPOKEN[ours]} is {'; '.join(clauses)}.")
+    return " ".join([sentence, *needed(open_ones, alone=len(found) == 1)])
+
+
+def lead(comparison: Comparison, *, unit: bool) -> str:
+    """`better than tuning by 3 (-4 to 10)`, in whichever direction the point lies."""
+    size, (low, high) = comparison.difference, comparison.interval
+    other = SPOKEN[comparison.other]
+    if hundredths(size) == "0":
+        return f"level with {other} ({interval_text((low, high))}{' points' if unit else ''})"
+    word = "better"
+    if size < 0:
+        word, size, low, high = "worse", -size, -high, -low
+    points = "" if not unit else " point" if hundredths(size) == "1" else " points"
+    return f"{word} than {other} by {hundredths(size)}{points} ({interval_text((low, high))})"
+
+
+def needed(comparisons: list[Comparison], *, alone: bool) -> list[str]:
+    """What more examples would likely bring."""
+    hopeless = [each.more is None or each.more > MANY for each in comparisons]
+    if len(comparisons) > 1 and all(hopeless):
+        return ["More examples are not likely to settle either soon."]
+    parts = []
+    for each, never in zip(comparisons, hopeless, strict=True):
+        against = "" if alone else f" against {SPOKEN[each.other]}"
+        if never or each.more is None:
+            parts.append(f"more examples are not likely to settle it soon{against}")
+        else:
+            parts.append(f"some {roughly(each.more)} more examples would likely settle it{against}")
+    return [capitalised("; ".join(parts) + ".")] if parts else []
+
+
+def warnings(selection: Selection) -> tuple[str, ...]:
+    found = []
+    best = selection.best
+    if selection.majority is not None:
+        answer, share = shortened(selection.majority.answer), hundredths(selection.majority.share)
+        always = f"always answering {answer!r} ({share} of 100)"
+        if best.score <= selection.majority.share:
+            found.append(f"no lane beats {always}")
+        elif best.interval[0] <= selection.majority.share:
+            found.append(f"it is not settled that {best.name} beats {always}")
+    if best.rising:
+        found.append(
+            f"{best.name} is still rising: expect its score to be rather better than said, and more examples to help"
+        )
+    if selection.criterion != selection.asked:
+        found.append(f"chosen by {selection.criterion}, not {selection.asked}: a lane has no likelihood")
+    orders = "this order" if selection.seeds == 1 else f"these {selection.seeds} orders"
+    found.append(f"the intervals are for {orders} of the examples; another order gives somewhat other scores")
+    return tuple(found)
+
+
+def interval_text(interval: Interval) -> str:
+    return f"{hundredths(interval[0])} to {hundredths(interval[1])}"
+
+
+def hundredths(value: float) -> str:
+    return f"{round(100 * value) + 0:d}"  # an integer has no minus zero
+
+
+def roughly(count: int) -> int:
+    """Two digits, rounded up: it is an estimate."""
+    step = int(10 ** max(len(str(count)) - 2, 0))
+    return -(-count // step) * step
+
+
+def counted(examples: int) -> str:
+    return f"{examples} example{'s' if examples != 1 else ''}"
+
+
+def capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def shortened(text: str, length: int = 40) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,0 +1,48 @@
+"""Intervals, curves, paired differences: arrays in, numbers out.
+
+    stream.py      the scores of all lanes on all rows, and windows over them
+    criterion.py   which lane is chosen, in the sample and in resamples of it
+    chosen.py      how good the chosen lane is, corrected for having been chosen
+    difference.py  whether one kind of lanes is better than another
+    intervals.py   Clopper-Pearson, Tango, and the maximum over lanes
+    curve.py       whether a lane is still rising
+
+docs/statistics.md says in prose what is done and what simulation shows of it.
+"""
+
+from fewfit.stats.chosen import Estimate, chosen_estimate
+from fewfit.stats.criterion import (
+    CRITERIA,
+    Criterion,
+    Resamples,
+    choose,
+    criterion_start,
+    item_scores,
+    item_weights,
+    likelihood_per_token,
+    resample,
+)
+from fewfit.stats.curve import is_rising
+from fewfit.stats.difference import Difference, difference_of_kinds
+from fewfit.stats.intervals import clopper_pearson, tango_interval
+from fewfit.stats.stream import Stream
+
+__all__ = [
+    "CRITERIA",
+    "Criterion",
+    "Difference",
+    "Estimate",
+    "Resamples",
+    "Stream",
+    "chosen_estimate",
+    "choose",
+    "clopper_pearson",
+    "criterion_start",
+    "difference_of_kinds",
+    "is_rising",
+    "item_scores",
+    "item_weights",
+    "likelihood_per_token",
+    "resample",
+    "tango_interval",
+]

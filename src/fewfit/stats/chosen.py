@@ -1,0 +1,95 @@
+"""How good the chosen lane is, corrected for having been chosen: once for the whole stream, once for its last half.
+
+The best of many lanes looks better than it is. The interval's lower end is therefore pushed out to where the *largest*
+deviation among all lanes stays (their correlations included, so that sixteen near-copies cost little), and the point is
+the mean of two bootstrap corrections whose errors go in opposite directions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fewfit.stats.criterion import Resamples
+from fewfit.stats.intervals import clopper_pearson, gaussians, largest_quantile
+from fewfit.stats.stream import Bools, Floats, Stream, by_example
+
+ROWS_TO_COUNT = 5  # a lane dropped with fewer rows in the window says nothing about how far lanes stray
+
+
+@dataclass(frozen=True)
+class Estimate:
+    point: float  # corrected; never above `plain`
+    low: float
+    high: float
+    plain: float  # the mean of the window, as it stands
+    quantile: float  # 1.96 for a lane alone, more for the best of many
+    effective: float  # rows, less what several seeds of the same examples repeat
+
+
+def chosen_estimate(stream: Stream, window_R: Bools, lane: int, resamples: Resamples) -> Estimate:
+    """`lane` was chosen by the criterion that `resamples` carries."""
+    rows = np.flatnonzero(window_R)
+    sum_LE, count_LE = by_example(stream.score_LR[:, rows], stream.example_R[rows], stream.examples)
+    count_L = count_LE.sum(axis=1)
+    counts_L = (count_L == len(rows)) | (count_L >= ROWS_TO_COUNT)
+    mean_L = sum_LE.sum(axis=1) / np.maximum(count_L, 1)
+    deviation_LE = sum_LE - mean_L[:, None] * count_LE
+    square_L = np.square(deviation_LE).sum(axis=1)
+    square_L[square_L < 1e-12] = 0.0  # all rows equal, but for rounding
+
+    unit_LE = deviation_LE / np.sqrt(np.where(square_L > 0, square_L, np.inf))[:, None]
+    quantile = largest_quantile(gaussians(stream.examples) @ unit_LE[counts_L].T, 0.95)
+
+    plain = float(mean_L[lane])
+    spread_L = count_L * mean_L * (1 - mean_L)
+    effective = effective_rows(
+        rows=len(rows),
+        seeds=stream.seeds,
+        own=(float(spread_L[lane]), float(square_L[lane])),
+        pooled=(float(spread_L[counts_L].sum()), float(square_L[counts_L].sum())),
+    )
+    low, high = clopper_pearson(effective * plain, effective, quantile)
+    point = corrected_mean(sum_LE, count_LE[lane], plain, resamples)
+    return Estimate(point, low, high, plain, quantile, effective)
+
+
+def effective_rows(*, rows: int, seeds: int, own: tuple[float, float], pooled: tuple[float, float]) -> float:
+    """How many independent rows the rows of several seeds are worth; all of them where there is one seed.
+
+    `own` and `pooled` are pairs: the variance of the sum if rows were independent, and as clustered by example. What
+    the chosen lane shows alone is noisy, so all lanes together have a say, and the smaller number counts.
+    """
+    independent, clustered = own
+    per_seed = rows / seeds
+    alone = float(np.clip(independent * rows / clustered, per_seed, rows)) if clustered > 0 else per_seed
+    independent, clustered = pooled
+    together = rows / float(np.clip(clustered / independent, 1, seeds)) if independent > 0 else per_seed
+    return min(alone, together)
+
+
+def corrected_mean(sum_LE: Floats, count_E: Floats, plain: float, resamples: Resamples) -> float:
+    """The mean of two corrections, and never above the plain mean.
+
+    Both choose again in every resample. One (Tsamardinos's BBC) scores the new choice on the examples left out: too
+    low, as it was chosen from fewer. The other (Tibshirani and Tibshirani's) takes off what the new choice scores
+    better in its resample than in the sample: too little. Every chosen lane has all rows, so one count does for all.
+    """
+    chosen_B = resamples.chosen(np.ones(len(sum_LE), dtype=bool))
+    gain = optimism(sum_LE[chosen_B], count_E, resamples.weight_BE)
+    return plain if gain is None else min(plain, (gain[0] + plain - gain[1]) / 2)
+
+
+def optimism(sum_BE: Floats, count_E: Floats, weight_BE: Floats) -> tuple[float, float] | None:
+    """Means over resamples, of what each chose: its mean on the examples left out, and its mean in the resample less
+    that in the sample. None where no resample leaves anybody out of the window and somebody in it."""
+    left_out_BE = weight_BE == 0
+    inside_B, outside_B = weight_BE @ count_E, left_out_BE @ count_E
+    usable_B = (inside_B > 0) & (outside_B > 0)
+    if not usable_B.any():
+        return None
+    sum_BE, weight_BE, left_out_BE = sum_BE[usable_B], weight_BE[usable_B], left_out_BE[usable_B]
+    outside = (left_out_BE * sum_BE).sum(axis=1) / outside_B[usable_B]
+    better = (weight_BE * sum_BE).sum(axis=1) / inside_B[usable_B] - sum_BE.sum(axis=1) / count_E.sum()
+    return float(outside.mean()), float(better.mean())
