@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "fewfit"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors",),
+    ("errors", "files"),
     ("render", "draw", "grid", "stats", "examples", "predictions"),
     ("lab",),
     ("demonstrations", "models"),

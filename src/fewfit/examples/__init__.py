@@ -1,0 +1,27 @@
+"""What comes in: reading each format, checking, refusing.
+
+`load` is `check(read(source))`. To add a format of files, write a reader and name it in sources.READERS; to add a shape
+of rows, name its columns in shapes.
+"""
+
+from fewfit.examples.dataset import Dataset, as_dict, check, digest, from_dict, load, restore, save
+from fewfit.examples.example import Example, Message, Role
+from fewfit.examples.sources import read
+from fewfit.examples.table import Row, Table
+
+__all__ = [
+    "Dataset",
+    "Example",
+    "Message",
+    "Role",
+    "Row",
+    "Table",
+    "as_dict",
+    "check",
+    "digest",
+    "from_dict",
+    "load",
+    "read",
+    "restore",
+    "save",
+]

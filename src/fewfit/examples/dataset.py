@@ -1,0 +1,313 @@
+"""The checked examples of one source, and what was done to them on the way in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fewfit.errors import UserError
+from fewfit.examples import cells, shapes
+from fewfit.examples import choices as options
+from fewfit.examples.cells import Notices
+from fewfit.examples.example import Example, Message
+from fewfit.examples.sources import read
+from fewfit.examples.table import Row, Table
+from fewfit.examples.text import shorten
+from fewfit.files import publish
+
+FEWEST = 3  # below it there is nothing to learn from, let alone to compare
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Examples in the order of their source.
+
+    `choices` are the labels of the whole set, where it has any; a row's own stand in the example.
+    `notices` say what was guessed, changed or left out. `source` is a short name for run folders.
+    """
+
+    examples: tuple[Example, ...]
+    choices: tuple[str, ...] | None
+    notices: tuple[str, ...]
+    source: str
+    digest: str
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+
+def load(
+    source: Any,
+    *,
+    input: str | None = None,
+    output: str | None = None,
+    labels: str | Mapping[Any, str] | None = None,
+    choices: str | Sequence[str] = "auto",
+    skip_bad: bool = False,
+    keep_duplicates: bool = False,
+) -> Dataset:
+    """Read and check: a file (JSONL, JSON, CSV, TSV, Parquet), rows in a list, a DataFrame, or a datasets.Dataset.
+
+    `input` and `output` name the columns, where their names do not say it. `labels` says what the values of the answer
+    column mean, as in "0=negative,1=positive". `choices` is "auto", "none", "a,b", "@file" or a list.
+    """
+    return check(
+        read(source),
+        input=input,
+        output=output,
+        labels=labels,
+        choices=choices,
+        skip_bad=skip_bad,
+        keep_duplicates=keep_duplicates,
+    )
+
+
+def check(
+    table: Table,
+    *,
+    input: str | None = None,
+    output: str | None = None,
+    labels: str | Mapping[Any, str] | None = None,
+    choices: str | Sequence[str] = "auto",
+    skip_bad: bool = False,
+    keep_duplicates: bool = False,
+) -> Dataset:
+    """Every row an Example, or a refusal that names the row; what was done to rows is in the notices."""
+    checker = _Checker(table, input, output, None if labels is None else options.parse_labels(labels), choices)
+    kept: list[tuple[Example, str]] = []
+    refused: list[UserError] = []
+    for row in table.rows:
+        try:
+            kept.append((checker.example(row), row.where))
+        except UserError as error:
+            if not skip_bad:
+                raise
+            refused.append(error)
+    kept = _without_duplicates(kept, keep_duplicates, checker.notices)
+    _check_ids(kept)
+    if len(kept) < FEWEST:
+        found = f"{len(kept)} usable {'example' if len(kept) == 1 else 'examples'}"
+        why = f" ({len(refused)} bad, the first: {refused[0].line()})" if refused else ""
+        raise UserError(f"{found}{why}", where=table.where, mend=f"at least {FEWEST} are needed")
+    examples = tuple(example for example, _ in kept)
+    found_choices = checker.data_choices([example for example in examples if example.choices is None])
+    notices = [*table.notices, *checker.summary(found_choices, examples)]
+    if refused:
+        rows = "1 bad row" if len(refused) == 1 else f"{len(refused)} bad rows"
+        notices.append(f"{rows} left out, first {refused[0].line()}")
+    return Dataset(examples, found_choices, tuple(notices), short_name(table.source), digest(examples))
+
+
+class _Checker:
+    """What is held to from the first good row on, and what was noticed since."""
+
+    def __init__(
+        self,
+        table: Table,
+        input: str | None,
+        output: str | None,
+        labels: dict[str, str] | None,
+        choices: str | Sequence[str],
+    ) -> None:
+        self.table, self.input, self.output, self.labels = table, input, output, labels
+        self.free_text = choices == "none"
+        self.given = None if choices in ("auto", "none") else options.parse(choices)
+        self.notices = Notices()
+        self.shape: shapes.Shape | None = None
+        self.first_format: tuple[str, str] | None = None
+        self.unused: dict[str, None] = {}
+        self.labels_seen: set[str] = set()
+
+    def example(self, row: Row) -> Example:
+        if row.error is not None or row.cells is None:
+            raise row.error or UserError("an empty row", where=row.where)
+        where, values = row.where, row.cells
+        shape = shapes.find(values, where, self.input, self.output)
+        prompt: str | tuple[Message, ...]
+        if shape.output is None:
+            prompt, answer = cells.conversation(values[shape.input], where, self.notices)
+        else:
+            prompt = cells.prompt(values[shape.input], where, self.notices)
+            answer = self._answer(values[shape.output], shape.output, where)
+        answer = cells.trimmed(answer, self.notices, "answers", where)
+        if self.labels is not None:
+            answer = self._labelled(answer, where)
+        names = shapes.columns(values)
+        optional = {name: values[names[name]] for name in shapes.OPTIONAL if name in names}
+        example = Example(
+            id=cells.label(optional.get("id"), "the id", where) or str(row.number),
+            prompt=prompt,
+            completion=answer,
+            choices=None if self.free_text else cells.row_choices(optional.get("choices"), where, self.notices),
+            group=cells.label(optional.get("group"), "the group", where),
+        )
+        self._check_choice(example, where)
+        self._hold_to_one_format(shape, prompt, where)
+        used = (shape.input, shape.output)
+        self.unused |= dict.fromkeys(
+            name
+            for folded, name in names.items()
+            if name not in used and folded not in (*shapes.OPTIONAL, shapes.SAVED)
+        )
+        return example
+
+    def _answer(self, value: Any, column: str, where: str) -> str:
+        names = self.table.class_names.get(column)
+        if names and self.labels is None and isinstance(value, int) and 0 <= value < len(names):
+            self.notices.add(f"numbers in {column!r} were given the names that the data set has for them", where)
+            return names[value]
+        return cells.completion(value, where, self.notices)
+
+    def _labelled(self, answer: str, where: str) -> str:
+        assert self.labels is not None
+        if answer not in self.labels:
+            message = f"no label is given for {shorten(answer)!r}"
+            raise UserError(message, where=where, mend=f"add {shorten(answer, 20)}=… to --labels")
+        self.labels_seen.add(answer)
+        return self.labels[answer]
+
+    def _check_choice(self, example: Example, where: str) -> None:
+        known = example.choices or self.given
+        if known is not None and example.completion not in known:
+            shown = ", ".join(map(shorten, known[:6])) + (", …" if len(known) > 6 else "")
+            message = f"the answer {shorten(example.completion)!r} is none of the choices {shown}"
+            raise UserError(message, where=where, mend="write the answer as the choice's own text, or mend the choices")
+
+    def _hold_to_one_format(self, shape: shapes.Shape, prompt: str | tuple[Message, ...], where: str) -> None:
+        """A file that changes its format half way has been put together by mistake, as often as not."""
+        here = (shapes.fold(shape.name), "text" if isinstance(prompt, str) else "messages")
+        if self.first_format is None:
+            self.first_format, self.shape = here, shape
+        elif here != self.first_format:
+            now, before = (f"{name} of {kind}" for name, kind in (here, self.first_format))
+            message = f"the row is {now}, and the rows before it are {before}"
+            raise UserError(message, where=where, mend="write all rows in one format")
+
+    def data_choices(self, examples: Sequence[Example]) -> tuple[str, ...] | None:
+        """For the examples that bring no choices of their own."""
+        if self.free_text or not examples:
+            return None
+        if self.given is not None:
+            return self.given
+        label_column = self.labels is not None or (self.shape is not None and self.shape.labels)
+        return options.find([example.completion for example in examples], label_column)
+
+    def summary(self, found: tuple[str, ...] | None, examples: Sequence[Example]) -> list[str]:
+        lines = []
+        shape = self.shape
+        if shape is not None and shape.guessed:
+            lines.append(f"prompts are read from {shape.input!r}, answers from {shape.output!r}")
+        if self.unused:
+            lines.append(f"columns that are not used: {', '.join(self.unused)}")
+        lines += self.notices.lines()
+        if self.labels is not None and (unseen := [key for key in self.labels if key not in self.labels_seen]):
+            lines.append(f"labels that no row has: {', '.join(unseen)}")
+        if found is not None:
+            completions = [example.completion for example in examples if example.choices is None]
+            lines += [f"two choices that differ in case alone: {twins}" for twins in options.near_twins(completions)]
+            if all(completion.isdigit() for completion in completions) and self.labels is None:
+                lines.append("the labels are bare numbers; words tell a model more: --labels 0=…,1=…")
+        if len({example.completion for example in examples}) == 1:
+            lines.append("all answers are the same")
+        return lines
+
+
+def _without_duplicates(
+    kept: list[tuple[Example, str]], keep_duplicates: bool, notices: Notices
+) -> list[tuple[Example, str]]:
+    seen: set[tuple[Any, ...]] = set()
+    answers: dict[Any, str] = {}
+    result = []
+    for example, where in kept:
+        content = (example.prompt, example.completion, example.choices, example.group)
+        if content in seen and not keep_duplicates:
+            notices.add("exact duplicates were dropped", where)
+            continue
+        seen.add(content)
+        if answers.setdefault(example.prompt, example.completion) != example.completion:
+            notices.add("a prompt stands there again with another answer", where)
+        result.append((example, where))
+    return result
+
+
+def _check_ids(kept: Sequence[tuple[Example, str]]) -> None:
+    first: dict[str, str] = {}
+    for example, where in kept:
+        if example.id in first:
+            message = f"the id {shorten(example.id)!r} is taken by {first[example.id]}"
+            mend = "give each row an id of its own, or none; rows that belong together share a `group`"
+            raise UserError(message, where=where, mend=mend)
+        first[example.id] = where
+
+
+def short_name(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "data"
+
+
+def digest(examples: Sequence[Example]) -> str:
+    """sha256 of the examples in canonical JSON: what a resumed run compares."""
+    rows = [as_dict(example) for example in examples]
+    canonical = json.dumps(rows, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def as_dict(example: Example) -> dict[str, Any]:
+    """An example as a row that `load` reads; what it does not have is left out."""
+    prompt = example.prompt
+    row: dict[str, Any] = {
+        "id": example.id,
+        "prompt": prompt if isinstance(prompt, str) else [{"role": m.role, "content": m.content} for m in prompt],
+        "completion": example.completion,
+    }
+    if example.choices is not None:
+        row["choices"] = list(example.choices)
+    if example.group is not None:
+        row["group"] = example.group
+    return row
+
+
+def from_dict(row: Mapping[str, Any]) -> Example:
+    prompt, choices = row["prompt"], row.get("choices")
+    return Example(
+        id=row["id"],
+        prompt=prompt if isinstance(prompt, str) else tuple(Message(m["role"], m["content"]) for m in prompt),
+        completion=row["completion"],
+        choices=None if choices is None else tuple(choices),
+        group=row.get("group"),
+    )
+
+
+def save(dataset: Dataset, path: str | Path) -> None:
+    """One example a line, readable by anything, `load` included; the first line carries what belongs to the whole set."""
+    rows = [as_dict(example) for example in dataset.examples]
+    rows[0][shapes.SAVED] = {
+        "source": dataset.source,
+        "digest": dataset.digest,
+        "choices": None if dataset.choices is None else list(dataset.choices),
+        "notices": list(dataset.notices),
+    }
+    lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows]
+    publish(Path(path), "".join(lines).encode())
+
+
+def restore(path: str | Path) -> Dataset:
+    """What `save` wrote, exactly. Raises UserError when the file was changed since."""
+    try:
+        rows = [json.loads(line) for line in Path(path).read_bytes().decode().split("\n") if line]
+        examples = tuple(from_dict(row) for row in rows)
+        whole = rows[0][shapes.SAVED]
+        choices = None if whole["choices"] is None else tuple(whole["choices"])
+        dataset = Dataset(examples, choices, tuple(whole["notices"]), whole["source"], whole["digest"])
+    except FileNotFoundError:
+        raise UserError("the run has no examples", where=str(path), mend="start it anew with fewfit fit") from None
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        mend = "start a new run from the data"
+        raise UserError(f"not the examples of a run ({error})", where=str(path), mend=mend) from None
+    if digest(examples) != dataset.digest:
+        raise UserError("the examples were changed since the run began", where=str(path), mend="start a new run")
+    return dataset

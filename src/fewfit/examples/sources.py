@@ -1,0 +1,53 @@
+"""Where rows come from: one reader a format, chosen by the file's name, or Python's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from fewfit.errors import UserError
+from fewfit.examples.delimited import read_csv, read_tsv
+from fewfit.examples.jsonl import read_json, read_jsonl
+from fewfit.examples.parquet import read_parquet
+from fewfit.examples.python import read_python
+from fewfit.examples.table import Table
+
+READERS: dict[str, Callable[[Path], Table]] = {
+    ".jsonl": read_jsonl,
+    ".ndjson": read_jsonl,
+    ".json": read_json,
+    ".csv": read_csv,
+    ".tsv": read_tsv,
+    ".parquet": read_parquet,
+}
+FORMATS = "JSONL, JSON, CSV, TSV or Parquet"
+
+
+def read(source: Any) -> Table:
+    """The rows as they stand; nothing is checked but that they can be read."""
+    if isinstance(source, Table):
+        return source
+    if not isinstance(source, str | Path):
+        return read_python(source)
+    path = Path(source).expanduser()
+    where = str(path)
+    if path.is_dir():
+        raise UserError("this is a folder", where=where, mend=f"name one file in it: {FORMATS}")
+    if not path.exists():
+        folder = path.parent
+        near = get_close_matches(path.name, [p.name for p in folder.iterdir()] if folder.is_dir() else [], n=1)
+        raise UserError(
+            "no such file", where=where, mend=f"did you mean {folder / near[0]}?" if near else "mend the path"
+        )
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        kind = f"files of the kind {path.suffix}" if path.suffix else "a file without an ending"
+        raise UserError(f"cannot read {kind}", where=where, mend=f"save it as {FORMATS}, with the ending to match")
+    try:
+        return reader(path)
+    except OSError as error:
+        raise UserError(
+            f"not readable: {error.strerror or error}", where=where, mend="mend the file's rights"
+        ) from None

@@ -1,0 +1,36 @@
+"""Bytes to text: UTF-8 with or without a mark, any line ends; everything else is refused with its line."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+from fewfit.errors import UserError
+
+SAVE_AS_UTF8 = "save the file as UTF-8"
+
+
+def read_bytes(path: Path) -> bytes:
+    content = path.read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise UserError("the file is UTF-16", where=str(path), mend=SAVE_AS_UTF8)
+    content = content.removeprefix(codecs.BOM_UTF8)
+    if not content.strip():
+        raise UserError("the file is empty", where=str(path), mend="give at least 3 examples")
+    return content
+
+
+def decode(content: bytes, path: Path, first_line: int = 1) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = first_line + content.count(b"\n", 0, error.start)
+        raise UserError(
+            f"byte 0x{content[error.start]:02x} is not UTF-8", where=f"{path}:{line}", mend=SAVE_AS_UTF8
+        ) from None
+
+
+def shorten(text: str, length: int = 60) -> str:
+    """Text for a message: one line, not too long."""
+    text = " ".join(text.split())
+    return text if len(text) <= length else text[: length - 1] + "…"
