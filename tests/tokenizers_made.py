@@ -1,0 +1,135 @@
+"""Tokenizers made on the spot: no network, and the pre-tokenizers that real models have."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
+
+ROOT = Path(__file__).resolve().parents[1]
+BBH = ROOT.parent / "shared" / "data" / "bbh"
+
+# Qwen 2's and 3's pattern: ` ?[^\s\p{L}\p{N}]+[\r\n]*` joins punctuation and the line breaks behind it
+QWEN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
+    r"|\s+(?!\S)|\s+"
+)
+# Llama 3's differs in taking up to three digits
+LLAMA3 = QWEN.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
+
+_WORDS = """Input: Output: Answer with one of the following options: Yes No True False not ( True ) and ( False ) is
+(A) (B) (C) (D) (E) Options: - Yes - No. Which sentence has the correct adjective order? Today is the date yesterday
+If you follow these instructions, do you return to the starting point? Take 3 steps left. Turn around. Turn right.
+I have a flute, a piano, two lamps and four stoves. How many musical instruments do I have? Sort the words: apple pear
+user assistant system model You are a helpful assistant. Human: think"""
+
+
+def corpus() -> list[str]:
+    """Text to learn merges from, with punctuation before line breaks and blank lines."""
+    lines = _WORDS.split("\n")
+    return [*lines, "\n\n".join(lines), "Q)\n\nQ?\n\nQ.\n\nQ:\n\nA)\n\n" * 20, "Input: a\nOutput: (A)\n\n" * 50]
+
+
+def wrapped(tokenizer: Tokenizer, specials: Sequence[str] = (), **names: Any) -> PreTrainedTokenizerFast:
+    names.setdefault("eos_token", "<|endoftext|>")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        additional_special_tokens=list(specials),
+        clean_up_tokenization_spaces=False,
+        **names,
+    )
+
+
+@lru_cache
+def byte_level(split: str | None = None, specials: tuple[str, ...] = (), trim_offsets: bool = False, bos: bool = False):
+    """Byte-level BPE; `split` None is GPT-2's own pattern."""
+    tokenizer = Tokenizer(models.BPE())
+    if split is None:
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    else:
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Split(Regex(split), behavior="isolated"),
+                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            ]
+        )
+        tokenizer.normalizer = normalizers.NFC()
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=700, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
+    tokenizer.train_from_iterator(corpus(), trainer)
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=trim_offsets)
+    names = {}
+    if bos:
+        tokenizer.add_special_tokens(["<|begin|>"])
+        begin = tokenizer.token_to_id("<|begin|>")
+        tokenizer.post_processor = processors.Sequence(
+            [
+                processors.ByteLevel(trim_offsets=trim_offsets),
+                processors.TemplateProcessing(single="<|begin|> $A", special_tokens=[("<|begin|>", begin)]),
+            ]
+        )
+        names["bos_token"] = "<|begin|>"
+    return wrapped(tokenizer, specials, **names)
+
+
+@lru_cache
+def metaspace(specials: tuple[str, ...] = (), scheme: str = "first", eos: bool = False):
+    """SentencePiece's ways: `▁` for spaces, bytes for what is unknown, BOS in front (and EOS behind, if asked)."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme=scheme, split=False)
+    tokenizer.decoder = decoders.Sequence(
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            *([decoders.Strip(" ", 1, 0)] if scheme != "never" else []),
+        ]
+    )
+    trainer = trainers.BpeTrainer(
+        vocab_size=700,
+        special_tokens=["<unk>", "<s>", "</s>", *(f"<0x{b:02X}>" for b in range(256))],
+        show_progress=False,
+    )
+    # learnt a word at a time, as SentencePiece does, though applied to whole texts
+    words = [word for text in corpus() for word in re.findall(r" ?[^ \n]+", text)]
+    tokenizer.train_from_iterator(words, trainer)
+    # bytes are plain vocabulary, not special tokens
+    record = json.loads(tokenizer.to_str())
+    record["added_tokens"] = [t for t in record["added_tokens"] if not t["content"].startswith("<0x")]
+    tokenizer = Tokenizer.from_str(json.dumps(record))
+    ids = [("<s>", tokenizer.token_to_id("<s>")), ("</s>", tokenizer.token_to_id("</s>"))]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>" if eos else "<s> $A", special_tokens=ids
+    )
+    return wrapped(tokenizer, specials, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+
+
+def template_files() -> list[Path]:
+    """The chat templates in TRL's wheel."""
+    import trl
+
+    return sorted((Path(trl.__file__).parent / "chat_templates").glob("*.jinja"))
+
+
+def marks(source: str) -> list[str]:
+    """What a template writes that looks like a special token of its model."""
+    found = re.findall(
+        r"<[|｜][^<>|｜{}'\" \n]+[|｜]>|<\|[A-Za-z_]+>|<[A-Za-z_]+\|>|</?s>|\[/?INST\]|<[a-z_]+_of_[a-z_]+>", source
+    )
+    return sorted(set(found))
+
+
+def bbh(files: Iterable[str] | None = None) -> list[tuple[str, str]]:
+    pairs = []
+    for path in sorted(BBH.glob("*.json")):
+        if files is None or path.stem in files:
+            pairs += [(e["input"], e["target"]) for e in json.loads(path.read_text())["examples"]]
+    return pairs
