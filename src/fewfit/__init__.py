@@ -1,0 +1,44 @@
+"""fewfit: prompt it, tune it, or both? Evidence from a handful of examples, and something ready to serve.
+
+    run = fewfit.fit("reviews.csv", model="lab")
+    print(run.verdict)
+    run.bundle.predict(["The soup was cold."])
+
+Importing this loads no torch: names are looked up when they are used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from fewfit.examples import Example, Message
+    from fewfit.fit import Run, fit, resume
+    from fewfit.grid import Grid, Lane
+    from fewfit.predict import Predictor, load
+
+_WHERE = {
+    "Example": "fewfit.examples.example",
+    "Message": "fewfit.examples.example",
+    "Grid": "fewfit.grid",
+    "Lane": "fewfit.grid",
+    "Predictor": "fewfit.predict",
+    "load": "fewfit.predict",
+    "Run": "fewfit.fit",
+    "fit": "fewfit.fit",
+    "resume": "fewfit.fit",
+}
+__all__ = ["Example", "Grid", "Lane", "Message", "Predictor", "Run", "__version__", "fit", "load", "resume"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(import_module(_WHERE[name]), name)
+    raise AttributeError(f"module 'fewfit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_WHERE])

@@ -1,0 +1,178 @@
+"""From finished lanes to the result: the choice, the bundle and its runners-up, the test file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from scipy.stats import beta
+
+from fewfit import bundle, draw, runs
+from fewfit.engine.learner import Learner, Row, Track
+from fewfit.engine.snapshot import Store, write_json
+from fewfit.engine.stream import Progress, total_updates
+from fewfit.engine.task import Judge, Task, loss_spans
+from fewfit.examples import restore as restore_examples
+from fewfit.examples.example import Example
+from fewfit.grid import Lane
+from fewfit.models.local import Loaded
+from fewfit.predict import Predictor
+from fewfit.predictions import read
+from fewfit.prepare import TEST
+from fewfit.select import Selection, select
+from fewfit.watch import Watch
+
+NEXT = Example(id="\0next", prompt="\0next", completion="")  # the example to come: kin to none
+
+
+@dataclass
+class Delivery:
+    """All that a finished run has in hand."""
+
+    folder: Path
+    record: dict[str, Any]
+    lanes: list[Lane]
+    tracks: list[Progress]
+    tasks: dict[str | None, Task]
+    learners: dict[str | None, Learner]
+    loaded: dict[str | None, Loaded]
+    judge: Judge
+    store: Store
+
+    def lane(self, name: str) -> Lane:
+        return next(lane for lane in self.lanes if lane.name == name)
+
+    def statuses(self) -> dict[str, str]:
+        """Of a lane over its seeds: it is as bad off as its worst."""
+        worst = ("done", "dropped", "diverged")
+        return {
+            lane.name: max((p.status for p in self.tracks if p.lane is lane), key=worst.index) for lane in self.lanes
+        }
+
+    def seed(self) -> int:
+        return min(self.record["seeds"])
+
+
+def deliver(run: Delivery, watch: Watch, seconds: float, differing: list[str]) -> dict[str, Any]:
+    rows = read(run.folder)
+    selection = select(
+        rows, run.lanes, metric=run.judge.name, statuses=run.statuses(), criterion=run.record["select"]
+    )
+    folders = {}
+    for kind, name in selection.best_of_kind.items():
+        watch.phase(f"writing {name}")
+        best = name == selection.best.name
+        target = run.folder / runs.BUNDLE if best else run.folder / runs.RUNNERS_UP / quote(name, safe="+@.")
+        write_bundle(run, run.lane(name), target, selection, refit=best and run.record["final"] == "refit")
+        folders[kind] = (name, target)
+    result = {
+        "schema": runs.SCHEMA,
+        "run": str(run.folder),
+        **selection.as_json(),
+        "test": judge_test(run, folders, watch),
+        "seconds": round(seconds, 3),
+        "warnings": [*selection.warnings, *differing_warning(differing)],
+    }
+    write_json(run.folder / runs.RESULT, result)
+    return result
+
+
+def differing_warning(differing: list[str]) -> list[str]:
+    """Only where the arithmetic does not repeat (some GPUs): said, never hidden."""
+    if not differing:
+        return []
+    return [f"{len(differing)} predictions came out differently when computed again, the first: {differing[0]}"]
+
+
+def write_bundle(run: Delivery, lane: Lane, target: Path, selection: Selection, *, refit: bool) -> None:
+    """The bundle is prediction n+1: the weights after all n, the demonstrations that example n+1 would have."""
+    task, loaded, learner, seed = run.tasks[lane.model], run.loaded[lane.model], run.learners[lane.model], run.seed()
+    n = len(task)
+    demos = draw.demonstrations(task.order(seed), NEXT, lane.shots_at_use, seed=seed, i=n + 1, update=1)
+    track = Track(lane.name, seed)
+    export: Callable[[Path], None] | None = None
+    if lane.trains:
+        state = run.store.tracks[track].state()
+        assert state is not None, f"{lane.name} trained and left no state"
+        learner.restore(track, lane, state)
+        if refit:
+            learner.open(track, lane)
+            train_again(task, lane, learner, track)
+        export = lambda folder: learner.export(track, folder)  # noqa: E731
+    best = selection.best if selection.best.name == lane.name else None
+    figures = next(one for one in selection.lanes if one.name == lane.name)
+    bundle.save(
+        target,
+        lane=lane,
+        seed=seed,
+        n=n,
+        loaded=loaded,
+        settings=task.renderer.settings,
+        metric=run.judge.name,
+        answer_patterns=tuple(run.record["answer_patterns"]),
+        demonstrations=demos,
+        export=export,
+        score=best.score if best else figures.score,
+        interval=best.interval if best else None,
+        end_ids=task.renderer.end_ids,
+        end_text=task.renderer.end_text,
+    )
+    if lane.trains:
+        learner.forget(track)
+
+
+def train_again(task: Task, lane: Lane, learner: Learner, track: Track) -> None:
+    """`--final refit`: from fresh weights, i.i.d., as many updates as the stream made. What was scored is then not
+    quite what is served; it is there for those who ask."""
+    n = len(task)
+    order = task.order(track.seed)
+    step = 0
+    for epoch in range(lane.updates):
+        for target in draw.shuffled(order, lambda e: e.id, seed=track.seed, purpose=f"refit-{epoch}"):
+            step += 1
+            demos = draw.demonstrations(order, target, lane.shots, seed=track.seed, i=n + 1, update=step + 1)
+            rendered = task.renderer.render(demos, target)
+            learner.update([Row(track, rendered.ids, rendered.spans, loss_spans(lane, rendered), scored=False)])
+    assert step == total_updates(lane, n)
+
+
+def judge_test(run: Delivery, folders: dict[str, tuple[str, Path]], watch: Watch) -> list[dict[str, Any]] | None:
+    """The bundles as delivered, on examples that nothing was chosen on: plain Clopper-Pearson intervals."""
+    if run.record["test"] is None:
+        return None
+    examples = restore_examples(run.folder / TEST).examples
+    out = []
+    for learner in run.learners.values():
+        learner.close()  # the models as they came: the bundles put their own adapters on
+    for kind, (name, folder) in folders.items():
+        watch.phase(f"judging {name} on the test file")
+        predictor = Predictor(bundle.load(folder), model=run.loaded[run.lane(name).model].model)
+        try:
+            answers = predictor.predict(list(examples))
+        finally:
+            predictor.close()
+        scores = [
+            run.judge.score(row["prediction"], example, example.choices)
+            for row, example in zip(answers, examples, strict=True)
+        ]
+        out.append(
+            {
+                "name": name,
+                "kind": kind,
+                "n": len(scores),
+                "score": sum(scores) / len(scores),
+                "interval": list(clopper_pearson(sum(scores), len(scores))),
+            }
+        )
+    return out
+
+
+def clopper_pearson(hits: float, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Exact for 0/1 scores; for fractional ones the same formula with a fractional count, which is wider than needed."""
+    tail = (1 - level) / 2
+    low = 0.0 if hits <= 0 else float(beta.ppf(tail, hits, n - hits + 1))
+    high = 1.0 if hits >= n else float(beta.ppf(1 - tail, hits + 1, n - hits))
+    return low, high

@@ -1,0 +1,170 @@
+"""What is asked of every lane: the examples, how they are rendered, how a prediction is judged; and the rows of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Protocol
+
+from fewfit import draw
+from fewfit.engine.learner import Row, Scored, Track
+from fewfit.examples.example import Example
+from fewfit.grid import Lane
+from fewfit.render import Rendered, Renderer
+
+
+class Judge(Protocol):
+    """A metric: what it must be given, and a number in [0, 1]."""
+
+    name: str
+    needs: str  # "choices", "teacher" (a proven hit or nothing) or "text"
+
+    def score(self, prediction: str, example: Example, choices: Sequence[str] | None) -> float: ...
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One row with where it came from: enough to write its prediction down."""
+
+    row: Row
+    rendered: Rendered
+    example: Example
+    choices: tuple[str, ...]
+    i: int
+    update: int
+
+
+class Task:
+    """The examples in each seed's order, and the sequences that lanes see of them."""
+
+    def __init__(self, examples: Sequence[Example], renderer: Renderer, judge: Judge, *, order: str = "shuffle"):
+        self.examples, self.renderer, self.judge, self.order_name = tuple(examples), renderer, judge, order
+        self._orders: dict[int, tuple[Example, ...]] = {}
+        self.render = lru_cache(maxsize=4096)(self._render)  # lanes of equal shots share what they see
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def order(self, seed: int) -> tuple[Example, ...]:
+        if seed not in self._orders:
+            same = self.order_name == "file"
+            self._orders[seed] = self.examples if same else tuple(draw.order(self.examples, seed))
+        return self._orders[seed]
+
+    def choices(self, example: Example) -> tuple[str, ...]:
+        if self.judge.needs != "choices":
+            return ()
+        return example.choices or self.renderer.settings.choices or ()
+
+    def _render(self, seed: int, i: int, update: int, shots: int, target: int, slot: int = 0) -> Rendered:
+        """What stands before a lane of so many shots at update `update` of example i, its target being `target`.
+
+        Update 1 has the examples before i as candidates: nothing of i was known. Later updates have all predicted ones.
+        """
+        order = self.order(seed)
+        candidates = order[: i - 1] if update == 1 and slot == 0 else order[:i]
+        key = update if slot == 0 else update * 1000 + slot  # rows of one batch have demonstrations of their own
+        demos = draw.demonstrations(candidates, order[target - 1], shots, seed=seed, i=i, update=key)
+        return self.renderer.render(demos, order[target - 1])
+
+    def scored_row(self, track: Track, lane: Lane, i: int, *, train: bool) -> Seen:
+        """Row i as it is predicted; with `train`, the very forward of it is trained on."""
+        rendered = self.render(track.seed, i, 1, lane.shots_at_use, i)
+        example = self.order(track.seed)[i - 1]
+        choices = self.choices(example)
+        ids: tuple[tuple[int, ...], ...] = ()
+        if choices:
+            ids = self.choice_ids(track.seed, i, lane.shots_at_use)
+        loss = loss_spans(lane, rendered) if train else ()
+        return Seen(Row(track, rendered.ids, rendered.spans, loss, ids), rendered, example, choices, i, 1)
+
+    def choice_ids(self, seed: int, i: int, shots: int) -> tuple[tuple[int, ...], ...]:
+        order = self.order(seed)
+        demos = draw.demonstrations(order[: i - 1], order[i - 1], shots, seed=seed, i=i, update=1)
+        prompt = self.renderer.prompt(demos, order[i - 1])
+        return tuple(self.renderer.continuations(prompt, self.choices(order[i - 1])))
+
+    def trained_rows(self, track: Track, lane: Lane, i: int, update: int) -> list[Seen]:
+        """The rows of one update that is not a prediction's own: update 1 in the prompt of training, 2..E replayed."""
+        rows = []
+        for slot in range(lane.batch):
+            first = update == 1 and slot == 0
+            target = i if first else draw.replayed(i, update, seed=track.seed, replay=lane.replay, slot=slot)
+            rendered = self.render(track.seed, i, update, lane.shots, target, slot)
+            example = self.order(track.seed)[target - 1]
+            row = Row(track, rendered.ids, rendered.spans, loss_spans(lane, rendered), scored=False)
+            rows.append(Seen(row, rendered, example, (), i, update))
+        return rows
+
+    # ---- what is written down ----------------------------------------------------------------------------------------
+
+    def needs_text(self, seen: Seen, scored: Scored) -> bool:
+        """Only misses are generated: a hit proves what greedy decoding gives."""
+        return self.judge.needs == "text" and not scored.hit
+
+    def prediction(self, seen: Seen, scored: Scored, generated: tuple[int, ...] | None) -> dict[str, Any]:
+        example, cut, probs, margin = seen.example, False, None, scored.margin
+        if self.judge.needs == "choices":
+            probs = softmax(seen.choices, scored.choices)
+            prediction, margin = best_choice(seen.choices, scored.choices)
+            score = 1.0 if prediction == example.completion else 0.0
+        else:
+            if scored.hit:
+                prediction = example.completion
+            elif generated is not None:
+                prediction, _ = self.renderer.answer_text(generated)
+            else:
+                prediction = self.renderer.answer_text(scored.argmax)[0]
+                cut = True
+            score = 0.0 if cut else self.judge.score(prediction, example, example.choices)
+        return {
+            "lane": seen.row.track.lane,
+            "model": None,
+            "seed": seen.row.track.seed,
+            "i": seen.i,
+            "id": example.id,
+            "shots": len(seen.rendered.demos),
+            "demos": list(seen.rendered.demos),
+            "nll": scored.nll,
+            "tokens": scored.tokens,
+            "prompt_tokens": seen.rendered.prompt_tokens,
+            "score": score,
+            "correct": score >= 1.0,
+            "gold": example.completion,
+            "prediction": prediction,
+            "cut": cut,
+            "probs": probs,
+            "margin": margin,
+        }
+
+    def trained(self, seen: Sequence[Seen]) -> dict[str, Any]:
+        ids = [one for s in seen for one in (*s.rendered.demos, s.example.id)]
+        track = seen[0].row.track
+        return {
+            "lane": track.lane,
+            "model": None,
+            "seed": track.seed,
+            "i": seen[0].i,
+            "update": seen[0].update,
+            "ids": ids,
+        }
+
+
+def loss_spans(lane: Lane, rendered: Rendered) -> tuple[tuple[int, int], ...]:
+    """Answers and their ends carry loss, nothing else (arXiv 2512.19879, section 4); of all items, or the target's."""
+    return rendered.spans if lane.loss == "every-answer" else rendered.spans[-1:]
+
+
+def softmax(names: Sequence[str], logp: Sequence[float]) -> dict[str, float]:
+    top = max(logp)
+    weights = [math.exp(value - top) for value in logp]
+    return {name: weight / sum(weights) for name, weight in zip(names, weights, strict=True)}
+
+
+def best_choice(names: Sequence[str], logp: Sequence[float]) -> tuple[str, float]:
+    """The likeliest choice (the first of equals) and its lead over the next."""
+    ranked = sorted(range(len(names)), key=lambda k: -logp[k])
+    lead = logp[ranked[0]] - logp[ranked[1]] if len(ranked) > 1 else math.inf
+    return names[ranked[0]], lead

@@ -1,0 +1,174 @@
+"""Runs what run.json says, from wherever its lanes stand."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fewfit import runs
+from fewfit.deliver import Delivery, deliver
+from fewfit.engine.learner import Learner, Track
+from fewfit.engine.snapshot import Store
+from fewfit.engine.stream import Progress, Stream, steps
+from fewfit.engine.task import Judge, Task
+from fewfit.errors import Interrupted, UserError
+from fewfit.examples import Dataset
+from fewfit.examples import restore as restore_examples
+from fewfit.grid import Lane
+from fewfit.predictions import merge
+from fewfit.prepare import Prepared, make_learner
+from fewfit.render import Renderer, RenderSettings
+from fewfit.watch import RunInfo, Watch
+
+
+def execute(prepared: Prepared, judge: Judge, watch: Watch) -> dict[str, Any]:
+    """The whole run; returns the result, which result.json holds too."""
+    with runs.lock(prepared.folder), catching_signals() as caught:
+        started = time.monotonic()
+        result = None
+        try:
+            result = _execute(prepared, judge, watch, caught, started)
+        finally:
+            watch.end(result)
+        return result
+
+
+def _execute(
+    prepared: Prepared, judge: Judge, watch: Watch, caught: list[int], started: float
+) -> dict[str, Any]:
+    folder, record = prepared.folder, prepared.record
+    dataset = checked_examples(folder, record)
+    lanes = [Lane.from_json(one) for one in record["lanes"]]
+    tracks: list[Progress] = []
+    store = Store(folder / runs.LANES)
+    plans = {lane.name: list(steps(lane, len(dataset.examples))) for lane in lanes}
+    # Prompting lanes first: their scores are there in seconds.
+    for lane in sorted(lanes, key=lambda lane: lane.trains):
+        tracks += [Progress(Track(lane.name, seed), lane, plans[lane.name]) for seed in record["seeds"]]
+    earlier = {progress.track: store.open(progress.track) for progress in tracks}
+    for progress in tracks:
+        was = earlier[progress.track]
+        progress.done, progress.status, progress.scores = was.done, was.status, list(was.scores)
+        progress.predicted = len(was.scores)
+    watch.begin(information(prepared, dataset, lanes, plans, tracks))
+    tasks: dict[str | None, Task] = {}
+    learners: dict[str | None, Learner] = {}
+    try:
+        for model in record["models"]:
+            name = model["lane"]
+            loaded = prepared.loaded[name]
+            renderer = Renderer(loaded.tokenizer, RenderSettings.from_json(model["render"]))
+            task = tasks[name] = Task(dataset.examples, renderer, judge, order=record["order"])
+            learner = learners[name] = make_learner(loaded, renderer, len(dataset.examples))
+            mine = [progress for progress in tracks if progress.lane.model == name]
+            for progress in mine:
+                state = earlier[progress.track].state
+                if state is not None and progress.running:
+                    learner.restore(progress.track, progress.lane, state)
+                    progress.opened = True
+            stream = Stream(task, learner, store, watch=teller(watch), stop=lambda: bool(caught))
+            stream.run(mine)
+            if caught:
+                raise interrupted(folder, caught[0])
+        watch.phase("choosing")
+        names = [lane.name for lane in lanes]
+        merge(store.shards(runs.PREDICTIONS), folder / runs.PREDICTIONS, names)
+        merge(store.shards(runs.TRAINED), folder / runs.TRAINED, names)
+        delivery = Delivery(folder, record, lanes, tracks, tasks, learners, prepared.loaded, judge, store)
+        result = deliver(delivery, watch, earlier_seconds(record) + time.monotonic() - started, store.differing())
+    finally:
+        for learner in learners.values():
+            learner.close()
+        store.close()
+        spent = earlier_seconds(record) + time.monotonic() - started
+        runs.write_record(folder, {**record, "seconds": round(spent, 3)})
+    clean(folder)
+    return result
+
+
+def earlier_seconds(record: dict[str, Any]) -> float:
+    return float(record.get("seconds", 0.0))
+
+
+def checked_examples(folder: Path, record: dict[str, Any]) -> Dataset:
+    dataset = restore_examples(folder / runs.EXAMPLES)
+    if dataset.digest != record["data"]["digest"]:
+        raise UserError(
+            "examples.jsonl is not what the run began with",
+            where=str(folder),
+            mend="put it back, or start a new run on the new data",
+        )
+    return dataset
+
+
+def teller(watch: Watch) -> Callable[[Progress, dict[str, Any] | None], None]:
+    def tell(progress: Progress, row: dict[str, Any] | None) -> None:
+        lane, seed = progress.track
+        if row is None:
+            watch.lane(lane, seed, progress.status)
+        else:
+            watch.row(lane, seed, row, progress.done / len(progress.plan))
+
+    return tell
+
+
+def information(
+    prepared: Prepared, dataset: Dataset, lanes: list[Lane], plans: dict[str, list[Any]], tracks: list[Progress]
+) -> RunInfo:
+    record = prepared.record
+    golds = [example.completion for example in dataset.examples]
+    return RunInfo(
+        folder=prepared.folder,
+        data=record["data"]["source"],
+        n=len(golds),
+        models=tuple(model["name"] for model in record["models"]),
+        metric=record["metric"],
+        lanes=tuple(lanes),
+        seeds=tuple(record["seeds"]),
+        totals={name: len(plan) for name, plan in plans.items()},
+        notices=tuple(record["notices"]),
+        majority=max(map(golds.count, golds)) / len(golds) if record["metric"] == "choice" else None,
+        done={tuple(p.track): p.predicted for p in tracks if p.done},
+    )
+
+
+def interrupted(folder: Path, number: int) -> Interrupted:
+    return Interrupted(
+        f"stopped by {signal.Signals(number).name}; nothing is lost",
+        exit_code=128 + number,
+        where=str(folder),
+        mend=f"go on with: fewfit resume {folder}",
+    )
+
+
+@contextmanager
+def catching_signals() -> Iterator[list[int]]:
+    """SIGINT and SIGTERM end the loop after the current step; a second one ends it at once."""
+    caught: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield caught  # only the main thread may set handlers
+        return
+
+    def note(number: int, _frame: Any) -> None:
+        if caught:
+            raise KeyboardInterrupt
+        caught.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def clean(folder: Path) -> None:
+    """The merged files hold all evidence now; snapshots have done their work."""
+    import shutil
+
+    shutil.rmtree(folder / runs.LANES, ignore_errors=True)

@@ -1,0 +1,235 @@
+"""From what was asked to what will be done: a run folder whose run.json holds every value with its source."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from fewfit import runs
+from fewfit.engine.learner import Learner
+from fewfit.engine.plain import PlainLearner
+from fewfit.engine.stream import total_updates
+from fewfit.engine.task import Task
+from fewfit.engine.timing import lane_seconds
+from fewfit.errors import UserError
+from fewfit.examples import Dataset
+from fewfit.examples import load as load_examples
+from fewfit.examples import save as save_examples
+from fewfit.grid import PAPER_SEEDS, PRESETS, QUICK_ORDER, Grid, Lane
+from fewfit.metrics import auto as auto_metric
+from fewfit.metrics import metric as find_metric
+from fewfit.models.local import Loaded
+from fewfit.render import Renderer
+from fewfit.watch import Watch
+
+QUICK_BUDGET = 600.0  # seconds
+GRID_FLAGS = ("methods", "shots", "lr", "updates")
+COMMON_FLAGS = ("rank", "tune", "optimizer", "loss", "replay", "layers")
+STUDY_FLAGS = ("batch", "block", "schedule", "weight_decay", "use_shots")
+TEST = "test.jsonl"
+
+
+@dataclass
+class Prepared:
+    """A run ready to go, with what was loaded on the way."""
+
+    folder: Path
+    record: dict[str, Any]
+    loaded: dict[str | None, Loaded] = field(default_factory=dict)  # by lane's model: None where there is one only
+
+
+def seconds(text: str | float | int) -> float:
+    """`10m`, `90s`, `1h30m` or plain seconds."""
+    if isinstance(text, int | float):
+        return float(text)
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
+    if not text.strip() or match is None:
+        raise UserError(f"--budget {text!r} is no duration", mend="write it like 90s, 10m or 1h30m")
+    h, m, s = (float(part or 0) for part in match.groups())
+    return h * 3600 + m * 60 + s
+
+
+def grid_of(asked: dict[str, Any], models: Sequence[str | None]) -> tuple[Grid, dict[str, str]]:
+    """The lanes asked for, and where each coordinate came from."""
+    preset = asked["preset"]
+    if preset not in PRESETS:
+        raise UserError(f"unknown preset {preset!r}", mend=f"choose among {', '.join(PRESETS)}")
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for flag in (*GRID_FLAGS, *COMMON_FLAGS, *STUDY_FLAGS):
+        if asked.get(flag) is not None:
+            values[flag], sources[flag] = asked[flag], "given"
+        elif flag in PRESETS[preset]:
+            values[flag], sources[flag] = PRESETS[preset][flag], f"preset {preset}"
+        else:
+            sources[flag] = "default"
+    return Grid.of(model=models, **values), sources
+
+
+def is_sized(asked: dict[str, Any]) -> bool:
+    """Only the quick preset's own grid is cut to the budget; a grid that was spelled out never is."""
+    return asked["preset"] == "quick" and all(asked.get(flag) is None for flag in GRID_FLAGS)
+
+
+def fitting_lanes(grid: Grid, cost: dict[str, float], budget: float) -> Grid:
+    """As many lanes as the budget holds, in QUICK_ORDER; of every kind at least one stays."""
+    models = sorted({lane.model for lane in grid.lanes}, key=lambda m: m or "")
+    kept: list[Lane] = []
+    spent = 0.0
+    kinds: set[tuple[str, str | None]] = set()
+    for kind, want in QUICK_ORDER:
+        for model in models:
+            for lane in grid.lanes:
+                same = lane.kind == kind and lane.model == model
+                if not same or any(getattr(lane, key) != value for key, value in want.items()):
+                    continue
+                first = (kind, model) not in kinds
+                if first or spent + cost[lane.name] <= budget:
+                    kept.append(lane)
+                    spent += cost[lane.name]
+                    kinds.add((kind, model))
+    names = {lane.name for lane in kept}
+    return Grid(tuple(lane for lane in grid.lanes if lane.name in names))
+
+
+def prepare(asked: dict[str, Any], data: Any, loaded: dict[str | None, Loaded], watch: Watch) -> Prepared:
+    """Checks everything that can be checked before hours are spent, then writes the run folder."""
+    dataset = load_examples(
+        data,
+        input=asked["input"],
+        output=asked["output"],
+        labels=asked["labels"],
+        choices=asked["choices"],
+        skip_bad=asked["skip_bad"],
+        keep_duplicates=asked["keep_duplicates"],
+    )
+    test = None
+    if asked["test"] is not None:
+        test = load_examples(
+            asked["test"],
+            input=asked["input"],
+            output=asked["output"],
+            labels=asked["labels"],
+            choices="none" if dataset.choices is None else ",".join(dataset.choices),
+            skip_bad=asked["skip_bad"],
+            keep_duplicates=True,
+        )
+    metric_name = asked["metric"] if asked["metric"] != "auto" else auto_metric(dataset)
+    judge = find_metric(metric_name, answer_patterns=tuple(asked["answer_pattern"] or ()))
+    if judge.needs == "choices" and dataset.choices is None and any(e.choices is None for e in dataset.examples):
+        raise UserError("--metric choice needs choices", mend="give --choices a,b,c, or a `choices` field in every row")
+    grid, sources = grid_of(asked, tuple(loaded))
+    seeds = asked["seeds"]
+    if seeds is None:
+        seeds = PAPER_SEEDS if asked["preset"] == "paper" else 1
+    if seeds < 1:
+        raise UserError(f"--seeds {seeds}", mend="give 1 or more")
+    renderers = {name: renderer_for(one, dataset, judge.needs, asked) for name, one in loaded.items()}
+    notices = [*dataset.notices, *(test.notices if test else ())]
+    for name, renderer in renderers.items():
+        notices += [f"{name}: {notice}" if name else notice for notice in renderer.notices]
+    if len(dataset.examples) <= max((lane.shots for lane in grid.lanes), default=0):
+        notices.append(f"{len(dataset.examples)} examples: the longest prompts will have fewer demonstrations than asked")
+    budget = seconds(asked["budget"]) if asked["budget"] is not None else QUICK_BUDGET
+    cost: dict[str, float] = {}
+    if is_sized(asked):
+        watch.phase("timing a few steps")
+        for name, one in loaded.items():
+            lanes = [lane for lane in grid.lanes if lane.model == name]
+            task = Task(dataset.examples, renderers[name], judge, order=asked["order"])
+            cost |= lane_seconds(partial(make_learner, one, renderers[name], len(task)), task, judge, lanes, seeds)
+        whole = grid
+        grid = fitting_lanes(grid, cost, budget)
+        if len(grid.lanes) < len(whole.lanes):
+            notices.append(
+                f"{len(grid.lanes)} of {len(whole.lanes)} lanes fit a budget of {budget / 60:.3g} minutes; "
+                "--budget says otherwise"
+            )
+    record: dict[str, Any] = {
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "asked": {k: {"value": plain(v), "source": sources.get(k, "default" if v is None else "given")}
+                  for k, v in asked.items()},
+        "data": {
+            "source": dataset.source,
+            "path": str(Path(data).resolve()) if isinstance(data, str | Path) else None,
+            "file_digest": file_digest(data),
+            "digest": dataset.digest,
+            "n": len(dataset.examples),
+            "choices": dataset.choices,
+        },
+        "test": None if test is None else {"digest": test.digest, "n": len(test.examples)},
+        "models": [
+            {"lane": name, **asdict(one.ref), "render": renderers[name].settings.as_json(), "tune": asked["tune"]}
+            for name, one in loaded.items()
+        ],
+        "device": asked["device"],
+        "dtype": asked["dtype"],
+        "metric": judge.name,
+        "answer_patterns": list(asked["answer_pattern"] or ()),
+        "lanes": [lane.as_json() for lane in grid.lanes],
+        "seeds": list(range(seeds)),
+        "order": asked["order"],
+        "final": asked["final"],
+        "select": asked["select"],
+        "budget": budget if is_sized(asked) else None,
+        "estimated_seconds": {name: round(cost[name], 2) for name in grid.names if name in cost},
+        "notices": notices,
+        "versions": runs.versions(),
+    }
+    name = str(asked["model"][0] if isinstance(asked["model"], list | tuple) else asked["model"])
+    folder = runs.create(Path(asked["out"]) if asked["out"] else None, dataset.source, name)
+    save_examples(dataset, folder / runs.EXAMPLES)
+    if test is not None:
+        save_examples(test, folder / TEST)
+    runs.write_record(folder, record)  # last: a folder with run.json can be resumed
+    runs.remember(folder)
+    return Prepared(folder, runs.record(folder), dict(loaded))
+
+
+def renderer_for(loaded: Loaded, dataset: Dataset, needs: str, asked: dict[str, Any]) -> Renderer:
+    config = loaded.model.config
+    return Renderer.resolve(
+        loaded.tokenizer,
+        dataset.examples,
+        chat=asked["chat"],
+        instruction=asked["instruction"],
+        no_instruction=asked["no_instruction"],
+        system=asked["system"],
+        template=asked["template"],
+        max_length=asked["max_length"],
+        context_length=getattr(config, "max_position_embeddings", None),
+        choices=dataset.choices if needs == "choices" else None,
+        template_kwargs=asked["chat_template_kwargs"],
+    )
+
+
+def make_learner(loaded: Loaded, renderer: Renderer, n: int) -> Learner:
+    return PlainLearner(
+        loaded.model,
+        end_ids=renderer.end_ids,
+        ended=lambda ids: renderer.answer_text(ids)[1],
+        totals=lambda lane: total_updates(lane, n),
+    )
+
+
+def file_digest(data: Any) -> str | None:
+    return sha256(Path(data).read_bytes()).hexdigest() if isinstance(data, str | Path) else None
+
+
+def plain(value: Any) -> Any:
+    """As JSON holds it."""
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple | list):
+        return [plain(one) for one in value]
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return f"<{type(value).__name__}>"

@@ -1,0 +1,122 @@
+"""A run's folder: what was asked and what it resolved to, the lock, and where to find a run."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from fewfit.engine.snapshot import write_json
+from fewfit.errors import EnvironmentProblem, UserError
+
+SCHEMA = 1
+RUNS = Path("runs")
+RECORD, EXAMPLES, RESULT = "run.json", "examples.jsonl", "result.json"
+PREDICTIONS, TRAINED, LANES, BUNDLE, RUNNERS_UP = "predictions.jsonl", "trained.jsonl", "lanes", "bundle", "runners-up"
+
+
+def create(out: Path | None, data: str, model: str) -> Path:
+    """A new run folder, its owner's alone: examples may be private."""
+    if out is None:
+        stem = f"{slug(data)}-{slug(model.rstrip('/').split('/')[-1])}-{time.strftime('%Y%m%d-%H%M%S')}"
+        folder, count = RUNS / stem, 1
+        while folder.exists():
+            count += 1
+            folder = RUNS / f"{stem}-{count}"
+    else:
+        folder = out
+        if (folder / RECORD).exists():
+            raise UserError(
+                "holds a run already", where=str(folder), mend=f"fewfit resume {folder}, or name another --out"
+            )
+        if folder.exists() and any(folder.iterdir()):
+            raise UserError("is a folder with other things in it", where=str(folder), mend="name another --out")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise EnvironmentProblem(f"cannot make the run folder: {error.strerror}", where=str(folder)) from error
+    return folder
+
+
+def slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.")[:40] or "run"
+
+
+def remember(folder: Path) -> None:
+    """So that `last` finds it, also with --out elsewhere."""
+    RUNS.mkdir(exist_ok=True)
+    (RUNS / ".last").write_text(str(folder.resolve()) + "\n")
+
+
+def find(name: str | Path) -> Path:
+    """A run by folder, or `last`."""
+    if str(name) == "last" and not Path("last").exists():
+        pointer = RUNS / ".last"
+        folder = Path(pointer.read_text().strip()) if pointer.exists() else None
+        if folder is None or not (folder / RECORD).exists():
+            raise UserError("there is no last run here", mend="start one with: fewfit fit DATA --model MODEL")
+        return folder
+    folder = Path(name)
+    if not (folder / RECORD).exists():
+        raise UserError("is no run folder (it has no run.json)", where=str(name), mend="name a folder that fit made")
+    return folder
+
+
+def record(folder: Path) -> dict[str, Any]:
+    try:
+        loaded = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"run.json is damaged: {error}", where=str(folder), mend="start the run anew") from error
+    if loaded.get("schema") != SCHEMA:
+        raise UserError(
+            f"was written with schema {loaded.get('schema')}", where=str(folder), mend="use the fewfit that wrote it"
+        )
+    return loaded
+
+
+def result(folder: Path) -> dict[str, Any]:
+    path = folder / RESULT
+    if not path.exists():
+        raise UserError("the run is not done", where=str(folder), mend=f"fewfit resume {folder}")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_record(folder: Path, content: dict[str, Any]) -> None:
+    write_json(folder / RECORD, {"schema": SCHEMA, **content})
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """One writer a run. The system lets go of it when the process dies, however it dies."""
+    path = folder / ".lock"
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise UserError(f"is being written by {holder}", where=str(folder), mend="wait for it, or end it") from None
+        file.seek(0)
+        file.truncate()
+        file.write(f"process {os.getpid()}")
+        file.flush()
+        yield
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in ("fewfit", "torch", "transformers", "peft", "safetensors", "numpy", "scipy", "tokenizers"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,74 @@
+"""What a run tells while it goes: the face of the live table and of callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from fewfit.grid import Lane
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What there is to be done, told once at the start (and again on resuming, with `done` filled)."""
+
+    folder: Path
+    data: str
+    n: int
+    models: tuple[str, ...]
+    metric: str
+    lanes: tuple[Lane, ...]
+    seeds: tuple[int, ...]
+    totals: dict[str, int]  # steps of each lane under one seed
+    notices: tuple[str, ...] = ()
+    majority: float | None = None
+    done: dict[tuple[str, int], int] = field(default_factory=dict)  # rows predicted before, by (lane, seed)
+
+
+class Watch(Protocol):
+    def begin(self, info: RunInfo) -> None: ...
+
+    def phase(self, text: str) -> None: ...
+
+    def row(self, lane: str, seed: int, row: dict[str, Any], done_share: float) -> None: ...
+
+    def lane(self, lane: str, seed: int, status: str) -> None: ...
+
+    def end(self, result: dict[str, Any] | None) -> None: ...
+
+
+OnRow = Callable[[dict[str, Any]], None]
+OnLane = Callable[[str, int, str], None]
+
+
+class Callbacks:
+    """Plain functions as a watch, beside another one if there is any."""
+
+    def __init__(self, inner: Watch | None = None, on_row: OnRow | None = None, on_lane: OnLane | None = None):
+        self.inner, self.on_row, self.on_lane = inner, on_row, on_lane
+
+    def begin(self, info: RunInfo) -> None:
+        if self.inner:
+            self.inner.begin(info)
+
+    def phase(self, text: str) -> None:
+        if self.inner:
+            self.inner.phase(text)
+
+    def row(self, lane: str, seed: int, row: dict[str, Any], done_share: float) -> None:
+        if self.inner:
+            self.inner.row(lane, seed, row, done_share)
+        if self.on_row:
+            self.on_row(row)
+
+    def lane(self, lane: str, seed: int, status: str) -> None:
+        if self.inner:
+            self.inner.lane(lane, seed, status)
+        if self.on_lane:
+            self.on_lane(lane, seed, status)
+
+    def end(self, result: dict[str, Any] | None) -> None:
+        if self.inner:
+            self.inner.end(result)
