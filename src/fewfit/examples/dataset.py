@@ -152,13 +152,15 @@ class _Checker:
         self.unused |= dict.fromkeys(
             name
             for folded, name in names.items()
-            if name not in used and folded not in (*shapes.OPTIONAL, shapes.SAVED)
+            if name not in used and folded not in shapes.OPTIONAL and not shapes.is_saved(name, values[name])
         )
         return example
 
     def _answer(self, value: Any, column: str, where: str) -> str:
+        if self.labels is not None and not cells.missing(value) and (written := cells.scalar(value)) is not None:
+            return written  # the labels say what a number means: no notice is due
         names = self.table.class_names.get(column)
-        if names and self.labels is None and isinstance(value, int) and 0 <= value < len(names):
+        if names and isinstance(value, int) and 0 <= value < len(names):
             self.notices.add(f"numbers in {column!r} were given the names that the data set has for them", where)
             return names[value]
         return cells.completion(value, where, self.notices)
@@ -194,7 +196,9 @@ class _Checker:
             return None
         if self.given is not None:
             return self.given
-        label_column = self.labels is not None or (self.shape is not None and self.shape.labels)
+        shape = self.shape
+        named = shape is not None and (shape.labels or shape.output in self.table.class_names)
+        label_column = named or self.labels is not None
         return options.find([example.completion for example in examples], label_column)
 
     def summary(self, found: tuple[str, ...] | None, examples: Sequence[Example]) -> list[str]:
@@ -283,7 +287,7 @@ def from_dict(row: Mapping[str, Any]) -> Example:
 
 
 def save(dataset: Dataset, path: str | Path) -> None:
-    """One example a line, readable by anything, `load` included; the first line carries what belongs to the whole set."""
+    """One example a line, for any reader, `load` included; the first carries what belongs to the whole set too."""
     rows = [as_dict(example) for example in dataset.examples]
     rows[0][shapes.SAVED] = {
         "source": dataset.source,

@@ -60,6 +60,11 @@ class Shape:
         return self.output is not None and fold(self.output) in LABEL_COLUMNS
 
 
+def is_saved(column: str, value: Any) -> bool:
+    """True for what `save` adds to the first example: a run's examples.jsonl is data like any other."""
+    return column == SAVED and isinstance(value, Mapping) and "digest" in value
+
+
 def fold(column: str) -> str:
     return column.strip().lower()
 
