@@ -107,19 +107,28 @@ def test_without_statuses_a_lane_is_done_that_has_all_rows() -> None:
     assert found.lanes[1].n == 12
 
 
+def test_a_score_that_is_no_number_is_a_miss() -> None:
+    """A lane gone to NaN keeps its rows, and they are wrong.
+
+    Break seen to fail: a NaN score kept, which means that there is no row."""
+    rows = predictions({ZERO: hits(4, 0.5), FT1: [1.0, float("nan"), float("nan"), float("nan")]})
+    lane = select(rows, [ZERO, FT1], metric="exact", statuses={"ft-u1": "diverged"}).lanes[1]
+    assert (lane.n, lane.prequential, lane.score) == (4, 0.25, 0.0)
+
+
 def test_plain_figures_of_a_lane() -> None:
     """The whole stream, and the last half of what the lane predicted.
 
     Break seen to fail: the half of the longest lane for every lane."""
     graded = [0.0, 0.5, 1.0, 0.5, 1.0, 0.8]
-    found = select(predictions({ZERO: graded, ICL4: [0, 0, 1, 1]}), [ZERO, ICL4], metric="chrf")
+    found = select(predictions({ZERO: graded, ICL4: [0, 0, 0, 1]}), [ZERO, ICL4], metric="chrf")
     zero, icl = found.lanes
     assert (zero.n, icl.n) == (6, 4)
     assert zero.prequential == pytest.approx(3.8 / 6)
     assert zero.score == pytest.approx(2.3 / 3)
     assert zero.accuracy == pytest.approx(2 / 6)
     assert zero.nll == pytest.approx((4 * 1.5 + 2 * 0.2) / 6)
-    assert (icl.prequential, icl.score) == (0.5, 1.0)
+    assert (icl.prequential, icl.score) == (0.25, 0.5)
 
 
 def test_windows_are_by_place_within_each_seed() -> None:
@@ -263,7 +272,7 @@ def test_how_many_more_by_hand() -> None:
 
     Break seen to fail: POWER = 0; the wrong end for a negative point."""
     assert more_examples(0.04, -0.06, 0.14, 40) == 511 - 40
-    assert more_examples(-0.04, -0.14, 0.06, 40) == 511 - 40
+    assert more_examples(-0.04, -0.20, 0.06, 40) == 511 - 40
     assert more_examples(0.004, -0.1, 0.1, 40) is None
 
 
@@ -309,7 +318,7 @@ def test_any_run_gives_strict_json(run: tuple[Any, ...], criterion: str) -> None
     """One lane, one kind, one example, all right, all wrong, no likelihood, NaN in a diverged lane: no NaN comes out,
     and everything that is an interval is one.
 
-    Break seen to fail: `mean_or_none` without its None; a NaN score kept."""
+    Break seen to fail: `mean_or_none` without its None."""
     rows, lanes, statuses = run
     found = select(rows, lanes, metric="exact", statuses=statuses, criterion=criterion)
     json.dumps(found.as_json(), allow_nan=False)

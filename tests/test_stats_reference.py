@@ -277,11 +277,12 @@ def test_likelihood_is_per_token_of_the_mean_lane_and_clipped() -> None:
 def test_several_seeds_of_the_same_rows_are_worth_one() -> None:
     """Three copies count once, three independent answers thrice, and certainty never more than one seed.
 
-    Break seen to fail: `max` for `min` of the two numbers; no clipping at `rows`."""
+    Break seen to fail: `max` for `min` of the two numbers; no clipping at one seed's rows."""
     p = 30 * 0.25  # one seed of 10, m = 1/2: N m (1 - m)
     assert effective_rows(rows=30, seeds=3, own=(p, 3 * p), pooled=(p, 3 * p)) == pytest.approx(10)
     assert effective_rows(rows=30, seeds=3, own=(p, p), pooled=(p, p)) == pytest.approx(30)
     assert effective_rows(rows=30, seeds=3, own=(p, p / 2), pooled=(p, 1.5 * p)) == pytest.approx(20)
+    assert effective_rows(rows=30, seeds=3, own=(p, 9 * p), pooled=(p, 3 * p)) == pytest.approx(10)
     assert effective_rows(rows=30, seeds=3, own=(0.0, 0.0), pooled=(0.0, 0.0)) == pytest.approx(10)
 
 
