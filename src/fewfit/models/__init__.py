@@ -1,0 +1,1 @@
+"""Where models come from: a name or folder (`local`), a bundled one (`bundled`)."""

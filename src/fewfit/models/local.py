@@ -1,0 +1,388 @@
+"""A causal language model from a Hugging Face name, a local folder, a bundled name, or an object already in memory.
+
+Safetensors only and no code from the model's folder: neither a pickle nor a repository's own Python is ever run. A hub
+name is fetched into the cache once; where the network is down, what the cache holds is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fewfit.errors import EnvironmentProblem, UserError
+from fewfit.models.digest import of_folder, of_object
+
+BUNDLED = ("lab", "lab-s", "lab-control")
+SMALL = ("*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json", "tiktoken.model")
+DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
+CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """Which model it was. `digest` is the hub's commit, or `files:…` of a folder, or `weights:…` of an object."""
+
+    name: str
+    revision: str | None
+    folder: str | None
+    digest: str
+
+    @property
+    def short_name(self) -> str:
+        """The name without a machine's path."""
+        return Path(self.name).name if self.folder is not None and self.name not in BUNDLED else self.name
+
+
+@dataclass
+class Loaded:
+    model: Any  # None where only the tokenizer was asked for
+    tokenizer: Any
+    ref: ModelRef
+
+    @property
+    def attention(self) -> str | None:
+        return getattr(self.model.config, "_attn_implementation", None)
+
+    @property
+    def dtype(self) -> str:
+        return dtype_name(self.model)
+
+
+def load(
+    name: str | Path,
+    *,
+    revision: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    quantize: str | None = None,
+    tokenizer_only: bool = False,
+    attention: str | None = None,
+) -> Loaded:
+    """`attention` None leaves the backend to transformers (sdpa where the model allows it)."""
+    check_settings(dtype, quantize)
+    ref, folder = resolve(name, revision, weights=not tokenizer_only)
+    config = config_of(folder, ref)
+    tokenizer = tokenizer_of(folder, ref)
+    model = None if tokenizer_only else model_of(folder, ref, config, device, dtype, quantize, attention)
+    return Loaded(model, tokenizer, ref)
+
+
+def wrap(model: Any, tokenizer: Any = None) -> Loaded:
+    """A model already loaded. Where no tokenizer is given, that of the name it was loaded from."""
+    name = str(getattr(model, "name_or_path", "") or "")
+    shown = name or type(model).__name__
+    if not hasattr(model, "config") or not hasattr(model, "get_output_embeddings"):
+        raise UserError(f"a model of type {type(model).__name__}", mend="give a name or a transformers model")
+    if hasattr(model, "peft_config"):
+        raise UserError(f"{shown} carries adapters already", mend="give the base model: merge_and_unload() or unload()")
+    refuse_non_causal(model.config, shown, type(model).__name__)
+    if tokenizer is None:
+        if not name:
+            raise UserError("the model handed in has no name to find its tokenizer by", mend="give tokenizer=… as well")
+        found, folder = resolve(name, None, weights=False)
+        tokenizer = tokenizer_of(folder, found)
+    at = Path(name).expanduser()
+    folder_name = str(at.resolve()) if name and at.is_dir() else None
+    # The object may have been trained on since it was loaded: what it is now is told by its weights alone.
+    return Loaded(model, tokenizer, ModelRef(name, None, folder_name, of_object(model)))
+
+
+def load_config_and_tokenizer(name: str | Path, revision: str | None = None) -> tuple[Any, Any]:
+    """For `plan`: what a model is, without its weights."""
+    ref, folder = resolve(name, revision, weights=False)
+    return config_of(folder, ref), tokenizer_of(folder, ref)
+
+
+# ---- where it is -----------------------------------------------------------------------------------------------------
+
+
+def resolve(name: str | Path, revision: str | None, *, weights: bool) -> tuple[ModelRef, Path]:
+    """The reference, and the folder that holds config, tokenizer and (with `weights`) the safetensors."""
+    text = str(name)
+    if not text.strip():
+        raise UserError("no model is named", mend="give --model NAME or FOLDER, for instance --model lab")
+    if text in BUNDLED and not Path(text).is_dir():
+        folder = bundled(text)
+        if folder is not None:
+            return ModelRef(text, None, str(folder), of_folder(folder)), folder
+        raise UserError(
+            f"this installation does not hold the bundled model {text!r}",
+            mend="install fewfit again, or name a Hugging Face model",
+        )
+    folder = Path(text).expanduser()
+    if folder.is_dir():
+        if revision is not None:
+            raise UserError("a local folder has no --revision", where=text, mend="leave --revision out")
+        folder = folder.resolve()
+        refuse_folder(folder, text, weights)
+        return ModelRef(text, None, str(folder), of_folder(folder)), folder
+    if folder.exists():
+        raise UserError("is a file, and a model is a folder", where=text, mend="name the folder that it lies in")
+    if text.startswith((".", "/", "~")) or text.count("/") > 1 or "\\" in text:
+        raise UserError(f"no such model folder (looked for {folder.absolute()})", where=text, mend="check the path")
+    return from_hub(text, revision, weights)
+
+
+def bundled(name: str) -> Path | None:
+    try:
+        from fewfit.models import bundled as module
+    except ImportError:
+        return None
+    return module.resolve(name)
+
+
+def from_hub(name: str, revision: str | None, weights: bool) -> tuple[ModelRef, Path]:
+    from huggingface_hub import snapshot_download
+
+    wanted = [*SMALL, "*.safetensors"] if weights else list(SMALL)
+    with hub_errors(name, revision):
+        # Folders inside a repository hold other formats (onnx, original), `consolidated` the same weights once more.
+        got = snapshot_download(
+            name, revision=revision, allow_patterns=wanted, ignore_patterns=["*/*", "consolidated*"], max_workers=4
+        )
+    folder = Path(got)
+    refuse_folder(folder, name, weights)
+    return ModelRef(name, revision, None, folder.name), folder
+
+
+@contextmanager
+def hub_errors(name: str, revision: str | None) -> Iterator[None]:
+    """The hub's errors in one line each: what the user can mend, and what the network has to."""
+    from huggingface_hub import errors
+
+    tried = f"looked for a folder {Path(name).absolute()} and for huggingface.co/{name}"
+    try:
+        yield
+    except errors.GatedRepoError:
+        raise EnvironmentProblem(
+            "is gated: its owner asks you to accept terms first",
+            where=name,
+            mend=f"accept them at huggingface.co/{name}, then hf auth login",
+            code="access",
+        ) from None
+    except errors.RepositoryNotFoundError:
+        raise UserError(
+            f"no such model ({tried})", where=name, mend="check the name; a private one needs hf auth login"
+        ) from None
+    except (errors.RevisionNotFoundError, errors.RevisionResolutionError):
+        raise UserError(f"the hub has no revision {revision!r} of it", where=name, mend="check --revision") from None
+    except (errors.HFValidationError, errors.HfUriError):
+        raise UserError(
+            f"is neither a folder nor a Hugging Face name ({tried})", where=name, mend="check the path or the name"
+        ) from None
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, errors.HfHubHTTPError, ConnectionError) as e:
+        raise EnvironmentProblem(
+            f"cannot be fetched, and the cache does not hold it ({tried}): {first_line(e)}",
+            where=name,
+            mend="check the network (and HF_HUB_OFFLINE), or name a local folder",
+            code="network",
+        ) from e
+    except OSError as e:
+        raise EnvironmentProblem(f"fetching failed: {first_line(e)}", where=name, mend="check disk and network") from e
+    except Exception as e:
+        # The client's own transport errors have no common base with Python's.
+        if type(e).__module__.split(".")[0] not in ("httpx", "httpx2", "httpcore", "requests", "urllib3"):
+            raise
+        raise EnvironmentProblem(
+            f"fetching failed: {first_line(e)}", where=name, mend="check the network", code="network"
+        ) from e
+
+
+def first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def refuse_folder(folder: Path, name: str, weights: bool) -> None:
+    if not (folder / "config.json").is_file():
+        if (folder / "adapter_config.json").is_file():
+            raise UserError(
+                "holds an adapter, not a model", where=name, mend="give the base model that the adapter was made for"
+            )
+        raise UserError("holds no config.json, so it is no model folder", where=name, mend="name the folder with it")
+    if not weights or any(folder.glob("*.safetensors")):
+        return
+    if any(folder.glob("*.safetensors.index.json")):
+        raise UserError("holds an index of safetensors, but not the files", where=name, mend="fetch it again")
+    # On the hub only safetensors are asked for, so other formats are not seen here.
+    kind = "pickled weights (.bin)" if any(folder.glob("*.bin")) else "no safetensors"
+    raise UserError(
+        f"holds {kind}, and fewfit reads safetensors only",
+        where=name,
+        mend=f'if you trust it, convert: python -c "from transformers import AutoModelForCausalLM as M; '
+        f"M.from_pretrained('{name}').save_pretrained('NEW')\", and copy its tokenizer files",
+    )
+
+
+# ---- what it is ------------------------------------------------------------------------------------------------------
+
+
+def config_of(folder: Path, ref: ModelRef) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+    except (ValueError, KeyError, OSError) as e:
+        raise UserError(
+            f"its config.json is none that transformers knows without code from the model: {first_line(e)}",
+            where=ref.name,
+            mend="take a model that transformers supports itself",
+        ) from e
+    refuse_non_causal(config, ref.name)
+    return config
+
+
+def refuse_non_causal(config: Any, name: str, class_name: str | None = None) -> None:
+    """`class_name` is that of an object in memory, which transformers need not know; else the config has to tell."""
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
+
+    kind = getattr(config, "model_type", "") or type(config).__name__
+    mend = "take a causal language model (Llama, Qwen, Gemma, …)"
+    if getattr(config, "is_encoder_decoder", False):
+        raise UserError(f"is an encoder-decoder model ({kind})", where=name, mend=mend)
+    known = class_name is not None or type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
+    classes = [class_name] if class_name is not None else getattr(config, "architectures", None) or ()
+    wrong = [one for one in classes if not one.endswith(CAUSAL)]
+    # Some encoders have a causal class too; what tells is whether the config asks for causal attention.
+    encoder = type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False)
+    if not known or encoder or wrong:
+        shown = f"{kind}, {wrong[0]}" if wrong else kind
+        raise UserError(f"is no causal language model ({shown})", where=name, mend=mend)
+
+
+def tokenizer_of(folder: Path, ref: ModelRef) -> Any:
+    from transformers import AutoTokenizer
+
+    # Without any of its files an empty tokenizer might be made up from the config.
+    if not any((folder / file).is_file() for file in TOKENIZER_FILES):
+        raise UserError(
+            f"has no tokenizer (none of {', '.join(TOKENIZER_FILES)})",
+            where=ref.name,
+            mend="copy the tokenizer files of the model beside its weights",
+        )
+    try:
+        return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+    except Exception as e:  # the tokenizers library raises bare exceptions for damaged files
+        raise UserError(
+            f"its tokenizer cannot be read: {first_line(e)}", where=ref.name, mend="save the tokenizer files again"
+        ) from e
+
+
+def model_of(
+    folder: Path, ref: ModelRef, config: Any, device: str, dtype: str, quantize: str | None, attention: str | None
+) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    place = pick_device(device)
+    settings: dict[str, Any] = {"dtype": pick_dtype(dtype, place, config)}
+    if attention is not None:
+        settings["attn_implementation"] = attention
+    if quantize:
+        settings |= {"quantization_config": nf4(), "device_map": {"": place}}
+    try:
+        with memory_errors(ref.name):
+            got: Any = AutoModelForCausalLM.from_pretrained(
+                str(folder),
+                config=config,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                output_loading_info=True,
+                **settings,
+            )
+            model, told = got
+            if not quantize:
+                model = model.to(torch.device(place))
+    except (ValueError, OSError, KeyError) as e:
+        raise UserError(f"cannot be loaded: {first_line(e)}", where=ref.name, mend="check the model's folder") from e
+    except RuntimeError as e:  # among others, shapes that do not fit the config
+        raise UserError(f"does not fit its config.json: {first_line(e)}", where=ref.name, mend="fetch it again") from e
+    except Exception as e:
+        if "Safetensor" not in type(e).__name__:
+            raise
+        raise UserError(f"its weights cannot be read: {first_line(e)}", where=ref.name, mend="fetch it again") from e
+    if told["missing_keys"]:
+        missing = sorted(told["missing_keys"])
+        raise UserError(
+            f"lacks {len(missing)} weights that its config.json promises, {missing[0]} first",
+            where=ref.name,
+            mend="fetch it again",
+        )
+    return model.eval()
+
+
+@contextmanager
+def memory_errors(name: str) -> Iterator[None]:
+    import torch
+
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as e:
+        raise EnvironmentProblem(
+            f"does not fit the memory: {first_line(e)}",
+            where=name,
+            mend="take a smaller model, --dtype bfloat16, --quantize nf4 or --device cpu",
+            code="memory",
+        ) from e
+
+
+# ---- settings --------------------------------------------------------------------------------------------------------
+
+
+def check_settings(dtype: str, quantize: str | None) -> None:
+    if dtype not in DTYPES:
+        raise UserError(f"--dtype {dtype}", mend=f"one of: {', '.join(DTYPES)}")
+    if quantize not in (None, "nf4"):
+        raise UserError(f"--quantize {quantize}", mend="only nf4 is known")
+
+
+def pick_device(wanted: str) -> str:
+    import torch
+
+    mps = torch.backends.mps.is_available()
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+    try:
+        kind = torch.device(wanted).type
+    except RuntimeError:
+        raise UserError(f"--device {wanted}", mend="one of: auto, cpu, cuda, cuda:1, mps") from None
+    if (kind == "cuda" and not torch.cuda.is_available()) or (kind == "mps" and not mps):
+        raise UserError(f"--device {wanted}, and torch finds none here", mend="--device auto takes what there is")
+    return wanted
+
+
+def pick_dtype(wanted: str, device: str, config: Any) -> Any:
+    """auto: what is exact on a CPU, what is quick on a GPU, elsewhere the model's own."""
+    import torch
+
+    if wanted != "auto":
+        return getattr(torch, wanted)
+    kind = torch.device(device).type
+    own = getattr(config, "dtype", None) or torch.float32
+    return {"cpu": torch.float32, "cuda": torch.bfloat16}.get(kind, own)
+
+
+def dtype_name(model: Any) -> str:
+    return str(next(p.dtype for p in model.parameters() if p.dtype.is_floating_point)).removeprefix("torch.")
+
+
+def nf4() -> Any:
+    import importlib.util
+
+    import torch
+
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise UserError("--quantize nf4 needs bitsandbytes", mend="pip install 'fewfit[nf4]'")
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
