@@ -22,6 +22,8 @@ from fewfit.render.settings import BLANK_LINE, RenderSettings
 # strftime_now("%d %b %Y") and the like: the call in transformers gives today, and takes no other day
 _DATE_CALL = re.compile(r"""strftime_now\(\s*(?:"([^"]*)"|'([^']*)')\s*\)""")
 
+CACHED = 4096
+
 
 @dataclass(frozen=True)
 class Turn:
@@ -128,6 +130,7 @@ class ChatLayout:
     def skeleton(self, turns: Sequence[Turn]) -> Skeleton:
         shape = tuple((turn.role, turn.answer) for turn in turns)
         if shape not in self._skeletons:
+            _bound(self._skeletons)
             self._skeletons[shape] = self._examine(shape)
         return self._skeletons[shape]
 
@@ -145,7 +148,7 @@ class ChatLayout:
         own = self.render(turns[:-1], generation=True)
         same = _common(prompt, own)
         ends = {
-            turn: self._end(literals[place + 1], literals[place + 1])[0]
+            turn: self._end_of_demonstration(literals[place + 1], end)
             for place, turn in enumerate(order)
             if turns[turn].answer and turn != len(turns) - 1
         }
@@ -176,14 +179,27 @@ class ChatLayout:
         return (*literals, text[at:]), order
 
     def _end(self, last: str, following: str) -> tuple[str, str]:
-        """The end mark of an answer, and what follows it, from what stands behind it at the end and in the middle."""
+        """An answer's end mark and what follows it, from the texts behind an answer at the very end and in the middle
+        of a conversation: up to the special tokens that stand there both times, else up to the first one."""
+        both = last[: _common(last, following)]
+        stops = [found.end() for found in self.encoder.specials.finditer(both)]
+        if stops:
+            return both[: stops[-1]], ""
         for text in (last, following):
             stop = self.encoder.first_mark(text)
             if stop is not None:
                 return text[:stop], ""
-        # no token of its own ends an answer: the text that always follows one does
-        end = last[: _common(last, following)] or following
+        # No token of its own ends an answer, so the text between it and the next turn does. All of it: what stands
+        # at the very end too (a line break, say) may well occur within an answer.
+        end = following.rstrip(" \t") or following
         return end, following[len(end) :] + "A"
+
+    def _end_of_demonstration(self, literal: str, end: str) -> str:
+        """The target's end mark, where it stands behind a demonstration too; gpt-oss, for one, has another there."""
+        if literal.startswith(end):
+            return end
+        stop = self.encoder.first_mark(literal)
+        return literal.rstrip(" \t") if stop is None else literal[:stop]
 
     # --- templates that change what they are given
 
@@ -191,6 +207,7 @@ class ChatLayout:
         """Why the template's own text for this example is not what is used, if so. One look per example suffices:
         what templates change (reasoning in earlier turns, white space) hangs on a turn's own text."""
         if example not in self._unlike:
+            _bound(self._unlike)
             turns = self.turns([example], example)
             skeleton = self.skeleton(turns)
             used = "".join(
@@ -232,6 +249,12 @@ def _apart(prompt: str | tuple[Message, ...]) -> tuple[str, list[Message]]:
         return "", [Message("user", prompt)]
     system = [m.content.strip() for m in prompt if m.role == "system"]
     return BLANK_LINE.join(s for s in system if s), [m for m in prompt if m.role != "system"]
+
+
+def _bound(cache: dict[Any, Any]) -> None:
+    """A server meets ever new examples."""
+    if len(cache) >= CACHED:
+        cache.clear()
 
 
 def _stand_in(number: int) -> str:

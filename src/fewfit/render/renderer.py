@@ -15,7 +15,9 @@ from fewfit.render.plain import PlainLayout
 from fewfit.render.rendered import Layout, Piece, Prompt, Rendered, Span, shared_prefix
 from fewfit.render.settings import RenderSettings
 
-BORDER = "prompt and answer share a token in the whole text; the prompt was kept as it is served"
+BORDER = "the whole text is tokenised otherwise at the border of the answer; the prompt stays as it is served"
+# Prompts of targets, as unlike each other as they come.
+_STAND_INS = ("Who?", "7 x", "(\n")
 # Texts that an answer is tokenised behind where the prompt's own end would swallow part of it.
 _ANCHORS = ("a", ":", ")", "\n", "1")
 
@@ -39,6 +41,11 @@ class Renderer:
         from fewfit.render.resolve import resolve
 
         return resolve(tokenizer, examples, **asked)
+
+    @property
+    def chat_template(self) -> str | None:
+        """The chat template as used, with the date frozen; what an export needs to be asked the same."""
+        return self.layout.source if isinstance(self.layout, ChatLayout) else None
 
     # --- prompts and sequences
 
@@ -106,7 +113,7 @@ class Renderer:
         Long targets drop demonstrations, and rare merges may reach further back: compare before use, or take
         `shared_prefix` of the prompts at hand.
         """
-        stand_ins = [Example(id=f"stand-in {n}", prompt=text, completion="") for n, text in enumerate(("Who?", "7 x"))]
+        stand_ins = [Example(id=f"stand-in {n}", prompt=text, completion="") for n, text in enumerate(_STAND_INS)]
         prompts = [self.prompt(demos, target) for target in stand_ins]
         return prompts[0].ids[: shared_prefix(prompts)]
 
@@ -135,17 +142,21 @@ class Renderer:
         """The text of generated ids before the end mark, outer white space trimmed, and whether the end was there."""
         stop = next((n for n, id in enumerate(ids) if id in self.end_ids), None)
         text = self.encoder.decode(ids if stop is None else ids[:stop])
-        if not self._ends_by_token:
-            # White space in front of the end mark may be part of it by chance ("\n" before "\n\n"): the first
-            # place at which it stands is the one at which generation would have stopped.
+        if self._before_end_token is None:
+            # the first place is the one at which generation would have stopped
             place = text.find(self.end_text)
             if place >= 0:
                 return text[:place].strip(), True
+        elif stop is not None:
+            text = text.removesuffix(self._before_end_token)
         return text.strip(), stop is not None
 
     @cached_property
-    def _ends_by_token(self) -> bool:
-        return isinstance(self.layout, ChatLayout) and self._end_token(self.layout.usual.end) is not None
+    def _before_end_token(self) -> str | None:
+        """What stands in the end mark before its last token, a special one; None where it ends in plain text."""
+        if isinstance(self.layout, PlainLayout) or self._end_token(self.layout.usual.end) is None:
+            return None
+        return self.layout.usual.end.removesuffix(self.end_text)
 
     def _end_token(self, end: str) -> int | None:
         """The special token that closes an end mark."""

@@ -73,7 +73,7 @@ def resolve(
             code="too-long",
         )
     renderer = Renderer(tokenizer, settings)
-    _unlike(renderer, examples, notices)
+    _checked(renderer, examples, notices)
     renderer.notices = notices
     return renderer
 
@@ -161,10 +161,10 @@ def _refuses_system(encoder: Encoder, settings: RenderSettings) -> bool:
     return False
 
 
-def _unlike(renderer: Renderer, examples: Sequence[Example], notices: list[str]) -> None:
-    if isinstance(renderer.layout, ChatLayout):
-        reasons = Counter(reason for e in examples if (reason := renderer.layout.unlike(e)))
-        notices.extend(f"{reason} ({n} of {len(examples)} examples)" for reason, n in reasons.items())
+def _checked(renderer: Renderer, examples: Sequence[Example], notices: list[str]) -> None:
+    """Every example once on its own: one that cannot fit is better named now than after an hour."""
+    warnings = Counter(warning for e in examples for warning in renderer.render((), e).warnings)
+    notices.extend(f"{warning} ({n} of {len(examples)} examples)" for warning, n in warnings.items())
 
 
 # --- plain

@@ -1,0 +1,87 @@
+"""A rendered sequence to look at: which tokens the model sees, and which of them carry loss.
+
+    fewfit inspect DATA --model M
+
+Nothing else shows a wrong mask as quickly as looking at one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from fewfit.render import Loss, Rendered, loss_mask
+
+OPEN, CLOSE = "⟦", "⟧"
+GREEN, PLAIN = "\x1b[1;30;42m", "\x1b[0m"
+
+
+def show(rendered: Rendered, tokenizer: Any, *, color: bool, loss: Loss = "every-answer") -> str:
+    """The text with the tokens that carry loss marked: in colour on a terminal, between ⟦ and ⟧ elsewhere."""
+    mask = loss_mask(rendered, loss)
+    lines = [_counts(rendered, mask, loss), *(f"note: {warning}" for warning in rendered.warnings), ""]
+    parts = []
+    for marked, text in _runs(rendered.ids, _stretches(rendered, mask), tokenizer):
+        parts.append(_marked(text, color) if marked else _visible(text))
+    return "\n".join(lines) + "\n" + "".join(parts)
+
+
+def as_json(rendered: Rendered, loss: Loss = "every-answer") -> dict[str, Any]:
+    return {"tokens": list(rendered.ids), "loss": loss_mask(rendered, loss), "text": rendered.text}
+
+
+def _counts(rendered: Rendered, mask: Sequence[int], loss: Loss) -> str:
+    shots = len(rendered.demos)
+    whose = f" ({', '.join(rendered.demos)})" if shots else ""
+    return (
+        f"{len(rendered.ids)} tokens: {rendered.prompt_tokens} of prompt with {shots} "
+        f"demonstration{'' if shots == 1 else 's'}{whose}, {len(rendered.ids) - rendered.prompt_tokens} of answer; "
+        f"{sum(mask)} carry loss ({loss})"
+    )
+
+
+def _stretches(rendered: Rendered, mask: Sequence[int]) -> list[tuple[bool, int, int]]:
+    """Stretches of tokens (carry loss, start, end); answers that touch stay apart."""
+    starts = {start for start, _ in rendered.spans}
+    turn = 0
+    labels = []
+    for n, carries in enumerate(mask):
+        turn += n in starts
+        labels.append((bool(carries), turn if carries else -1))
+    stretches = []
+    at = 0
+    for (carries, _), group in groupby(labels):
+        length = sum(1 for _ in group)
+        stretches.append((carries, at, at + length))
+        at += length
+    return stretches
+
+
+def _runs(ids: Sequence[int], stretches: Sequence[tuple[bool, int, int]], tokenizer: Any) -> list[tuple[bool, str]]:
+    def decoded(start: int, end: int) -> str:
+        return str(
+            tokenizer.decode(list(ids[start:end]), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        )
+
+    runs = []
+    before = ""
+    for marked, start, end in stretches:
+        # SentencePiece drops the space of a first token, so a stretch is read as what it adds to all before it
+        upto = decoded(0, end)
+        runs.append((marked, upto[len(before) :] if upto.startswith(before) else decoded(start, end)))
+        before = upto
+    return runs
+
+
+def _marked(text: str, color: bool) -> str:
+    # the line breaks of an end mark are shown as signs, and made behind the mark
+    body = text.rstrip("\n")
+    breaks = len(text) - len(body)
+    shown = _visible(body).replace("\n", "⏎\n") + "⏎" * breaks
+    return (GREEN + shown + PLAIN if color else OPEN + shown + CLOSE) + "\n" * breaks
+
+
+def _visible(text: str) -> str:
+    """Control characters in data as signs: a terminal must not obey them."""
+    return "".join(chr(0x2400 + ord(c)) if ord(c) < 32 and c not in "\n\t" else "␡" if c == "\x7f" else c for c in text)
