@@ -3,7 +3,7 @@
     model = tiny("llama")                       # fp32, vocabulary 300
     model = tiny("gemma2", vocab_size=512, dtype=torch.float64, seed=3)
 
-Widths differ from one another on purpose (32 to 64, heads that do not divide the same way), so that a swapped axis fails.
+Widths, heads and layers differ from one another on purpose, so that a swapped axis fails.
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ def tiny(name: str, vocab_size: int = 300, dtype: torch.dtype = torch.float32, s
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = tf.AutoModelForCausalLM.from_config(config, attn_implementation=attention(name))
+        if name in MIXTURES and dtype == torch.float64:
+            model.set_experts_implementation("eager")  # the grouped product knows no fp64
         with torch.no_grad():
             for parameter in model.parameters():
                 if parameter.dim() >= 2:

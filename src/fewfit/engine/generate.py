@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 
@@ -27,10 +27,12 @@ def greedy(
     ended: Callable[[Sequence[int]], bool] | None = None,
     batch: int = 16,
     past: Any = None,
+    around: Callable[[Sequence[int]], AbstractContextManager[Any]] = lambda indices: nullcontext(),
 ) -> list[tuple[int, ...]]:
     """New tokens of each prompt, the end mark included where it was reached.
 
-    `ended` looks at the new tokens of one row: a plain-text end mark may be several tokens.
+    `ended` looks at the new tokens of one row: a plain-text end mark may be several tokens. `around` is entered for
+    each batch with its prompts' indices: a learner of many lanes sets its row-to-lane map there.
     """
     import torch
     from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
@@ -70,7 +72,7 @@ def greedy(
             row = torch.tensor(prompts[index], dtype=torch.long)
             ids_BT[b, longest - len(row) :] = row
             mask_BT[b, longest - len(row) :] = 1
-        with torch.inference_mode(), greedy_settings(model, settings):
+        with torch.inference_mode(), greedy_settings(model, settings), around(chunk):
             new_BT = model.generate(
                 input_ids=ids_BT.to(device),
                 attention_mask=mask_BT.to(device),

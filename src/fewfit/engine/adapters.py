@@ -1,0 +1,372 @@
+"""LoRA adapters of many lanes over one stock model: which rows of a pass meet which lane's matrices.
+
+The model's linear layers get a forward of ours and keep everything else, so names, tied weights and quantised layers
+stay as they are. One product with the frozen weight serves all rows of the pass; each lane then adds its own B·A·x to
+its own rows, in place. Adapters are no autograd leaves: the backward writes their gradients straight into a flat buffer
+of the lane, beside the flat weights and the flat optimizer state, so a lane is a few vectors and an update one call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from fewfit.engine.plain import initial_a
+
+SCALE = 2.0  # alpha is 2r for every lane
+
+
+@dataclass(frozen=True, eq=False)
+class Siblings:
+    """Linear layers that see the same input (q, k and v; gate and up): their A's are one product."""
+
+    names: tuple[str, ...]
+    modules: tuple[nn.Module, ...]
+    fast: bool  # plain weights, so that the frozen product may be ours
+
+    @property
+    def width(self) -> int:
+        return width_in_out(self.modules[0])[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where one sibling group's matrices stand in a lane's vector: A_(kR)D of all siblings, then each one's B_OR."""
+
+    a: int
+    b: tuple[int, ...]
+
+
+class Layout:
+    """How the adapters of one choice of modules and one rank lie in a vector."""
+
+    def __init__(self, groups: Sequence[Siblings], names: Sequence[str], rank: int):
+        wanted = set(names)
+        self.rank = rank
+        self.groups = [group for group in groups if group.names[0] in wanted]
+        self.places: dict[Siblings, Place] = {}
+        by_module: dict[str, tuple[int, tuple[int, int], int, tuple[int, int]]] = {}
+        offset = 0
+        for group in self.groups:
+            width, start = group.width, offset
+            offset += len(group.names) * rank * width
+            b = []
+            for index, (name, module) in enumerate(zip(group.names, group.modules, strict=True)):
+                out = width_in_out(module)[1]
+                by_module[name] = (start + index * rank * width, (rank, width), offset, (out, rank))
+                b.append(offset)
+                offset += out * rank
+            self.places[group] = Place(start, tuple(b))
+        self.size = offset
+        # PEFT's names in PEFT's order: the record of a lane is the same for every engine.
+        self.parameters: dict[str, tuple[int, tuple[int, int]]] = {}
+        for name in names:
+            a_at, a_shape, b_at, b_shape = by_module[name]
+            self.parameters[f"base_model.model.{name}.lora_A.default.weight"] = (a_at, a_shape)
+            self.parameters[f"base_model.model.{name}.lora_B.default.weight"] = (b_at, b_shape)
+        self.modules = tuple(names)
+
+    def view(self, flat_P: Tensor, name: str) -> Tensor:
+        at, shape = self.parameters[name]
+        return flat_P[at : at + shape[0] * shape[1]].view(shape)
+
+    def fresh(self, seed: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """A as the one-lane learner draws it, B zero: no effect on the model."""
+        flat_P = torch.zeros(self.size, dtype=dtype)
+        for name in self.modules:
+            a_RD = self.view(flat_P, f"base_model.model.{name}.lora_A.default.weight")
+            a_RD.copy_(initial_a(seed, name, tuple(a_RD.shape)))
+        return flat_P.to(device)
+
+
+class Matrices:
+    """A flat vector seen as matrices: for each sibling group A_(kR)D and a list of B_OR."""
+
+    def __init__(self, layout: Layout, flat_P: Tensor):
+        self.flat_P = flat_P
+        self.of: dict[Siblings, tuple[Tensor, list[Tensor]]] = {}
+        rank = layout.rank
+        for group, place in layout.places.items():
+            rows, width = len(group.names) * rank, group.width
+            a_KD = flat_P[place.a : place.a + rows * width].view(rows, width)
+            b = []
+            for module, at in zip(group.modules, place.b, strict=True):
+                out = width_in_out(module)[1]
+                b.append(flat_P[at : at + out * rank].view(out, rank))
+            self.of[group] = (a_KD, b)
+
+
+class Adapter:
+    """One lane's matrices in the dtype of the products, and where their gradients go while it trains."""
+
+    def __init__(self, layout: Layout, weight_P: Tensor, compute: torch.dtype):
+        self.layout, self.weight_P, self.rank = layout, weight_P, layout.rank
+        self.own = weight_P.dtype == compute  # else a copy for the products, made anew after each update
+        self.matrices = Matrices(layout, weight_P if self.own else weight_P.to(compute))
+        self.gradient: Matrices | None = None
+
+    def refresh(self) -> None:
+        """After the weights changed."""
+        if not self.own:
+            self.matrices.flat_P.copy_(self.weight_P)
+
+
+class Pass:
+    """The explicit map of one forward: which adapter each row of the batch meets, None for rows without one."""
+
+    def __init__(self, adapters_B: Sequence[Adapter | None]):
+        self.rows = len(adapters_B)
+        self.runs: list[tuple[Adapter, int, int]] = []  # consecutive rows of one adapter
+        for b, adapter in enumerate(adapters_B):
+            if adapter is None:
+                continue
+            if self.runs and self.runs[-1][0] is adapter and self.runs[-1][2] == b:
+                self.runs[-1] = (adapter, self.runs[-1][1], b + 1)
+            else:
+                self.runs.append((adapter, b, b + 1))
+        self.touched = {group for adapter, _, _ in self.runs for group in adapter.layout.places}
+        self.starts: list[int] | None = None  # where each row's tokens start, where rows hold different numbers
+        self.stash: tuple[Any, dict[int, Tensor]] | None = None
+
+    def pieces(self, group: Siblings, tokens: int) -> list[tuple[Adapter, int, int]]:
+        """Token ranges of the flattened input, each with its adapter."""
+        if self.starts is not None:
+            at = self.starts
+            if at[-1] != tokens:
+                raise RuntimeError(f"{group.names[0]} saw {tokens} tokens where the pass has {at[-1]}")
+            return [(one, at[s], at[e]) for one, s, e in self.runs if group in one.layout.places and at[s] < at[e]]
+        each, rest = divmod(tokens, self.rows)
+        if rest:
+            raise RuntimeError(f"{group.names[0]} saw {tokens} tokens in a pass of {self.rows} rows")
+        return [(one, s * each, e * each) for one, s, e in self.runs if group in one.layout.places]
+
+
+class Wrapped:
+    """The model with our forwards in its linear layers. `closing` gives it back as it came."""
+
+    def __init__(self, model: Any, names: Sequence[str]):
+        self.model = model
+        self.now: Pass | None = None
+        device = next(model.parameters()).device
+        # Makes outputs of the first adapted layer carry a graph, though its input does not.
+        self.anchor = torch.zeros((), device=device, requires_grad=True)
+        modules = dict(model.named_modules())
+        self.groups = sibling_groups(model, {name: modules[name] for name in names})
+        self._before: list[tuple[nn.Module, Any]] = []
+        for group in self.groups:
+            for index, module in enumerate(group.modules):
+                self.patch(module, self._forward(group, index, module.forward))
+
+    def patch(self, module: nn.Module, forward: Any) -> None:
+        self._before.append((module, module.__dict__.get("forward")))
+        module.forward = forward  # type: ignore[method-assign]
+
+    def close(self) -> None:
+        for module, before in reversed(self._before):
+            if before is None:
+                module.__dict__.pop("forward", None)
+            else:
+                module.forward = before
+        self._before.clear()
+        self.now = None
+
+    @contextmanager
+    def using(self, adapters_B: Sequence[Adapter | None]) -> Iterator[Pass]:
+        kept, self.now = self.now, Pass(adapters_B)
+        try:
+            yield self.now
+        finally:
+            self.now.stash = None
+            self.now = kept
+
+    def _forward(self, group: Siblings, index: int, original: Any) -> Any:
+        def forward(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+            now = self.now
+            if now is None or group not in now.touched:
+                return original(x, *args, **kwargs)
+            if not group.fast:
+                return Added.apply(original(x, *args, **kwargs), x, self.anchor, group, index, now)
+            if now.stash is not None and now.stash[0] is x and index in now.stash[1]:
+                out = now.stash[1].pop(index)
+                if not now.stash[1]:
+                    now.stash = None
+                return out
+            members = tuple(range(len(group.modules))) if index == 0 else (index,)
+            outs = Together.apply(x, self.anchor, group, members, now)
+            if len(members) > 1:
+                now.stash = (x, dict(zip(members[1:], outs[1:], strict=True)))
+            return outs[0]
+
+        return forward
+
+
+class Together(torch.autograd.Function):
+    """Frozen product and adapters of sibling layers, on all rows of a pass."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, anchor: Tensor, group: Siblings, members: tuple[int, ...], now: Pass) -> Any:
+        x_ND = x.reshape(-1, x.shape[-1])
+        outs = [frozen(group.modules[m], x_ND) for m in members]
+        pieces = now.pieces(group, len(x_ND))
+        hidden = [add_adapters(outs, x_ND[s:e], one, group, members, s, e) for one, s, e in pieces]
+        ctx.group, ctx.members, ctx.pieces = group, members, pieces
+        ctx.save_for_backward(x, *hidden)
+        return tuple(out.view(*x.shape[:-1], out.shape[-1]) for out in outs)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        x, *hidden = ctx.saved_tensors
+        group, members = ctx.group, ctx.members
+        x_ND = x.reshape(-1, x.shape[-1])
+        grads_NO = [grad.reshape(-1, grad.shape[-1]) for grad in grads]
+        gx_ND = None
+        if ctx.needs_input_grad[0]:
+            for m, grad_NO in zip(members, grads_NO, strict=True):
+                weight_OD = frozen_weight(group.modules[m])
+                gx_ND = torch.mm(grad_NO, weight_OD) if gx_ND is None else gx_ND.addmm_(grad_NO, weight_OD)
+        for (one, s, e), h_NK in zip(ctx.pieces, hidden, strict=True):
+            part = [grad_NO[s:e] for grad_NO in grads_NO]
+            adapter_backward(part, x_ND[s:e], h_NK, one, group, members, None if gx_ND is None else gx_ND[s:e])
+        return None if gx_ND is None else gx_ND.view(x.shape), None, None, None, None
+
+
+class Added(torch.autograd.Function):
+    """Adapters only, added to what the layer's own forward gave (quantised, sharded and offloaded layers)."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, x: Tensor, anchor: Tensor, group: Siblings, index: int, now: Pass) -> Any:
+        x_ND = x.reshape(-1, x.shape[-1])
+        out_NO = y.reshape(-1, y.shape[-1]).clone()
+        pieces = now.pieces(group, len(x_ND))
+        hidden = [add_adapters([out_NO], x_ND[s:e], one, group, (index,), s, e) for one, s, e in pieces]
+        ctx.group, ctx.index, ctx.pieces = group, index, pieces
+        ctx.save_for_backward(x, *hidden)
+        return out_NO.view(y.shape)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
+        x, *hidden = ctx.saved_tensors
+        x_ND, grad_NO = x.reshape(-1, x.shape[-1]), grad.reshape(-1, grad.shape[-1])
+        gx_ND = torch.zeros_like(x_ND) if ctx.needs_input_grad[1] else None
+        for (one, s, e), h_NK in zip(ctx.pieces, hidden, strict=True):
+            gx = None if gx_ND is None else gx_ND[s:e]
+            adapter_backward([grad_NO[s:e]], x_ND[s:e], h_NK, one, ctx.group, (ctx.index,), gx)
+        return grad, None if gx_ND is None else gx_ND.view(x.shape), None, None, None, None
+
+
+def add_adapters(
+    outs: list[Tensor], x_ND: Tensor, one: Adapter, group: Siblings, members: tuple[int, ...], s: int, e: int
+) -> Tensor:
+    """Adds B·A·x to rows s:e of each output; returns A·x, which the backward wants."""
+    a_KD, b = one.matrices.of[group]
+    rank = one.rank
+    if len(members) != len(group.modules):
+        a_KD = a_KD[members[0] * rank : (members[0] + 1) * rank]
+    h_NK = torch.mm(x_ND, a_KD.t())
+    for place, (m, out_NO) in enumerate(zip(members, outs, strict=True)):
+        out_NO[s:e].addmm_(h_NK[:, place * rank : (place + 1) * rank], b[m].t(), alpha=SCALE)
+    return h_NK
+
+
+def adapter_backward(
+    grads_NO: list[Tensor],
+    x_ND: Tensor,
+    h_NK: Tensor,
+    one: Adapter,
+    group: Siblings,
+    members: tuple[int, ...],
+    gx_ND: Tensor | None,
+) -> None:
+    """Gradients of one lane's A and B into its buffer, and of its rows of x, added to what stands there."""
+    a_KD, b = one.matrices.of[group]
+    rank, first = one.rank, members[0] * one.rank
+    gh_NK = torch.empty_like(h_NK)
+    for place, (m, grad_NO) in enumerate(zip(members, grads_NO, strict=True)):
+        part = slice(place * rank, (place + 1) * rank)
+        torch.mm(grad_NO, b[m], out=gh_NK[:, part])
+        if one.gradient is not None:
+            add_product(one.gradient.of[group][1][m], grad_NO.t(), h_NK[:, part])
+    rows = slice(first, first + gh_NK.shape[1])
+    if one.gradient is not None:
+        add_product(one.gradient.of[group][0][rows], gh_NK.t(), x_ND)
+    if gx_ND is not None:
+        gx_ND.addmm_(gh_NK, a_KD[rows], alpha=SCALE)
+
+
+def add_product(into: Tensor, left: Tensor, right: Tensor) -> None:
+    if into.dtype == left.dtype:
+        into.addmm_(left, right, alpha=SCALE)
+    else:  # gradients stay in fp32 where products are in less
+        into.add_(torch.mm(left, right), alpha=SCALE)
+
+
+def width_in_out(module: nn.Module) -> tuple[int, int]:
+    if isinstance(module, Conv1D):
+        return int(module.nx), int(module.nf)
+    return int(module.in_features), int(module.out_features)  # type: ignore[arg-type]
+
+
+def is_plain(module: nn.Module) -> bool:
+    """Exactly nn.Linear or Conv1D, with a plain weight and nobody's hooks on its forward."""
+    return (
+        type(module) in (nn.Linear, Conv1D)
+        and type(module.weight) is nn.Parameter
+        and module.weight.is_floating_point()
+        and "forward" not in module.__dict__
+        and not module._forward_hooks
+        and not module._forward_pre_hooks
+    )
+
+
+def frozen(module: Any, x_ND: Tensor) -> Tensor:
+    if type(module) is Conv1D:
+        return torch.addmm(module.bias, x_ND, module.weight)
+    return nn.functional.linear(x_ND, module.weight, module.bias)
+
+
+def frozen_weight(module: Any) -> Tensor:
+    """The weight as outputs × inputs."""
+    return module.weight.t() if type(module) is Conv1D else module.weight
+
+
+def sibling_groups(model: Any, modules: dict[str, nn.Module]) -> list[Siblings]:
+    """Which layers see the very same tensor, found by running two tokens: no knowledge of architectures."""
+    calls: list[tuple[str, Any]] = []
+    plain = {name: is_plain(module) for name, module in modules.items()}
+    hooks = [
+        module.register_forward_pre_hook(lambda _m, args, name=name: calls.append((name, args[0] if args else None)))
+        for name, module in modules.items()
+    ]
+    try:
+        with torch.no_grad():
+            model(
+                input_ids=torch.zeros(1, 2, dtype=torch.long, device=next(model.parameters()).device), use_cache=False
+            )
+    finally:
+        for hook in hooks:
+            hook.remove()
+    runs: list[list[str]] = []
+    last: Any = None
+    for name, x in calls:
+        joins = bool(runs) and x is not None and x is last and plain[name] and plain[runs[-1][0]]
+        if joins:
+            runs[-1].append(name)
+        else:
+            runs.append([name])
+        last = x
+    seen: set[str] = set()
+    groups = []
+    for run in runs:
+        names = tuple(name for name in dict.fromkeys(run) if name not in seen)
+        seen.update(names)
+        if names:
+            groups.append(Siblings(names, tuple(modules[name] for name in names), all(plain[name] for name in names)))
+    # A layer that two tokens did not reach stands alone.
+    groups += [Siblings((n,), (m,), plain[n]) for n, m in modules.items() if n not in seen]
+    return groups

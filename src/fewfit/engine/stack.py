@@ -1,0 +1,399 @@
+"""Many LoRA lanes over one frozen model: every forward, and every backward, serves rows of any lanes.
+
+Each row of a pass is named its lane by an explicit map; rows never share an attention row, so a lane that goes to NaN
+harms itself alone. Equal, lane by lane, to `plain.PlainLearner`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fewfit.engine import keyvalue, optim
+from fewfit.engine.adapters import Adapter, Layout, Matrices, Wrapped
+from fewfit.engine.forward import head_on_rows, logits_at
+from fewfit.engine.generate import greedy
+from fewfit.engine.learner import LaneState, Row, Scored, Track
+from fewfit.engine.plain import lora_config
+from fewfit.engine.rates import rate
+from fewfit.engine.score import choice_rows, one_token_apart, sum_logp
+from fewfit.engine.targets import adapted_modules
+from fewfit.grid import Lane
+
+
+@dataclass
+class _Track:
+    """What one lane-seed is. Prompting lanes have no adapter."""
+
+    lane: Lane
+    adapter: Adapter | None = None
+    optimizer: Any = None
+    steps: int = 0
+    diverged: bool = False
+
+    @property
+    def learning(self) -> bool:
+        return self.adapter is not None and not self.diverged
+
+
+@dataclass
+class _Graph:
+    """The losses of one forward, kept until the update."""
+
+    loss_N: Tensor
+    places: dict[Row, tuple[list[int], int]] = field(default_factory=dict)  # where in loss_N, and how many tokens
+
+
+class StackLearner:
+    """`totals` gives the planned optimizer steps of a lane (schedules other than constant need it)."""
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        end_ids: frozenset[int],
+        ended: Callable[[Sequence[int]], bool] | None = None,
+        totals: Callable[[Lane], int] = lambda lane: 1,
+    ):
+        self.model = model
+        self.end_ids, self.ended, self.totals = end_ids, ended, totals
+        self.device = next(model.parameters()).device
+        self._was_training = model.training
+        self._wanted_grad = {name: p.requires_grad for name, p in model.named_parameters()}
+        self._checkpointing = bool(getattr(model, "is_gradient_checkpointing", False))
+        model.eval()
+        if self._checkpointing:
+            model.gradient_checkpointing_disable()
+        model.requires_grad_(False)
+        self._tracks: dict[Track, _Track] = {}
+        self._wrapped: Wrapped | None = None
+        self._layouts: dict[tuple[int, str], Layout] = {}
+        self._buffers: dict[Layout, list[Matrices]] = {}
+        self._graphs: list[_Graph] = []
+        self._keys = keyvalue.usable(model)
+
+    # ---- tracks ----------------------------------------------------------------------------------------------------
+
+    def open(self, track: Track, lane: Lane) -> None:
+        self.forget(track)
+        self._tracks[track] = self._opened(lane, seed=track.seed)
+
+    def _opened(self, lane: Lane, seed: int) -> _Track:
+        if not lane.trains:
+            return _Track(lane)
+        if lane.tune != "lora":
+            raise ValueError(f"{lane.name} tunes the whole model: a lane for PlainLearner")
+        layout = self._layout(lane)
+        dtype = torch.float64 if self.model.dtype == torch.float64 else torch.float32
+        weight_P = layout.fresh(seed, dtype, self.device)
+        return _Track(lane, Adapter(layout, weight_P, self.model.dtype), optim.optimizer(layout, lane, weight_P))
+
+    def _layout(self, lane: Lane) -> Layout:
+        if self._wrapped is None:
+            self._wrapped = Wrapped(self.model, adapted_modules(self.model, Lane(lr=1e-3, updates=1)))
+        key = (lane.rank, lane.layers)
+        if key not in self._layouts:
+            self._layouts[key] = Layout(self._wrapped.groups, adapted_modules(self.model, lane), lane.rank)
+        return self._layouts[key]
+
+    def state(self, track: Track) -> LaneState:
+        one = self._tracks[track]
+        if one.adapter is None:
+            return LaneState()
+        layout, weight_P = one.adapter.layout, one.adapter.weight_P
+        tensors = {f"weight/{name}": optim.copied(layout.view(weight_P, name)) for name in layout.parameters}
+        return LaneState(tensors | one.optimizer.record(one.steps), one.steps, one.diverged)
+
+    def restore(self, track: Track, lane: Lane, state: LaneState) -> None:
+        self.open(track, lane)
+        one = self._tracks[track]
+        one.steps, one.diverged = state.steps, state.diverged
+        if one.adapter is None or not state.tensors:
+            return
+        for name in one.adapter.layout.parameters:
+            one.adapter.layout.view(one.adapter.weight_P, name).copy_(state.tensors[f"weight/{name}"])
+        one.adapter.refresh()
+        one.optimizer.load(state.tensors)
+
+    def forget(self, track: Track) -> None:
+        self._graphs.clear()  # they hold the adapters of all rows just predicted
+        self._tracks.pop(track, None)
+        used = {one.adapter.layout for one in self._tracks.values() if one.adapter is not None}
+        self._buffers = {layout: buffers for layout, buffers in self._buffers.items() if layout in used}
+
+    def export(self, track: Track, folder: Path) -> None:
+        """A stock PEFT adapter, written without touching the model."""
+        from safetensors.torch import save_file
+
+        one = self._tracks[track]
+        if one.adapter is None:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        config = lora_config(self.model, one.lane)
+        config.base_model_name_or_path = getattr(self.model.config, "_name_or_path", None) or None
+        config.fan_in_fan_out = any(type(m).__name__ == "Conv1D" for g in one.adapter.layout.groups for m in g.modules)
+        config.inference_mode = True
+        config.save_pretrained(str(folder))
+        layout = one.adapter.layout
+        weights = {
+            name.replace(".default.", "."): optim.copied(layout.view(one.adapter.weight_P, name)).contiguous()
+            for name in layout.parameters
+        }
+        save_file(weights, str(folder / "adapter_model.safetensors"), metadata={"format": "pt"})
+
+    def close(self) -> None:
+        """Also after an exception: nothing of ours stays in a model that was handed in."""
+        self._graphs.clear()
+        if self._wrapped is not None:
+            self._wrapped.close()
+            self._wrapped = None
+        self._tracks.clear()
+        self._layouts.clear()
+        self._buffers.clear()
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(self._wanted_grad[name])
+        if self._checkpointing:
+            self.model.gradient_checkpointing_enable()
+        self.model.train(self._was_training)
+
+    # ---- rows ------------------------------------------------------------------------------------------------------
+
+    def predict(self, rows: Sequence[Row]) -> list[Scored | None]:
+        self._graphs.clear()
+        out: list[Scored | None] = [None] * len(rows)
+        # Rows that train nothing need no graph: in a pass of their own they cost a third.
+        carrying = [i for i, row in enumerate(rows) if row.loss and self._tracks[row.track].learning]
+        resting = sorted(set(range(len(rows))) - set(carrying))
+        for part, train in ((carrying, True), (resting, False)):
+            for i, result in zip(part, self._forward([rows[i] for i in part], train), strict=True):
+                out[i] = result
+        return out
+
+    def _forward(self, rows: Sequence[Row], train: bool) -> list[Scored | None]:
+        """One forward over the rows; with `train` their losses are kept for the update."""
+        rows_in_order = by_track(rows)
+        batch = [rows[i] for i in rows_in_order]
+        if not batch or not any(row.scored or train for row in batch):
+            return [None] * len(rows)
+        spans = [
+            dict.fromkeys([*(row.loss if train else ()), *([row.spans[-1]] if row.scored else ())]) for row in batch
+        ]
+        places = [[p - 1 for s, e in some for p in range(s, e)] for some in spans]
+        starts = list(offsets(places))
+        wanted = [row.ids[p + 1] for row, some in zip(batch, places, strict=True) for p in some]
+        cache = keyvalue.kept() if self._keys and any(several(row) for row in batch) else None
+        with torch.set_grad_enabled(train), self._using([row.track for row in batch]):
+            logits_NV = self._logits(batch, places, cache)
+            wanted_N = torch.tensor(wanted, device=self.device)
+            loss_N = torch.nn.functional.cross_entropy(logits_NV, wanted_N, reduction="none")
+        if train:
+            graph = _Graph(loss_N)
+            for row, some, start in zip(batch, spans, starts, strict=True):
+                carried = sum(e - s for s, e in row.loss)
+                graph.places[row] = (within(some, row.loss, start), carried)
+            self._graphs.append(graph)
+        last = [
+            within(some, (row.spans[-1],), start) if row.scored else []
+            for row, some, start in zip(batch, spans, starts, strict=True)
+        ]
+        out: list[Scored | None] = [None] * len(rows)
+        for i, result in zip(rows_in_order, self._scored(batch, last, logits_NV, loss_N, cache), strict=True):
+            out[i] = result
+        return out
+
+    def _logits(self, batch: Sequence[Row], places: list[list[int]], cache: Any) -> Tensor:
+        longest = max(len(row.ids) for row in batch)
+        ids_BT = torch.zeros(len(batch), longest, dtype=torch.long)
+        for b, row in enumerate(batch):
+            ids_BT[b, : len(row.ids)] = torch.tensor(row.ids, dtype=torch.long)
+        row_N = torch.tensor([b for b, some in enumerate(places) for _ in some], device=self.device)
+        place_N = torch.tensor([p for some in places for p in some], device=self.device)
+        with head_on_rows(self.model, row_N, place_N):
+            out = self.model(input_ids=ids_BT.to(self.device), use_cache=cache is not None, past_key_values=cache)
+        logits_NV = out.logits[0]
+        return logits_NV if logits_NV.dtype == torch.float64 else logits_NV.float()
+
+    def _using(self, tracks: Sequence[Track]) -> AbstractContextManager[Any]:
+        from contextlib import nullcontext
+
+        if self._wrapped is None:
+            return nullcontext()
+        return self._wrapped.using([self._tracks[track].adapter for track in tracks])
+
+    @torch.no_grad()
+    def _scored(
+        self, batch: Sequence[Row], last: list[list[int]], logits_NV: Tensor, loss_N: Tensor, cache: Any
+    ) -> list[Scored | None]:
+        """`last` are the places of each row's last answer in logits_NV; empty for rows that are not scored."""
+        at = [n for some in last for n in some]
+        if not at:
+            return [None] * len(batch)
+        top_M2 = logits_NV.detach()[at].topk(2, dim=-1)
+        best = top_M2.indices[:, 0].tolist()
+        gaps = (top_M2.values[:, 0] - top_M2.values[:, 1]).tolist()
+        nlls = loss_N.detach()[at].double().tolist()
+        choices = self._choices(batch, last, logits_NV.detach(), cache)
+        out: list[Scored | None] = []
+        for row, start, some, logp in zip(batch, offsets(last), last, choices, strict=True):
+            part = slice(start, start + len(some))
+            answer = row.ids[slice(*row.spans[-1])]
+            if not some:
+                out.append(None)
+                continue
+            wrong = next((n for n, (got, want) in enumerate(zip(best[part], answer, strict=True)) if got != want), None)
+            out.append(
+                Scored(
+                    nll=sum(nlls[part]),
+                    tokens=len(some),
+                    hit=wrong is None,
+                    margin=min(gaps[part]),
+                    argmax=tuple(best[part] if wrong is None else best[part][: wrong + 1]),
+                    choices=logp,
+                )
+            )
+        return out
+
+    def _choices(
+        self, batch: Sequence[Row], last: list[list[int]], logits_NV: Tensor, cache: Any
+    ) -> list[tuple[float, ...]]:
+        out: list[tuple[float, ...]] = [()] * len(batch)
+        apart = {b: one_token_apart(row.choices) for b, row in enumerate(batch) if row.choices and last[b]}
+        single = [(b, place) for b, place in apart.items() if place is not None]
+        if single:
+            some_SV = logits_NV[[last[b][place] for b, place in single]]
+            norm_S = torch.logsumexp(some_SV, dim=-1)
+            for s, (b, place) in enumerate(single):
+                tokens = [choice[place] for choice in batch[b].choices]
+                out[b] = tuple((some_SV[s, tokens].double() - norm_S[s].double()).tolist())
+        longer = [b for b, place in apart.items() if place is None]
+        if not longer:
+            return out
+        tracks = [row.track for row in batch]
+        if cache is not None:
+            found = keyvalue.logp_after(
+                self.model,
+                cache,
+                [(b, batch[b]) for b in longer],
+                logits_NV[[last[b][0] for b in longer]],
+                lambda places: self._using([tracks[b] for b in places]),
+            )
+            for b, logp in zip(longer, found, strict=True):
+                out[b] = logp
+            return out
+        for b in longer:
+            ids, places = choice_rows(batch[b])
+            with self._using([tracks[b]] * len(ids)):
+                out[b] = sum_logp(logits_at(self.model, ids, places), batch[b].choices)
+        return out
+
+    def update(self, rows: Sequence[Row]) -> list[bool]:
+        groups: dict[Track, list[Row]] = {}
+        for row in rows:
+            groups.setdefault(row.track, []).append(row)
+        for track in groups:
+            if self._tracks[track].adapter is None:
+                raise ValueError(f"{track.lane} trains nothing")
+        learning = {track: some for track, some in groups.items() if self._tracks[track].learning}
+        known = {row for graph in self._graphs for row in graph.places}
+        missing = [row for some in learning.values() for row in dict.fromkeys(some) if row not in known]
+        if missing:
+            bare = {row: Row(row.track, row.ids, row.spans, row.loss, scored=False) for row in missing}
+            self._forward(list(bare.values()), train=True)
+            places = self._graphs[-1].places
+            self._graphs[-1].places = {row: places[short] for row, short in bare.items()}
+        try:
+            self._backward(learning)
+            for track in learning:
+                self._step(self._tracks[track])
+        finally:
+            self._graphs.clear()
+            for track in learning:
+                self._give_back(self._tracks[track])
+        return [not self._tracks[row.track].diverged for row in rows]
+
+    def _backward(self, learning: dict[Track, list[Row]]) -> None:
+        for track in learning:
+            self._tracks[track].adapter.gradient = self._buffer(self._tracks[track].adapter.layout)  # type: ignore
+        weights: list[list[float]] = [[0.0] * graph.loss_N.shape[0] for graph in self._graphs]
+        for some in learning.values():
+            for row in some:
+                g = next(g for g, graph in enumerate(self._graphs) if row in graph.places)
+                places, carried = self._graphs[g].places[row]
+                for n in places:  # a row's loss is the mean over its tokens, a lane's the mean over its rows
+                    weights[g][n] += 1.0 / carried / len(some)
+        for graph, weight_N in zip(self._graphs, weights, strict=True):
+            if any(weight_N):
+                weight = torch.tensor(weight_N, dtype=graph.loss_N.dtype, device=self.device)
+                torch.autograd.backward([graph.loss_N], [weight])
+
+    def _step(self, one: _Track) -> None:
+        assert one.adapter is not None and one.adapter.gradient is not None
+        gradient_P = one.adapter.gradient.flat_P
+        if not optim.clip(gradient_P):
+            one.diverged = True  # checked before the update, so the weights are still the last good ones
+            return
+        one.steps += 1
+        lr = rate(one.lane, one.steps, self.totals(one.lane))
+        one.optimizer.step(one.adapter.weight_P, gradient_P, one.steps, lr)
+        one.adapter.refresh()
+
+    def _buffer(self, layout: Layout) -> Matrices:
+        free = self._buffers.setdefault(layout, [])
+        if free:
+            buffer = free.pop()
+            buffer.flat_P.zero_()
+            return buffer
+        dtype = torch.float64 if self.model.dtype == torch.float64 else torch.float32
+        return Matrices(layout, torch.zeros(layout.size, dtype=dtype, device=self.device))
+
+    def _give_back(self, one: _Track) -> None:
+        if one.adapter is not None and one.adapter.gradient is not None:
+            self._buffers[one.adapter.layout].append(one.adapter.gradient)
+            one.adapter.gradient = None
+
+    def generate(self, rows: Sequence[Row], max_new_tokens: int) -> list[tuple[int, ...]]:
+        return greedy(
+            self.model,
+            [row.ids[: row.prompt_tokens] for row in rows],
+            max_new_tokens=max_new_tokens,
+            end_ids=self.end_ids,
+            ended=self.ended,
+            around=lambda indices: self._using([rows[i].track for i in indices]),
+        )
+
+
+def by_track(rows: Sequence[Row]) -> list[int]:
+    """Rows of one track next to each other: their adapter is one product then."""
+    first: dict[Track, int] = {}
+    for row in rows:
+        first.setdefault(row.track, len(first))
+    return sorted(range(len(rows)), key=lambda i: first[rows[i].track])
+
+
+def several(row: Row) -> bool:
+    """Whether the row's choices need more than one place of the forward."""
+    return bool(row.choices) and row.scored and one_token_apart(row.choices) is None
+
+
+def offsets(lists: Sequence[Sequence[int]]) -> list[int]:
+    out, start = [], 0
+    for some in lists:
+        out.append(start)
+        start += len(some)
+    return out
+
+
+def within(spans: dict[tuple[int, int], None], wanted: Sequence[tuple[int, int]], start: int) -> list[int]:
+    """Places, in the concatenation of `spans` that begins at `start`, of the tokens of those wanted."""
+    out: list[int] = []
+    for s, e in spans:
+        if (s, e) in wanted:
+            out += range(start, start + e - s)
+        start += e - s
+    return out
