@@ -21,11 +21,12 @@ PACKAGE = ROOT / "src" / "fewfit"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "files"),
-    ("render", "draw", "grid", "stats", "examples", "predictions"),
+    ("render", "draw", "grid", "stats", "examples", "predictions", "audit", "metrics"),
     ("lab",),
     ("demonstrations", "models"),
     ("engine",),
     ("augment", "judges", "select", "bundle", "predict"),
+    ("runs", "watch", "prepare", "deliver", "execute"),
     ("api", "suites", "report", "serve", "bridges"),
     ("cli", "demo"),
 )

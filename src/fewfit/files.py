@@ -1,9 +1,19 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and lines that are one line."""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Any
+
+# Characters that JSON lets stand in a string and that some readers, str.splitlines() among them, take for a line's end.
+_LINE_ENDS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
+
+
+def one_line(value: Any) -> str:
+    """Strict JSON on what every reader takes for one line; raises ValueError on NaN."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).translate(_LINE_ENDS)
 
 
 def publish(path: Path, content: bytes) -> None:

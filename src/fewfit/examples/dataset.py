@@ -18,7 +18,7 @@ from fewfit.examples.example import Example, Message
 from fewfit.examples.sources import read
 from fewfit.examples.table import Row, Table
 from fewfit.examples.text import shorten
-from fewfit.files import publish
+from fewfit.files import one_line, publish
 
 FEWEST = 3  # below it there is nothing to learn from, let alone to compare
 
@@ -295,8 +295,7 @@ def save(dataset: Dataset, path: str | Path) -> None:
         "choices": None if dataset.choices is None else list(dataset.choices),
         "notices": list(dataset.notices),
     }
-    lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows]
-    publish(Path(path), "".join(lines).encode())
+    publish(Path(path), "".join(one_line(row) + "\n" for row in rows).encode())
 
 
 def restore(path: str | Path) -> Dataset:
