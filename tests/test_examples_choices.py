@@ -184,7 +184,8 @@ def test_saved_examples_are_plain_rows_that_load_reads(tmp_path: Path) -> None:
 @pytest.mark.parametrize("what", ["id", "prompt", "completion", "choices", "group"])
 def test_the_digest_sees_every_field(what: str) -> None:
     example = Example("1", "p", "c", ("c", "d"), "g")
-    other = replace(example, **{what: ("c", "e") if what == "choices" else "z"})
+    change: dict[str, Any] = {what: ("c", "e") if what == "choices" else "z"}
+    other = replace(example, **change)
     assert digest([example]) != digest([other])
     assert digest([Example("1", "p", "c")]) == digest([Example("1", "p", "c")])
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -128,13 +130,22 @@ class Recorder:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[str] = []
         fsync, replace = os.fsync, os.replace
-        monkeypatch.setattr(os, "fsync", lambda fd: self.calls.append(f"fsync {self.name(fd)}") or fsync(fd))
-        monkeypatch.setattr(os, "replace", lambda a, b: self.calls.append(f"rename to {Path(b).name}") or replace(a, b))
+
+        def recorded_fsync(descriptor: int) -> None:
+            self.calls.append(f"fsync {self.name(descriptor)}")
+            fsync(descriptor)
+
+        def recorded_replace(old: Path, new: Path) -> None:
+            self.calls.append(f"rename to {new.name}")
+            replace(old, new)
+
+        monkeypatch.setattr(os, "fsync", recorded_fsync)
+        monkeypatch.setattr(os, "replace", recorded_replace)
 
     @staticmethod
     def name(descriptor: int) -> str:
         mode = os.fstat(descriptor)
-        return f"folder {mode.st_ino}" if os.path.stat.S_ISDIR(mode.st_mode) else f"{mode.st_size} bytes"
+        return f"folder {mode.st_ino}" if stat.S_ISDIR(mode.st_mode) else f"{mode.st_size} bytes"
 
 
 def test_sync_returns_only_what_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,9 +158,7 @@ def test_sync_returns_only_what_is_on_disk(tmp_path: Path, monkeypatch: pytest.M
     assert disk.calls == [f"fsync folder {tmp_path.stat().st_ino}", f"fsync {length} bytes"]
 
 
-def test_a_merge_is_published_in_an_order_that_no_crash_can_tear(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_merge_is_published_so_that_no_crash_tears_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Break seen to fail: rename before fsync; no sync of the folder."""
     source = shard(tmp_path / "a.jsonl", [prediction()])
     disk = Recorder(monkeypatch)
@@ -354,8 +363,6 @@ def twice(predictions: list[Row], updates: list[Row]) -> None:
 )
 def test_a_planted_leak_is_found(plant: Callable[[list[Row], list[Row]], None], words: str) -> None:
     """Break seen to fail: each check of `audit` left out, one after the other."""
-    import re
-
     predictions, updates = evidence()
     plant(predictions, updates)
     found = audit(examples(), predictions, updates)
