@@ -225,6 +225,21 @@ def test_prompting_is_better_only_so_far_where_tuning_still_rises() -> None:
     assert any("ft-u1 is still rising" in warning for warning in ahead.warnings)
 
 
+def test_a_kind_that_is_better_by_score_than_the_chosen_one_is_named() -> None:
+    """The likelihood may choose a lane that is surely less often right.
+
+    Break seen to fail: `beaten_by` looks at the other side of a comparison."""
+    rows = predictions({ZERO: hits(80, 0.3), FT1: hits(80, 0.95)})
+    for row in rows:
+        row["nll"] = 5.0 if row["lane"] == "ft-u1" else 0.01
+    found = select(rows, [ZERO, FT1], metric="exact", criterion="nll")
+    assert found.best.name == "zero-shot"
+    assert found.verdict.startswith("Prompting is worse than tuning by ")
+    assert any(warning.startswith("by score alone tuning is better") for warning in found.warnings)
+    by_accuracy = select(rows, [ZERO, FT1], metric="exact", criterion="accuracy")
+    assert not any("by score alone" in warning for warning in by_accuracy.warnings)
+
+
 def test_one_kind_alone_says_so_and_two_kinds_of_prompting_are_compared() -> None:
     """Break seen to fail: `others` never filled with kinds."""
     alone = chosen({FT1: hits(30, 0.5), FT5: hits(30, 0.6)})

@@ -83,6 +83,16 @@ def warnings(selection: Selection) -> tuple[str, ...]:
         )
     if selection.criterion != selection.asked:
         found.append(f"chosen by {selection.criterion}, not {selection.asked}: a lane has no likelihood")
+    beaten_by = [
+        each.this if each.says == "better" else each.other
+        for each in selection.comparisons
+        if (each.says == "worse" and each.this == best.kind) or (each.says == "better" and each.other == best.kind)
+    ]
+    if beaten_by:
+        found.append(
+            f"by score alone {SPOKEN[beaten_by[0]]} is better; {selection.criterion} weighs the likelihood too "
+            "(--select accuracy does not)"
+        )
     orders = "this order" if selection.seeds == 1 else f"these {selection.seeds} orders"
     found.append(f"the intervals are for {orders} of the examples; another order gives somewhat other scores")
     return tuple(found)
