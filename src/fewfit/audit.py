@@ -81,14 +81,12 @@ class _Auditor:
         own = self.at.get((row["lane"], row["seed"], row["i"]))
         if own is None:
             self.say(row, "trained before its prediction was written")
-        predicted_in_it = row["update"] == 1 and size == 1
-        self.earlier(row, ids[:-1], row["i"] + (0 if predicted_in_it else 1))
-        self.earlier(row, ids[-1:], row["i"] + 1)
+        self.earlier(row, ids, row["i"] + 1)
         if size > 1:
             if fewest_prompts([self.examples[id] for id in ids if id in self.examples]) > size:
                 self.say(row, f"more kin than {size} prompts can hold apart")
             return
-        if predicted_in_it and own is not None and ids[-1] != own:
+        if row["update"] == 1 and own is not None and ids[-1] != own:
             self.say(row, f"update 1 trained on {ids[-1]!r}, not on {own!r}")
         self.together(row, ids[:-1], ids[-1])
 
