@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import groupby
 from typing import Any
+
+from fewfit.engine.prefix import Prefix
 
 
 @contextmanager
@@ -26,13 +29,14 @@ def greedy(
     end_ids: frozenset[int],
     ended: Callable[[Sequence[int]], bool] | None = None,
     batch: int = 16,
-    past: Any = None,
+    past: Prefix | None = None,
     around: Callable[[Sequence[int]], AbstractContextManager[Any]] = lambda indices: nullcontext(),
 ) -> list[tuple[int, ...]]:
     """New tokens of each prompt, the end mark included where it was reached.
 
-    `ended` looks at the new tokens of one row: a plain-text end mark may be several tokens. `around` is entered for
-    each batch with its prompts' indices: a learner of many lanes sets its row-to-lane map there.
+    `ended` looks at the new tokens of one row: a plain-text end mark may be several tokens. `past` holds the keys and
+    values of what all prompts begin with. `around` is entered for each batch with its prompts' indices: a learner of
+    many lanes sets its row-to-lane map there.
     """
     import torch
     from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
@@ -64,20 +68,24 @@ def greedy(
     # Equal lengths first: rows of one length need no padding, and padding costs the fast attention path.
     indices = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     out: list[tuple[int, ...]] = [()] * len(prompts)
-    for chunk in chunks(indices, batch):
+    start = 0 if past is None else len(past.ids)
+    windowed = past is not None and past.window is not None
+    for chunk in equal_lengths(prompts, indices, batch) if windowed else chunks(indices, batch):
         longest = max(len(prompts[index]) for index in chunk)
         ids_BT = torch.full((len(chunk), longest), pad, dtype=torch.long)
         mask_BT = torch.zeros(len(chunk), longest, dtype=torch.long)
         for b, index in enumerate(chunk):
             row = torch.tensor(prompts[index], dtype=torch.long)
-            ids_BT[b, longest - len(row) :] = row
-            mask_BT[b, longest - len(row) :] = 1
+            # Padding stands on the left, but behind what is remembered.
+            ids_BT[b, :start], ids_BT[b, longest - len(row) + start :] = row[:start], row[start:]
+            mask_BT[b, :start], mask_BT[b, longest - len(row) + start :] = 1, 1
         with torch.inference_mode(), greedy_settings(model, settings), around(chunk):
             new_BT = model.generate(
                 input_ids=ids_BT.to(device),
                 attention_mask=mask_BT.to(device),
                 generation_config=settings,
                 stopping_criteria=StoppingCriteriaList([Ended(longest)]),
+                **({} if past is None else {"past_key_values": past.cache(len(chunk))}),
             )[:, longest:]
         for b, index in enumerate(chunk):
             out[index] = cut_at_end(new_BT[b].tolist(), end_ids, ended)
@@ -92,6 +100,12 @@ def cut_at_end(
         if token in end_ids or (ended is not None and ended(ids[:n])):
             return tuple(ids[:n])
     return tuple(ids)
+
+
+def equal_lengths(prompts: Sequence[Sequence[int]], indices: list[int], size: int) -> Iterator[list[int]]:
+    """Padding between what is remembered and what follows would count towards a sliding window: none of it."""
+    for _, same in groupby(indices, key=lambda index: len(prompts[index])):
+        yield from chunks(list(same), size)
 
 
 def chunks(items: Sequence[int], size: int) -> Iterator[list[int]]:
