@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -133,3 +134,25 @@ def bbh(files: Iterable[str] | None = None) -> list[tuple[str, str]]:
         if files is None or path.stem in files:
             pairs += [(e["input"], e["target"]) for e in json.loads(path.read_text())["examples"]]
     return pairs
+
+
+def chat(path: Path, split: str | None = None) -> Any:
+    """A byte-level tokenizer with a chat template and the special tokens that the template writes."""
+    return chat_of(path.read_text(), split)
+
+
+def chat_of(source: str, split: str | None = None) -> Any:
+    tokenizer = copy.deepcopy(byte_level(split, tuple(marks(source))))
+    tokenizer.chat_template = source
+    tokenizer.bos_token = "<|begin_of_text|>"
+    return tokenizer
+
+
+@lru_cache
+def characters(specials: tuple[str, ...] = ()) -> Any:
+    """One token a character (ASCII), so that spans can be counted by hand."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return wrapped(tokenizer, specials)
