@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from fewfit.examples import Example, Message
-    from fewfit.fit import Run, fit, resume
+    from fewfit.api import Run, fit, resume
     from fewfit.grid import Grid, Lane
     from fewfit.predict import Predictor, load
 
@@ -27,9 +27,9 @@ _WHERE = {
     "Lane": "fewfit.grid",
     "Predictor": "fewfit.predict",
     "load": "fewfit.predict",
-    "Run": "fewfit.fit",
-    "fit": "fewfit.fit",
-    "resume": "fewfit.fit",
+    "Run": "fewfit.api",
+    "fit": "fewfit.api",
+    "resume": "fewfit.api",
 }
 __all__ = ["Example", "Grid", "Lane", "Message", "Predictor", "Run", "__version__", "fit", "load", "resume"]
 

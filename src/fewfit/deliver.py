@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from scipy.stats import beta
-
 from fewfit import bundle, draw, runs
 from fewfit.engine.learner import Learner, Row, Track
 from fewfit.engine.snapshot import Store, write_json
@@ -23,6 +21,7 @@ from fewfit.predict import Predictor
 from fewfit.predictions import read
 from fewfit.prepare import TEST
 from fewfit.select import Selection, select
+from fewfit.stats import clopper_pearson
 from fewfit.watch import Watch
 
 NEXT = Example(id="\0next", prompt="\0next", completion="")  # the example to come: kin to none
@@ -169,10 +168,3 @@ def judge_test(run: Delivery, folders: dict[str, tuple[str, Path]], watch: Watch
         )
     return out
 
-
-def clopper_pearson(hits: float, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Exact for 0/1 scores; for fractional ones the same formula with a fractional count, which is wider than needed."""
-    tail = (1 - level) / 2
-    low = 0.0 if hits <= 0 else float(beta.ppf(tail, hits, n - hits + 1))
-    high = 1.0 if hits >= n else float(beta.ppf(1 - tail, hits + 1, n - hits))
-    return low, high

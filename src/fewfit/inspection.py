@@ -1,0 +1,52 @@
+"""What a lane of a run saw at a place: its prompt as it was predicted, or the sequence of one of its updates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fewfit import runs
+from fewfit.engine.learner import Track
+from fewfit.engine.task import Task
+from fewfit.errors import UserError
+from fewfit.examples import restore as restore_examples
+from fewfit.grid import Grid, Lane
+from fewfit.metrics import metric
+from fewfit.models import local
+from fewfit.render import Rendered, Renderer, RenderSettings
+
+
+def sequence(
+    folder: str | Path, lane: str, at: int, update: int | None = None, seed: int | None = None, *, tokenizer: Any = None
+) -> tuple[Rendered, tuple[tuple[int, int], ...], Any]:
+    """The sequence, the spans that carried loss there, and the tokenizer. Without `update`: the prediction of row `at`.
+
+    Drawn again by hash rather than read from anywhere: it is the same because nothing else enters.
+    """
+    where = runs.find(folder)
+    record = runs.record(where)
+    grid = Grid(tuple(Lane.from_json(one) for one in record["lanes"]))
+    chosen = grid[lane]
+    seed = min(record["seeds"]) if seed is None else seed
+    if seed not in record["seeds"]:
+        raise UserError(f"no seed {seed} in this run", mend=f"one of: {', '.join(map(str, record['seeds']))}")
+    n = record["data"]["n"]
+    if not 1 <= at <= n:
+        raise UserError(f"no row {at} in this run", mend=f"--at 1 to {n}")
+    if update is not None and not 1 <= update <= max(1, chosen.updates):
+        has = f"--update 1 to {chosen.updates}" if chosen.trains else "leave --update out: the lane does not train"
+        raise UserError(f"{lane} makes no update {update}", mend=has)
+    model = next(one for one in record["models"] if one["lane"] == chosen.model)
+    if tokenizer is None:
+        _, tokenizer = local.load_config_and_tokenizer(model["name"], model["revision"])
+    renderer = Renderer(tokenizer, RenderSettings.from_json(model["render"]))
+    judge = metric("exact")  # how it was judged changes nothing of what was seen
+    task = Task(restore_examples(where / runs.EXAMPLES).examples, renderer, judge, order=record["order"])
+    track = Track(lane, seed)
+    if update is None:
+        seen = task.scored_row(track, chosen, at, train=chosen.trains)
+    elif chosen.trains:
+        seen = task.trained_rows(track, chosen, at, update)[0]
+    else:
+        raise UserError(f"{lane} does not train", mend="leave --update out")
+    return seen.rendered, seen.row.loss, tokenizer
