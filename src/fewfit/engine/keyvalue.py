@@ -13,6 +13,7 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 from fewfit.engine.forward import head_on_rows
 from fewfit.engine.learner import Row
 
+BUCKET = 16
 USABLE = {"full_attention", "sliding_attention", "chunked_attention"}  # layers that are keys and values and no more
 
 
@@ -42,7 +43,7 @@ def usable(model: Any) -> bool:
 
 def logp_after(
     model: Any,
-    cache: Cache,
+    cache: Any,
     rows: Sequence[tuple[int, Row]],
     first_RV: Tensor,
     using: Callable[[Sequence[int]], AbstractContextManager[Any]],
@@ -52,33 +53,50 @@ def logp_after(
     `rows` are (place in that forward's batch, row); `first_RV` the logits behind each one's prompt; `using` sets the
     row-to-lane map for a batch, given each row's place in that forward.
     """
-    device = first_RV.device
     first_RV = torch.log_softmax(first_RV.detach(), dim=-1).double()
     sums = [[float(first_RV[r, choice[0]]) for choice in row.choices] for r, (_, row) in enumerate(rows)]
-    longer = [(r, c) for r, (_, row) in enumerate(rows) for c, choice in enumerate(row.choices) if len(choice) > 1]
-    if not longer:
-        return [tuple(one) for one in sums]
-    source = [rows[r][0] for r, _ in longer]
-    prompts = [rows[r][1].prompt_tokens for r, _ in longer]
-    tails = [rows[r][1].choices[c] for r, c in longer]
-    most, width = max(prompts), max(len(tail) for tail in tails) - 1
-    ids_ST = torch.zeros(len(longer), width, dtype=torch.long)
-    mask_ST = torch.ones(len(longer), most + width, dtype=torch.long)
+    # Batches by length, so that a row's padding, and with it its rounding, does not depend on who shares the pass.
+    batches: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for r, (_, row) in enumerate(rows):
+        most = -(-row.prompt_tokens // BUCKET) * BUCKET
+        width = max(len(choice) for choice in row.choices) - 1
+        for c, choice in enumerate(row.choices):
+            if len(choice) > 1:
+                batches.setdefault((most, width), []).append((r, c))
+    for (most, width), asked in batches.items():
+        # Products of fewer than 16 rows are rounded otherwise.
+        padded = asked + asked[-1:] * max(0, -(-BUCKET // width) - len(asked))
+        tails = [(rows[r][0], rows[r][1].prompt_tokens, rows[r][1].choices[c]) for r, c in padded]
+        for (r, c), more in zip(asked, tail_logp(model, cache, tails, most, width, using), strict=False):
+            sums[r][c] += more
+    return [tuple(one) for one in sums]
+
+
+def tail_logp(
+    model: Any,
+    cache: Any,
+    tails: Sequence[tuple[int, int, tuple[int, ...]]],
+    most: int,
+    width: int,
+    using: Callable[[Sequence[int]], AbstractContextManager[Any]],
+) -> list[float]:
+    """Log p of what follows each choice's first token; `tails` are (place in the batch, prompt tokens, choice)."""
+    source, prompts, choices = zip(*tails, strict=True)
+    ids_ST = torch.zeros(len(tails), width, dtype=torch.long)
+    mask_ST = torch.ones(len(tails), most + width, dtype=torch.long)
     place_ST = torch.arange(width) + torch.tensor(prompts)[:, None]
-    for s, tail in enumerate(tails):
-        ids_ST[s, : len(tail) - 1] = torch.tensor(tail[:-1])
-        mask_ST[s, : most - prompts[s]] = 0
-    row_N = [s for s, tail in enumerate(tails) for _ in tail[1:]]
-    place_N = [p for tail in tails for p in range(len(tail) - 1)]
-    wanted_N = torch.tensor([token for tail in tails for token in tail[1:]], device=device)
+    for s, (prompt, choice) in enumerate(zip(prompts, choices, strict=True)):
+        ids_ST[s, : len(choice) - 1] = torch.tensor(choice[:-1])
+        mask_ST[s, : most - prompt] = 0
+    row_N = torch.tensor([s for s, choice in enumerate(choices) for _ in choice[1:]])
+    place_N = torch.tensor([p for choice in choices for p in range(len(choice) - 1)])
+    wanted_N = torch.tensor([token for choice in choices for token in choice[1:]])
     past = DynamicCache()
     for index, layer in enumerate(cache.layers):
-        past.update(*(right_aligned(part, source, prompts, most) for part in (layer.keys, layer.values)), index)
-    with (
-        torch.no_grad(),
-        using(source),
-        head_on_rows(model, torch.tensor(row_N, device=device), torch.tensor(place_N, device=device)),
-    ):
+        keys, values = (right_aligned(part, source, prompts, most) for part in (layer.keys, layer.values))
+        past.update(keys, values, index)
+    device = cache.layers[0].keys.device
+    with torch.no_grad(), using(source), head_on_rows(model, row_N.to(device), place_N.to(device)):
         logits_NV = model(
             input_ids=ids_ST.to(device),
             attention_mask=mask_ST.to(device),
@@ -87,11 +105,8 @@ def logp_after(
             use_cache=True,
         ).logits[0]
     logits_NV = logits_NV if logits_NV.dtype == torch.float64 else logits_NV.float()
-    logp_N = -torch.nn.functional.cross_entropy(logits_NV, wanted_N, reduction="none").double()
-    tail_S = torch.zeros(len(longer), dtype=torch.float64).index_add_(0, torch.tensor(row_N), logp_N.cpu())
-    for (r, c), more in zip(longer, tail_S.tolist(), strict=True):
-        sums[r][c] += more
-    return [tuple(one) for one in sums]
+    logp_N = -torch.nn.functional.cross_entropy(logits_NV, wanted_N.to(device), reduction="none").double().cpu()
+    return torch.zeros(len(tails), dtype=torch.float64).index_add_(0, row_N, logp_N).tolist()
 
 
 def right_aligned(part_BHTD: Tensor, source: Sequence[int], prompts: Sequence[int], most: int) -> Tensor:

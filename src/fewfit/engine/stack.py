@@ -24,7 +24,10 @@ from fewfit.engine.plain import lora_config
 from fewfit.engine.rates import rate
 from fewfit.engine.score import choice_rows, one_token_apart, sum_logp
 from fewfit.engine.targets import adapted_modules
+from fewfit.errors import UserError
 from fewfit.grid import Lane
+
+BUCKET = 16  # lengths are padded to a multiple; the stream makes passes of one bucket
 
 
 @dataclass
@@ -94,12 +97,17 @@ class StackLearner:
         weight_P = layout.fresh(seed, dtype, self.device)
         return _Track(lane, Adapter(layout, weight_P, self.model.dtype), optim.optimizer(layout, lane, weight_P))
 
-    def _layout(self, lane: Lane) -> Layout:
+    @property
+    def wrapped(self) -> Wrapped:
         if self._wrapped is None:
-            self._wrapped = Wrapped(self.model, adapted_modules(self.model, Lane(lr=1e-3, updates=1)))
+            self._wrapped = Wrapped(self.model, adaptable(self.model))
+        return self._wrapped
+
+    def _layout(self, lane: Lane) -> Layout:
+        wrapped = self.wrapped
         key = (lane.rank, lane.layers)
         if key not in self._layouts:
-            self._layouts[key] = Layout(self._wrapped.groups, adapted_modules(self.model, lane), lane.rank)
+            self._layouts[key] = Layout(wrapped.groups, adapted_modules(self.model, lane), lane.rank)
         return self._layouts[key]
 
     def state(self, track: Track) -> LaneState:
@@ -208,7 +216,8 @@ class StackLearner:
         return out
 
     def _logits(self, batch: Sequence[Row], places: list[list[int]], cache: Any) -> Tensor:
-        longest = max(len(row.ids) for row in batch)
+        # Sums over tokens are rounded by their number: a lane's padding must not depend on who shares the pass.
+        longest = -(-max(len(row.ids) for row in batch) // BUCKET) * BUCKET
         ids_BT = torch.zeros(len(batch), longest, dtype=torch.long)
         for b, row in enumerate(batch):
             ids_BT[b, : len(row.ids)] = torch.tensor(row.ids, dtype=torch.long)
@@ -220,11 +229,7 @@ class StackLearner:
         return logits_NV if logits_NV.dtype == torch.float64 else logits_NV.float()
 
     def _using(self, tracks: Sequence[Track]) -> AbstractContextManager[Any]:
-        from contextlib import nullcontext
-
-        if self._wrapped is None:
-            return nullcontext()
-        return self._wrapped.using([self._tracks[track].adapter for track in tracks])
+        return self.wrapped.using([self._tracks[track].adapter for track in tracks])
 
     @torch.no_grad()
     def _scored(
@@ -366,6 +371,14 @@ class StackLearner:
             ended=self.ended,
             around=lambda indices: self._using([rows[i].track for i in indices]),
         )
+
+
+def adaptable(model: Any) -> list[str]:
+    """All modules that any lane may adapt; none where the model has no linear layer (it may still be prompted)."""
+    try:
+        return adapted_modules(model, Lane(lr=1e-3, updates=1))
+    except UserError:
+        return []
 
 
 def by_track(rows: Sequence[Row]) -> list[int]:
