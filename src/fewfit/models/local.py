@@ -71,6 +71,15 @@ def load(
     return Loaded(model, tokenizer, ref)
 
 
+def load_model(
+    name: str | Path, *, revision: str | None, device: str, dtype: str, quantize: str | None, attention: str | None
+) -> tuple[Any, ModelRef]:
+    """Without a tokenizer: a bundle brings its own."""
+    check_settings(dtype, quantize)
+    ref, folder = resolve(name, revision, weights=True)
+    return model_of(folder, ref, config_of(folder, ref), device, dtype, quantize, attention), ref
+
+
 def wrap(model: Any, tokenizer: Any = None) -> Loaded:
     """A model already loaded. Where no tokenizer is given, that of the name it was loaded from."""
     name = str(getattr(model, "name_or_path", "") or "")
@@ -285,7 +294,7 @@ def model_of(
     if quantize:
         settings |= {"quantization_config": nf4(), "device_map": {"": place}}
     try:
-        with memory_errors(ref.name):
+        with memory_errors(ref.name), without_bars():
             got: Any = AutoModelForCausalLM.from_pretrained(
                 str(folder),
                 config=config,
@@ -329,6 +338,20 @@ def memory_errors(name: str) -> Iterator[None]:
             mend="take a smaller model, --dtype bfloat16, --quantize nf4 or --device cpu",
             code="memory",
         ) from e
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """fewfit says itself what it is doing; transformers' progress bars would run through that."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 # ---- settings --------------------------------------------------------------------------------------------------------

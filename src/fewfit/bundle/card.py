@@ -1,0 +1,134 @@
+"""The model card: what was made, how good it is and how to use it. No text of any example unless asked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fewfit.bundle.record import Bundle
+
+KINDS = {
+    "zero-shot": "prompted without demonstrations, nothing trained",
+    "icl": "prompted with demonstrations, nothing trained",
+    "ft": "tuned, prompted without demonstrations",
+    "icl+ft": "tuned on prompts with demonstrations, and prompted with demonstrations",
+}
+
+
+def card(bundle: Bundle, *, private: bool = False) -> str:
+    return "\n".join([*front_matter(bundle), "", *body(bundle), "", *usage(bundle), "", *contents(bundle, private), ""])
+
+
+def base_name(bundle: Bundle) -> str:
+    """A local folder goes by its own name: a card tells nothing of the machine that it was written on."""
+    base = bundle.model
+    if base.name and (base.folder is None or not any(mark in base.name for mark in "/\\")):
+        return base.name
+    return PurePath(base.folder or base.name).name or "a model that was handed in as an object"
+
+
+def front_matter(bundle: Bundle) -> list[str]:
+    """What the hub reads."""
+    lines = ["---"]
+    if bundle.model.from_hub:
+        relation = {"adapter": "adapter", "model": "finetune"}.get(bundle.weights)
+        lines += [f"base_model: {json.dumps(bundle.model.name)}"]
+        lines += [f"base_model_relation: {relation}"] if relation else []
+    if bundle.weights == "adapter":
+        lines.append("library_name: peft")
+    elif bundle.weights == "model":
+        lines.append("library_name: transformers")
+    return [*lines, "pipeline_tag: text-generation", "tags:", "- fewfit", "---"]
+
+
+def body(bundle: Bundle) -> list[str]:
+    lane = bundle.lane
+    lines = [
+        f"# {lane.name} on {base_name(bundle)}",
+        "",
+        f"Made by fewfit {bundle.version} from {bundle.n} examples: {KINDS[lane.kind]}.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| base model | {base_name(bundle)} |",
+        f"| its {'commit' if bundle.model.from_hub else 'digest'} | {bundle.model.digest} |",
+        f"| ran in | {bundle.model.dtype}{f', {bundle.model.quantize}' if bundle.model.quantize else ''} |",
+        f"| demonstrations in the prompt | {len(bundle.demonstrations)} |",
+    ]
+    if lane.trains:
+        what = "all weights" if lane.tune == "full" else f"LoRA of rank {lane.rank}"
+        rate = f"{lane.lr:g} ({lane.optimizer}); updates for each example: {lane.updates}"
+        lines += [f"| trained | {what} |", f"| learning rate | {rate} |", f"| seed | {bundle.seed} |"]
+    lines.append(f"| metric | {bundle.metric} |")
+    if bundle.score is not None:
+        between = f" ({bundle.interval[0]:.3f} to {bundle.interval[1]:.3f})" if bundle.interval else ""
+        lines += [
+            f"| estimated score | {bundle.score:.3f}{between} |",
+            "",
+            "Each example was predicted before anything was trained on it; the score estimates new data like these"
+            + (", corrected for having chosen among lanes." if bundle.interval else "."),
+        ]
+    return lines
+
+
+def usage(bundle: Bundle) -> list[str]:
+    lines = [
+        "## Use",
+        "",
+        "```python",
+        "import fewfit",
+        "",
+        'predictor = fewfit.load("FOLDER")',
+        'predictor.predict(["a new input"])',
+        "```",
+        "",
+    ]
+    if bundle.weights != "none":
+        loader = "AutoPeftModelForCausalLM" if bundle.weights == "adapter" else "AutoModelForCausalLM"
+        library = "peft" if bundle.weights == "adapter" else "transformers"
+        lines += [
+            "Without fewfit:",
+            "",
+            "```python",
+            f"from {library} import {loader}",
+            "from transformers import AutoTokenizer, GenerationConfig",
+            "",
+            f'model = {loader}.from_pretrained("FOLDER")',
+            'tokenizer = AutoTokenizer.from_pretrained("FOLDER")',
+            'greedy = GenerationConfig.from_pretrained("FOLDER")',
+            "```",
+            "",
+        ]
+    stop = (
+        "an end token of `generation_config.json`"
+        if bundle.settings.chat
+        else f"the mark {json.dumps(bundle.end_text)} (give it as a stop string) or the end of text"
+    )
+    lines.append(
+        "Other programs have to write the prompt as `bundle.json` says (`render`, `demonstrations`), decode greedily "
+        f"and stop at {stop}."
+    )
+    if bundle.by_choice:
+        lines.append("The answer is the likeliest of the choices there, not generated text.")
+    return lines
+
+
+def contents(bundle: Bundle, private: bool) -> list[str]:
+    lines = ["## Before sharing this folder", ""]
+    if bundle.demonstrations:
+        lines.append(f"`bundle.json` holds {len(bundle.demonstrations)} of the examples word for word.")
+    if bundle.lane.trains:
+        lines.append("Trained weights may give parts of the examples away.")
+    if not bundle.demonstrations and not bundle.lane.trains:
+        lines.append("No example stands in it; the instruction and the choices in `bundle.json` are yours.")
+    if private and bundle.demonstrations:
+        lines += ["", "## Demonstrations", ""]
+        for example in bundle.demonstrations:
+            prompt = example.prompt
+            text = prompt if isinstance(prompt, str) else "\n".join(f"{m.role}: {m.content}" for m in prompt)
+            lines += [
+                f"- {json.dumps(text, ensure_ascii=False)} → {json.dumps(example.completion, ensure_ascii=False)}"
+            ]
+    return lines

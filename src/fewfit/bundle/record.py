@@ -1,0 +1,112 @@
+"""What a bundle says, as one frozen record, and its form on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fewfit.examples import as_dict, from_dict
+from fewfit.examples.example import Example
+from fewfit.grid import Lane
+from fewfit.render import RenderSettings
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Base:
+    """The model that the bundle was made with, and how it ran."""
+
+    name: str
+    revision: str | None
+    folder: str | None
+    digest: str
+    dtype: str
+    attention: str | None
+    quantize: str | None = None
+
+    @property
+    def from_hub(self) -> bool:
+        return self.folder is None and ":" not in self.digest
+
+
+@dataclass(frozen=True)
+class Bundle:
+    folder: Path
+    lane: Lane
+    seed: int
+    n: int  # examples that it was made from
+    model: Base
+    settings: RenderSettings
+    metric: str
+    answer_patterns: tuple[str, ...]
+    demonstrations: tuple[Example, ...]
+    end_ids: frozenset[int]
+    end_text: str
+    score: float | None
+    interval: tuple[float, float] | None
+    version: str
+
+    @property
+    def choices(self) -> tuple[str, ...] | None:
+        return self.settings.choices
+
+    @property
+    def max_new_tokens(self) -> int:
+        return self.settings.max_new_tokens
+
+    @property
+    def by_choice(self) -> bool:
+        return self.metric == "choice"
+
+    @property
+    def weights(self) -> str:
+        """`none` beside the base model's, an `adapter`, or a whole `model`."""
+        if not self.lane.trains:
+            return "none"
+        return "model" if self.lane.tune == "full" else "adapter"
+
+
+def as_json(bundle: Bundle) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "fewfit": bundle.version,
+        "lane": bundle.lane.as_json(),
+        "seed": bundle.seed,
+        "n": bundle.n,
+        "model": asdict(bundle.model),
+        "render": bundle.settings.as_json(),
+        "metric": bundle.metric,
+        "answer_patterns": list(bundle.answer_patterns),
+        "choices": None if bundle.choices is None else list(bundle.choices),
+        "demonstrations": [as_dict(example) for example in bundle.demonstrations],
+        "decoding": {
+            "max_new_tokens": bundle.max_new_tokens,
+            "end_text": bundle.end_text,
+            "end_ids": sorted(bundle.end_ids),
+        },
+        "score": bundle.score,
+        "interval": None if bundle.interval is None else list(bundle.interval),
+    }
+
+
+def from_json(record: Mapping[str, Any], folder: Path) -> Bundle:
+    interval = record["interval"]
+    return Bundle(
+        folder=folder,
+        lane=Lane.from_json(record["lane"]),
+        seed=record["seed"],
+        n=record["n"],
+        model=Base(**record["model"]),
+        settings=RenderSettings.from_json(record["render"]),
+        metric=record["metric"],
+        answer_patterns=tuple(record["answer_patterns"]),
+        demonstrations=tuple(from_dict(row) for row in record["demonstrations"]),
+        end_ids=frozenset(record["decoding"]["end_ids"]),
+        end_text=record["decoding"]["end_text"],
+        score=record["score"],
+        interval=None if interval is None else (interval[0], interval[1]),
+        version=record["fewfit"],
+    )

@@ -1,0 +1,341 @@
+"""Running a bundle: new inputs in, answers out, as the lane gave them while it was tested.
+
+predictor = fewfit.load("runs/last")
+predictor.predict(["The soup was cold."])  # [{"id": "1", "prediction": "negative", "probs": {…}, "nll": 0.12}]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fewfit.bundle import Bundle
+from fewfit.bundle import load as load_bundle
+from fewfit.engine.forward import logits_at
+from fewfit.engine.generate import greedy
+from fewfit.engine.prefix import Prefix, logits_behind, prefix
+from fewfit.engine.score import one_token_apart, read_off, sum_logp
+from fewfit.engine.task import best_choice, softmax
+from fewfit.errors import UserError
+from fewfit.examples.cells import Notices, is_turns, label, row_choices
+from fewfit.examples.cells import prompt as read_prompt
+from fewfit.examples.example import Example
+from fewfit.examples.shapes import PAIRS, columns
+from fewfit.models import local
+from fewfit.models.digest import of_object
+from fewfit.render import Prompt, Renderer
+
+Query = str | Sequence[Mapping[str, str]] | Example | Mapping[str, Any]
+Ids = tuple[int, ...]
+Use = Callable[[int, Any], None]
+
+BATCH, TOKENS = 32, 4096  # rows and tokens of one forward
+WORTH_KEEPING = 16  # a shorter prefix costs less than the care for it
+PROMPT_COLUMNS = ("prompt", "messages", *dict.fromkeys(first for first, _ in PAIRS if first != "prompt"))
+KNOWN_ATTENTION = ("sdpa", "eager")  # others need a device or a package that may not be here
+
+
+def load(path: str | Path, *, model: Any = None, device: str = "auto") -> Predictor:
+    """The predictor of a run or a bundle."""
+    return Predictor(load_bundle(path), model=model, device=device)
+
+
+class Predictor:
+    """One bundle with its model.
+
+    A `model` that is handed in is the base model of the bundle; it carries the adapter during a call to `predict` only
+    and is otherwise as it was. `reuse=False` computes every prompt whole (a check; the answers are the same).
+    """
+
+    def __init__(self, bundle: Bundle | str | Path, *, model: Any = None, device: str = "auto", reuse: bool = True):
+        self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+        self.reuse = reuse
+        ref = local.ModelRef(str(self.bundle.folder), None, str(self.bundle.folder), "")
+        self.tokenizer = local.tokenizer_of(self.bundle.folder, ref)
+        self.renderer = Renderer(self.tokenizer, self.bundle.settings)
+        self._prefix: Prefix | None = None
+        self._asked_prefix = False
+        self._lent = model is not None and self.bundle.weights != "model"
+        if self._lent:
+            self._model = self._checked(model)
+            return
+        if model is not None:  # a model that was tuned whole stands in the bundle itself; only the place is taken over
+            device = str(next(model.parameters()).device)
+        self._model = self._own(device)
+        if self.bundle.weights == "adapter":
+            put_adapter_on(self._model, self.bundle.folder)
+
+    def _checked(self, model: Any) -> Any:
+        where, digest = str(self.bundle.folder), self.bundle.model.digest
+        if hasattr(model, "peft_config"):
+            raise UserError("the model handed in carries adapters", where=where, mend="give the base model: unload()")
+        if digest.startswith("weights:") and of_object(model) != digest:
+            raise UserError(
+                "the model handed in is not the one that the bundle was made with (its weights differ)",
+                where=where,
+                mend="give that one, unchanged",
+            )
+        return model
+
+    def _own(self, device: str) -> Any:
+        bundle, base = self.bundle, self.bundle.model
+        settings: dict[str, Any] = {"device": device, "dtype": base.dtype, "quantize": base.quantize}
+        settings["attention"] = base.attention if base.attention in KNOWN_ATTENTION else None
+        if bundle.weights == "model":
+            return local.load_model(bundle.folder, revision=None, **{**settings, "quantize": None})[0]
+        name, revision = base.name, base.revision
+        if base.from_hub:
+            revision = base.digest
+        elif base.folder and base.name not in local.BUNDLED:
+            name = base.folder
+        if not name:
+            raise UserError(
+                "was made with a model that was handed in as an object", where=str(bundle.folder), mend="give model=…"
+            )
+        model, ref = local.load_model(name, revision=revision, **settings)
+        found = of_object(model) if base.digest.startswith("weights:") else ref.digest
+        if found != base.digest:
+            raise UserError(
+                f"{name} is not the model that the bundle was made with (its contents differ)",
+                where=str(bundle.folder),
+                mend="put the old one back, or hand the model in: model=…",
+            )
+        return model
+
+    def predict(self, queries: Sequence[Query]) -> list[dict[str, Any]]:
+        """One row a query, in their order: {"id", "prediction", "probs", "nll"}.
+
+        `probs` are over the choices, None for free text. `nll` is in nats: the predicted answer's, its end included.
+        """
+        if isinstance(queries, str | Mapping | Example):
+            raise UserError(f"one {type(queries).__name__} is no list of queries", mend="give a list: predict([…])")
+        examples = [as_example(query, number) for number, query in enumerate(queries, start=1)]
+        if not examples:
+            return []
+        demos = self.bundle.demonstrations
+        prompts = [self.renderer.prompt(demos, example) for example in examples]
+        with self._embodied():
+            if self.bundle.by_choice:
+                return self._choose(examples, prompts)
+            return self._write(examples, prompts)
+
+    def close(self) -> None:
+        """Give the model's memory back. The predictor is of no use afterwards."""
+        self._model = self._prefix = None
+
+    # ---- answers -----------------------------------------------------------------------------------------------------
+
+    def _choose(self, examples: Sequence[Example], prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
+        """The likeliest choice, told apart as the engine does it (engine/score.py)."""
+        names = [self._choices(example) for example in examples]
+        ids = [self.renderer.continuations(*pair) for pair in zip(prompts, names, strict=True)]
+        places = [one_token_apart(one) for one in ids]
+        logp = [[0.0] * len(choices) for choices in names]
+        jobs: list[tuple[int, int, Ids, Ids]] = []  # example, choice, what stands before what is asked for
+        for n, (choices, place) in enumerate(zip(ids, places, strict=True)):
+            if place is None:
+                jobs += [(n, c, (), choice) for c, choice in enumerate(choices)]
+            else:
+                jobs.append((n, 0, choices[0][:place], choices[0][place : place + 1]))
+
+        def told(j: int, logits_NV: Any) -> None:
+            n, c, _, asked = jobs[j]
+            place = places[n]
+            if place is None:
+                logp[n][c] = sum_logp(logits_NV, [asked])[0]
+            else:
+                logp[n] = list(read_off(logits_NV[0], ids[n], place))
+
+        self._forward([(prompts[n].ids + before, asked) for n, _, before, asked in jobs], told)
+        best = [best_choice(names[n], logp[n])[0] for n in range(len(examples))]
+        chosen = [ids[n][names[n].index(best[n])] for n in range(len(examples))]
+        nll = [-logp[n][names[n].index(best[n])] for n in range(len(examples))]
+        # What was read off at one place says nothing of the answer's other tokens.
+        open_ = [n for n in range(len(examples)) if places[n] is not None and len(chosen[n]) > 1]
+        for n, value in zip(open_, self._nll([(prompts[n].ids, chosen[n]) for n in open_]), strict=True):
+            nll[n] = value
+        probs = [softmax(names[n], logp[n]) for n in range(len(examples))]
+        return [row(*one) for one in zip(examples, best, probs, nll, strict=True)]
+
+    def _write(self, examples: Sequence[Example], prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
+        """Greedy text up to the end mark."""
+        new: list[Ids] = [()] * len(prompts)
+        for kept, some in self._parted([prompt.ids for prompt in prompts]):
+            texts = greedy(
+                self._model,
+                [prompts[n].ids for n in some],
+                max_new_tokens=self.bundle.max_new_tokens,
+                end_ids=self.bundle.end_ids,
+                ended=lambda ids: self.renderer.answer_text(ids)[1],
+                batch=BATCH,
+                past=kept,
+            )
+            for n, text in zip(some, texts, strict=True):
+                new[n] = text
+        nll = self._nll([(prompt.ids, text) for prompt, text in zip(prompts, new, strict=True)])
+        answers = [self.renderer.answer_text(text)[0] for text in new]
+        return [row(example, text, None, value) for example, text, value in zip(examples, answers, nll, strict=True)]
+
+    def _choices(self, example: Example) -> tuple[str, ...]:
+        choices = example.choices or self.bundle.choices
+        if not choices:
+            raise UserError(
+                "has no choices, and those of the examples were each row's own",
+                where=f"query {example.id}",
+                mend='give {"prompt": …, "choices": […]}',
+            )
+        return choices
+
+    # ---- the model ---------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _embodied(self) -> Iterator[None]:
+        """The model as the bundle has it; one that was handed in is as it was afterwards, whatever happens."""
+        if not self._lent:
+            self._prepare_prefix()
+            yield
+            return
+        with as_it_was(self._model):
+            peft = put_adapter_on(self._model, self.bundle.folder) if self.bundle.weights == "adapter" else None
+            try:
+                # It may have been changed since the last call, so nothing computed with it is kept between calls.
+                self._asked_prefix = False
+                self._prepare_prefix()
+                yield
+            finally:
+                self._prefix = None
+                take_adapter_off(self._model, peft)
+
+    def _prepare_prefix(self) -> None:
+        """What every prompt begins with is computed once for all queries, and for all calls where the model is ours."""
+        if self._asked_prefix:
+            return
+        self._asked_prefix = True
+        ids = self.renderer.prefix(self.bundle.demonstrations) if self.reuse else ()
+        self._prefix = prefix(self._model, ids) if len(ids) >= WORTH_KEEPING else None
+
+    def _parted(self, rows: Sequence[Ids]) -> Iterator[tuple[Prefix | None, list[int]]]:
+        """Indices of the rows that begin with what is kept, and of others: long queries crowd demonstrations out."""
+        kept = self._prefix
+        behind = [n for n, ids in enumerate(rows) if kept is not None and kept.begins(ids)]
+        whole = sorted(set(range(len(rows))) - set(behind))
+        if behind:
+            yield kept, behind
+        if whole:
+            yield None, whole
+
+    def _nll(self, pairs: Sequence[tuple[Ids, Ids]]) -> list[float]:
+        out = [0.0] * len(pairs)
+
+        def told(n: int, logits_NV: Any) -> None:
+            out[n] = -sum_logp(logits_NV, [pairs[n][1]])[0]
+
+        self._forward(pairs, told)
+        return out
+
+    def _forward(self, pairs: Sequence[tuple[Ids, Ids]], told: Use) -> None:
+        """Tells `told` each row's index and the Logits_NV before each of its N asked tokens, batch by batch."""
+        import torch
+
+        for kept, some in self._parted([ids for ids, _ in pairs]):
+            for chunk in batches([(n, len(pairs[n][0]) + len(pairs[n][1])) for n in some]):
+                # The last asked token itself need not be seen.
+                ids = [pairs[n][0] + pairs[n][1][:-1] for n in chunk]
+                places = [list(range(len(pairs[n][0]) - 1, len(row))) for n, row in zip(chunk, ids, strict=True)]
+                with torch.no_grad():
+                    if kept is None:
+                        logits_NV = logits_at(self._model, ids, places)
+                    else:
+                        logits_NV = logits_behind(self._model, kept, ids, places)
+                for n, part_NV in zip(chunk, logits_NV.split([len(one) for one in places]), strict=True):
+                    told(n, part_NV)
+
+
+def batches(sized: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
+    """Of (row, length), rows of about one length together."""
+    chunk: list[int] = []
+    for n, length in sorted(sized, key=lambda one: one[1]):
+        if chunk and (len(chunk) == BATCH or (len(chunk) + 1) * length > TOKENS):
+            yield chunk
+            chunk = []
+        chunk.append(n)
+    if chunk:
+        yield chunk
+
+
+def row(example: Example, prediction: str, probs: dict[str, float] | None, nll: float) -> dict[str, Any]:
+    return {"id": example.id, "prediction": prediction, "probs": probs, "nll": nll}
+
+
+def as_example(query: Query, number: int) -> Example:
+    """A query as an example without an answer. Rows may bring one along; it is not looked at."""
+    where, notices, id, choices = f"query {number}", Notices(), str(number), None
+    if isinstance(query, Example):
+        return query
+    if isinstance(query, Mapping):
+        names = columns(query)
+        found = [names[column] for column in PROMPT_COLUMNS if column in names]
+        if len(found) != 1:
+            shown = (
+                f"two prompts, {found[0]} and {found[1]}" if found else f"no prompt among {', '.join(map(str, query))}"
+            )
+            raise UserError(f"holds {shown}", where=where, mend='write it as {"prompt": …}')
+        id = label(query[names["id"]], "the id", where) or id if "id" in names else id
+        choices = row_choices(query[names["choices"]], where, notices) if "choices" in names else None
+        value = query[found[0]]
+        if found[0].strip().lower() == "messages" and is_turns(value) and value[-1].get("role") == "assistant":
+            value = value[:-1]
+    else:
+        value = query
+    return Example(id, read_prompt(value, where, notices), "", choices)
+
+
+def put_adapter_on(model: Any, folder: Path) -> Any:
+    """The bundle's adapter inside the model's own layers, by plain PEFT; off again where it does not fit."""
+    from peft import PeftConfig, get_peft_model
+    from peft.utils import load_peft_weights, set_peft_model_state_dict
+
+    problem = ""
+    peft = None
+    try:
+        config = PeftConfig.from_pretrained(str(folder))
+        config.inference_mode = True
+        peft = get_peft_model(model, config).eval()
+        told: Any = set_peft_model_state_dict(peft, load_peft_weights(str(folder), device="cpu"))
+        lacking = [key for key in told.missing_keys if ".lora_" in key]
+        if lacking or told.unexpected_keys:
+            problem = f"{len(lacking)} weights too few and {len(told.unexpected_keys)} too many"
+    except (RuntimeError, ValueError) as error:
+        problem = local.first_line(error)
+    if problem:
+        take_adapter_off(model, peft)
+        raise UserError(
+            f"the adapter does not fit the model: {problem}",
+            where=str(folder),
+            mend="give the base model that the bundle was made with",
+        )
+    return peft
+
+
+def take_adapter_off(model: Any, peft: Any) -> None:
+    if peft is not None:
+        peft.unload()
+    if hasattr(model, "peft_config"):
+        del model.peft_config
+
+
+@contextmanager
+def as_it_was(model: Any) -> Iterator[None]:
+    """Puts modes and gradient flags back; the model is in eval mode meanwhile."""
+    modes = {name: module.training for name, module in model.named_modules()}
+    wanted = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for name, module in model.named_modules():
+            module.training = modes.get(name, False)
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(wanted.get(name, False))
