@@ -26,6 +26,9 @@ from fewfit.render import Renderer, RenderSettings
 from fewfit.watch import RunInfo, Watch
 
 
+SNAPSHOT_SECONDS = 5.0
+
+
 def execute(prepared: Prepared, judge: Judge, watch: Watch) -> dict[str, Any]:
     """The whole run; returns the result, which result.json holds too."""
     with runs.lock(prepared.folder), catching_signals() as caught:
@@ -71,7 +74,7 @@ def _execute(
                 if state is not None and progress.running:
                     learner.restore(progress.track, progress.lane, state)
                     progress.opened = True
-            stream = Stream(task, learner, store, watch=teller(watch), stop=lambda: bool(caught))
+            stream = Stream(task, learner, store, watch=teller(watch), stop=lambda: bool(caught), every=SNAPSHOT_SECONDS)
             stream.run(mine)
             if caught:
                 raise interrupted(folder, caught[0])
