@@ -1,0 +1,153 @@
+"""What stands at the end of a run: the table, the score to expect, the verdict, where it lies, what to do next."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fewfit.cli.board import clock, points
+from fewfit.grid import KINDS, short
+
+MOST_ROWS = 20
+WIDE = 100  # columns; below it shots, rates and updates are left to the lanes' names
+
+
+def closing(result: dict[str, Any], folder: Path) -> None:
+    from rich.console import Console
+
+    # Off a terminal nothing is cut or folded: who reads a pipe has no width.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160, soft_wrap=not sys.stdout.isatty())
+    console.print(lanes_table(result, wide=console.width >= WIDE))
+    console.print()
+    console.print(expectation(result), markup=False)
+    if result["test"]:
+        console.print()
+        console.print(test_table(result))
+    console.print()
+    console.print(result["verdict"], style="bold", markup=False)
+    for warning in result.get("warnings", ()):
+        console.print(f"Note: {warning}.", markup=False)
+    console.print()
+    console.print(f"The run lies in {folder} ({clock(result['seconds'])}). Next:", markup=False)
+    for command in next_commands(result, folder):
+        console.print(f"  {command}", markup=False, soft_wrap=True)
+
+
+def lanes_table(result: dict[str, Any], *, wide: bool) -> Any:
+    """Every lane by its kind, the best marked; of many lanes the best few of every kind."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="bold")
+    table.add_column("", no_wrap=True)
+    table.add_column("kind", no_wrap=True)
+    table.add_column("lane", no_wrap=True, overflow="ellipsis")
+    for name in ("shots", "lr", "updates") if wide else ():
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("n", "prequential", "score", "nll"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    blank = [""] * (3 if wide else 0)
+    for kind, lanes, left_out in grouped(result["lanes"], result["best"]):
+        for place, lane in enumerate(lanes):
+            settings = [
+                str(lane["shots"]),
+                short(lane["lr"]) if lane["lr"] else "–",
+                str(lane["updates"]) if lane["updates"] else "–",
+            ]
+            best = lane["name"] == result["best"]
+            table.add_row(
+                "▶" if best else "",
+                kind if place == 0 else "",
+                lane["name"],
+                *(settings if wide else ()),
+                str(lane["n"]),
+                points(lane["prequential"]) or "–",
+                points(lane["score"]) or "–",
+                f"{lane['nll']:.2f}" if lane["nll"] is not None else "–",
+                lane["status"],
+                style="bold" if best else None,
+            )
+        if left_out:
+            table.add_row("", "", f"and {left_out} more in result.json", style="dim")
+    if result["majority"] is not None:
+        share = points(result["majority"])
+        table.add_row("", "majority", "the most frequent answer, always", *blank, "", share, share, "", "", style="dim")
+    return table
+
+
+def grouped(lanes: Sequence[dict[str, Any]], best: str) -> list[tuple[str, list[dict[str, Any]], int]]:
+    out = []
+    for kind in KINDS:
+        mine = [lane for lane in lanes if lane["kind"] == kind]
+        few = len(mine)
+        if len(lanes) > MOST_ROWS:
+            mine.sort(key=lambda lane: (lane["name"] != best, -(lane["score"] if lane["score"] is not None else -1.0)))
+            few = min(few, MOST_ROWS // len(KINDS))
+        if mine:
+            out.append((kind, mine[:few], len(mine) - few))
+    return out
+
+
+def expectation(result: dict[str, Any]) -> str:
+    chosen = f", corrected for choosing among {len(result['lanes'])} lanes" if len(result["lanes"]) > 1 else ""
+    return (
+        f"{result['best']} is expected to score {points(result['score'])} of 100 on new data "
+        f"({span(result['interval'])}){chosen}; over the stream it was {points(result['prequential'])} "
+        f"({span(result['prequential_interval'])}). Scores are by {result['metric']}."
+    )
+
+
+def span(interval: Sequence[float]) -> str:
+    return f"{points(interval[0])} to {points(interval[1])}"
+
+
+def test_table(result: dict[str, Any]) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="bold", title_justify="left")
+    for name in ("", "kind", "lane"):
+        table.add_column(name, no_wrap=True)
+    for name in ("n", "test score", "95% interval"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in result["test"]:
+        best = row["name"] == result["best"]
+        table.add_row(
+            "▶" if best else "", row["kind"], row["name"], str(row["n"]), points(row["score"]), span(row["interval"]),
+            style="bold" if best else None,
+        )  # fmt: skip
+    return table
+
+
+def next_commands(result: dict[str, Any], folder: Path) -> list[str]:
+    """Use it, look at what the model saw, and make the evidence better where it is thin."""
+    run = shlex.quote(str(folder))
+    commands = [
+        f'fewfit predict {run} "PROMPT"',
+        f"fewfit inspect {run} --lane {shlex.quote(result['best'])} --at {max(lane['n'] for lane in result['lanes'])}",
+    ]
+    return [*commands, third_command(result, folder, run)]
+
+
+def third_command(result: dict[str, Any], folder: Path, run: str) -> str:
+    from fewfit import runs
+
+    record = runs.record(folder)
+    data, asked = record["data"]["path"], record["asked"]
+    model = (asked.get("model") or {}).get("value")
+    if data is not None and isinstance(model, str) and not model.startswith("<"):
+        again = f"fewfit fit {shlex.quote(short_path(data))} --model {shlex.quote(model)}"
+        if "not settled" in result["verdict"] and len(record["seeds"]) == 1:
+            return f"{again} --seeds 3"
+        if (asked.get("preset") or {}).get("value") == "quick":
+            return f"{again} --preset thorough"
+    return f"fewfit predict {run} --in prompts.jsonl --out answers.jsonl"
+
+
+def short_path(path: str) -> str:
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except ValueError:
+        return path

@@ -1,0 +1,79 @@
+"""`fewfit fit`, `plan`, `resume`: run a grid of lanes, say beforehand what that would do, go on with it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from fewfit.cli import flags as f
+from fewfit.cli import output
+
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="Examples: JSONL, JSON, CSV, TSV or Parquet; prompt/completion, messages, or columns such as text/label.",
+        show_default=False,
+    ),
+]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or `last`.", show_default=False)]
+
+
+@f.takes(*f.MODELS, *f.LANES, *f.SCORES, *f.PROMPTS, *f.ROWS, "final", "out", "watch", "quiet", "json_", "yes")
+def fit(data: Data, **flags: Any) -> None:
+    """Compare prompting, tuning and both on your examples.
+
+    Every lane predicts each example before it may train on it, so no example is spent on a validation split. The best
+    one is made ready to serve.
+    """
+    settings = f.values(flags)
+    from fewfit.cli.table import table
+
+    with table(quiet=flags["quiet"]) as watch:
+        from fewfit import api
+
+        run = api.fit(data, watch=watch, **settings)
+    finish(run, flags["json_"])
+
+
+@f.takes("quiet", "json_")
+def resume(run: RunName, **flags: Any) -> None:
+    """Go on with a run that was stopped.
+
+    All settings are the run's; changed data or models are refused.
+    """
+    from fewfit.cli.table import table
+
+    with table(quiet=flags["quiet"]) as watch:
+        from fewfit import api
+
+        done = api.resume(run, watch=watch)
+    finish(done, flags["json_"])
+
+
+@f.takes(*f.MODELS, *f.LANES, *f.SCORES, *f.PROMPTS, *f.ROWS, "final", "json_")
+def plan(data: Data, **flags: Any) -> None:
+    """Tell what fit would do: lanes, tokens, memory, minutes.
+
+    No weights are fetched and nothing is written: estimated from config, tokenizer and a short matrix product.
+    """
+    settings = f.values(flags)
+    from fewfit import plan as planning
+
+    made = planning.plan(data, **settings)
+    if flags["json_"]:
+        output.line(made.as_json())
+    else:
+        from fewfit.cli.planning import show
+
+        show(made)
+
+
+def finish(run: Any, as_json: bool) -> None:
+    if as_json:
+        output.line({key: value for key, value in run.result.items() if key != "warnings"})
+        return
+    from fewfit.cli.closing import closing
+
+    closing(run.result, run.folder)

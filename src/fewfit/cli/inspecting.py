@@ -1,0 +1,128 @@
+"""`fewfit inspect`: a sequence as the model sees it, with its loss mask, of a data file or of any step of a run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fewfit.cli import flags as f
+from fewfit.cli import output
+from fewfit.errors import UserError
+
+SHOTS = 4
+RUN_FLAGS = ("lane", "update")
+
+
+@f.takes(*(name for name in f.MODELS if name not in ("device", "dtype", "quantize")), "loss", "metric", "choices",
+         *f.PROMPTS, *f.ROWS, "json_")  # fmt: skip
+def inspect(
+    target: Annotated[
+        str, typer.Argument(metavar="DATA|RUN", help="A data file (with --model), or a run.", show_default=False)
+    ],
+    lane: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of a run: which lane.", show_default="the best one")
+    ] = None,
+    at: Annotated[
+        int | None, typer.Option(metavar="I", help="Which example of the stream, from 1.", show_default="the last one")
+    ] = None,
+    update: Annotated[
+        int | None, typer.Option(metavar="U", help="Of a run: what update U trained on.", show_default="the prediction")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="S", help="Which order of the examples.")] = 0,
+    shots: Annotated[
+        int | None, typer.Option(metavar="K", help="Of a data file: demonstrations.", show_default=str(SHOTS))
+    ] = None,
+    **flags: Any,
+) -> None:
+    """Show a prompt and its mask, as the model sees it.
+
+    The loss falls on the marked tokens. With a data file, how its examples would be rendered; with a run, what a lane
+    saw.
+    """
+    if target == "last" or Path(target).is_dir():
+        if shots is not None:
+            raise UserError("--shots belongs to a data file", mend="a run's lane has its own: name it with --lane")
+        seen = of_run(target, lane, at, update, seed)
+    else:
+        if lane is not None or update is not None:
+            given = "--lane" if lane is not None else "--update"
+            raise UserError(f"{given} belongs to a run", where=target, mend="give --shots, or name a run's folder")
+        seen = of_data(target, at, seed, SHOTS if shots is None else shots, f.values(flags))
+    rendered, spans, tokenizer, notices = seen
+    if flags["json_"]:
+        output.line({"tokens": list(rendered.ids), "loss": mask(len(rendered.ids), spans), "text": rendered.text})
+        return
+    from fewfit.cli.show import show
+
+    for notice in notices:
+        output.say(f"note: {notice}")
+    if not spans:
+        output.say("note: this lane trains on nothing here; the marked answer is the one that it was scored on")
+    color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    loss = "every-answer" if len(spans) > 1 else "last-answer"
+    print(show(rendered, tokenizer, color=color, loss=loss).rstrip("\n"))
+
+
+def mask(length: int, spans: Any) -> list[int]:
+    marks = [0] * length
+    for start, end in spans:
+        marks[start:end] = [1] * (end - start)
+    return marks
+
+
+def of_run(name: str, lane: str | None, at: int | None, update: int | None, seed: int) -> Any:
+    from fewfit import runs
+    from fewfit.inspection import sequence
+
+    folder = runs.find(name)
+    record = runs.record(folder)
+    if lane is None:
+        lane = runs.result(folder)["best"]
+    n = record["data"]["n"]
+    at = n if at is None else at
+    check(at, n, "--at")
+    if seed not in record["seeds"]:
+        raise UserError(f"--seed {seed}", where=str(folder), mend=f"the run's seeds: {record['seeds']}")
+    return (*sequence(folder, lane, at, update, seed), ())
+
+
+def check(at: int, n: int, flag: str) -> None:
+    if not 1 <= at <= n:
+        raise UserError(f"{flag} {at}", mend=f"give a number from 1 to {n}, the number of examples")
+
+
+def of_data(data: str, at: int | None, seed: int, shots: int, settings: dict[str, Any]) -> Any:
+    """The i-th example of the stream as a lane of so many shots would see it."""
+    if isinstance(settings["model"], list):
+        raise UserError("--model is given more than once", mend="look at one at a time")
+    from fewfit.engine.task import Task
+    from fewfit.examples import load
+    from fewfit.metrics import auto, metric
+    from fewfit.models.local import load_config_and_tokenizer
+    from fewfit.render import Renderer
+
+    dataset = load(data, **{name: settings[name] for name in ROWS})
+    judge = metric(auto(dataset) if settings["metric"] == "auto" else settings["metric"])
+    config, tokenizer = load_config_and_tokenizer(settings["model"], settings["revision"])
+    renderer = Renderer.resolve(
+        tokenizer,
+        dataset.examples,
+        **{name: settings[name] for name in PROMPTS},
+        context_length=getattr(config, "max_position_embeddings", None),
+        choices=dataset.choices if judge.needs == "choices" else None,
+        template_kwargs=settings["chat_template_kwargs"],
+    )
+    task = Task(dataset.examples, renderer, judge, order=settings["order"])
+    at = len(task) if at is None else at
+    check(at, len(task), "--at")
+    rendered = task.render(seed, at, 1, shots, at)
+    spans = rendered.spans[-1:] if settings["loss"] == "last-answer" else rendered.spans
+    return rendered, spans, tokenizer, (*dataset.notices, *renderer.notices)
+
+
+ROWS = ("input", "output", "labels", "choices", "skip_bad", "keep_duplicates")
+PROMPTS = tuple(name for name in f.PROMPTS if name != "chat_template_kwargs")

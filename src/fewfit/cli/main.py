@@ -1,0 +1,85 @@
+"""The command line: `fewfit COMMAND …`. Commands are thin; what they do is in the modules that they import when run."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from fewfit.cli import demo, fit, inspecting, output, predicting
+
+
+class Commands(TyperGroup):
+    """The commands in the order of a first use, and `lab`, whose module is imported when it is named."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), "lab"]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name != "lab":
+            return super().get_command(ctx, cmd_name)
+        try:
+            from fewfit.cli import lab
+        except ModuleNotFoundError:
+            return None
+        group = typer.main.get_command(lab.app)
+        group.name = "lab"
+        return group
+
+
+app = typer.Typer(
+    name="fewfit",
+    cls=Commands,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["--help", "-h"]},
+    help="Prompt it, tune it, or both? Evidence from a handful of examples, and the best one ready to serve.",
+)
+app.command("fit")(fit.fit)
+app.command("plan")(fit.plan)
+app.command("resume")(fit.resume)
+app.command("inspect")(inspecting.inspect)
+app.command("predict")(predicting.predict)
+app.command("demo")(demo.demo)
+
+
+def version(wanted: bool) -> None:
+    if wanted:
+        from fewfit import __version__
+
+        typer.echo(f"fewfit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: bool = typer.Option(False, "--version", callback=version, is_eager=True, help="The version, and no more."),
+) -> None:
+    pass
+
+
+def run(arguments: Sequence[str]) -> int:
+    """One command; its exit code. Whatever goes wrong is told here and nowhere else."""
+    # Progress is the live table's; libraries that print their own on stderr would tear it.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    warnings.simplefilter("ignore", FutureWarning)  # of one library to another: nothing that a user could mend
+    as_json = "--json" in arguments
+    try:
+        code = app(list(arguments) or ["--help"], prog_name="fewfit", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except BaseException as error:
+        return output.ended(error, as_json)
+
+
+def main() -> None:
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()
