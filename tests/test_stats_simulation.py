@@ -20,12 +20,13 @@ def test_simulated_coverage_width_and_bias(cell: Cell) -> None:
     """240 repetitions: a coverage of .97 is seen as .94 or more. What the last half says of a lane that rises to the
     end is too low, and is not held to it, but for the lower end of tuning's lead.
 
-    Break seen to fail: 1.96 for the quantile over lanes (equal lanes); the plain mean for the point; `per_seed` always
-    `rows` (three seeds)."""
+    Break seen to fail: 1.96 for the quantile over lanes; the plain mean for the point; all rows effective (five seeds).
+    """
     found = measure(cell, 60, 240)
     assert found["prequential_coverage"] >= 0.935
     assert 1.05 < found["prequential_width"] / found["prequential_width_fixed"] < 1.35
-    assert abs(found["prequential_point_bias"]) < 0.03
+    # Dropped lanes cannot be chosen again in a resample, so racing leaves some flattery in the point.
+    assert -0.015 < found["prequential_point_bias"] < (0.045 if cell.race else 0.025)
     assert found["prequential_point_bias"] < found["prequential_plain_bias"]
     assert found["stream_difference_coverage"] >= 0.95
     assert found["stream_difference_width"] / found["stream_difference_width_fixed"] < 1.4

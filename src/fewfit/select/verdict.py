@@ -36,7 +36,7 @@ def verdict(selection: Selection) -> str:
             text += f" so far: {each.other_lane if each.says == 'better' else each.lane} is still rising"
         clauses.append(text)
     sentence = capitalised(f"{SPOKEN[ours]} is {'; '.join(clauses)}.")
-    return " ".join([sentence, *needed(open_ones, alone=len(found) == 1)])
+    return " ".join([sentence, *over_the_stream(open_ones), *needed(open_ones, alone=len(found) == 1)])
 
 
 def lead(comparison: Comparison, *, unit: bool) -> str:
@@ -50,6 +50,17 @@ def lead(comparison: Comparison, *, unit: bool) -> str:
         word, size, low, high = "worse", -size, -high, -low
     points = "" if not unit else " point" if hundredths(size) == "1" else " points"
     return f"{word} than {other} by {hundredths(size)}{points} ({interval_text((low, high))})"
+
+
+def over_the_stream(comparisons: list[Comparison]) -> list[str]:
+    """What the last half cannot settle, the whole stream, being twice as long, may have; of itself, not of delivery."""
+    parts = []
+    for each in comparisons:
+        low, high = each.prequential_interval
+        if low > 0:
+            gain = f"{hundredths(each.prequential)} ({interval_text((low, high))})"
+            parts.append(f"better than {SPOKEN[each.other]} by {gain}")
+    return [f"Over the whole stream it was {' and '.join(parts)}."] if parts else []
 
 
 def needed(comparisons: list[Comparison], *, alone: bool) -> list[str]:
