@@ -53,8 +53,8 @@ class Memory:
         self.updates.append(row)
         self.log.append(("trained", track, row["i"], row["update"]))
 
-    def snapshot(self, track: Track, done: int, status: str, state: Callable[[], LaneState]) -> None:
-        self.states[track] = state()
+    def snapshot(self, progress: Progress, state: Callable[[], LaneState]) -> None:
+        self.states[progress.track] = state()
 
     def of(self, lane: Lane, seed: int = 0) -> list[dict[str, Any]]:
         return [row for row in self.rows if row["lane"] == lane.name and row["seed"] == seed]

@@ -178,9 +178,9 @@ def test_no_more_than_one_snapshots_work_is_done_again(tmp_path, monkeypatch, at
     def go(crash_at: int | None) -> None:
         store = Store(tmp_path / "lanes")
         track = Track(lane.name, 0)
-        was = store.open(track)
+        progress = Progress(track, lane, list(steps(lane, 16)))
+        was = store.begin(progress)
         learner = plain_learner(model, task)
-        progress = Progress(track, lane, list(steps(lane, 16)), done=was.done, status=was.status)
         if was.state is not None:
             learner.restore(track, lane, was.state)
             progress.opened = True

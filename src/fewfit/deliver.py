@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from fewfit.engine.learner import Learner, Row, Track
 from fewfit.engine.snapshot import Store, write_json
 from fewfit.engine.stream import Progress, total_updates
 from fewfit.engine.task import Judge, Task, loss_spans
+from fewfit.engine.teams import team_of
 from fewfit.examples import restore as restore_examples
 from fewfit.examples.example import Example
 from fewfit.grid import Lane
@@ -36,7 +36,6 @@ class Delivery:
     lanes: list[Lane]
     tracks: list[Progress]
     tasks: dict[str | None, Task]
-    learners: dict[str | None, Learner]
     loaded: dict[str | None, Loaded]
     judge: Judge
     store: Store
@@ -88,19 +87,9 @@ def differing_warning(differing: list[str]) -> list[str]:
 
 def write_bundle(run: Delivery, lane: Lane, target: Path, selection: Selection, *, refit: bool) -> None:
     """The bundle is prediction n+1: the weights after all n, the demonstrations that example n+1 would have."""
-    task, loaded, learner, seed = run.tasks[lane.model], run.loaded[lane.model], run.learners[lane.model], run.seed()
+    task, loaded, seed = run.tasks[lane.model], run.loaded[lane.model], run.seed()
     n = len(task)
     demos = draw.demonstrations(task.order(seed), NEXT, lane.shots_at_use, seed=seed, i=n + 1, update=1)
-    track = Track(lane.name, seed)
-    export: Callable[[Path], None] | None = None
-    if lane.trains:
-        state = run.store.tracks[track].state()
-        assert state is not None, f"{lane.name} trained and left no state"
-        learner.restore(track, lane, state)
-        if refit:
-            learner.open(track, lane)
-            train_again(task, lane, learner, track)
-        export = lambda folder: learner.export(track, folder)  # noqa: E731
     best = selection.best if selection.best.name == lane.name else None
     figures = next(one for one in selection.lanes if one.name == lane.name)
     bundle.save(
@@ -113,14 +102,28 @@ def write_bundle(run: Delivery, lane: Lane, target: Path, selection: Selection, 
         metric=run.judge.name,
         answer_patterns=tuple(run.record["answer_patterns"]),
         demonstrations=demos,
-        export=export,
+        export=(lambda to: export(run, lane, to, refit=refit)) if lane.trains else None,
         score=best.score if best else figures.score,
         interval=best.interval if best else None,
         end_ids=task.renderer.end_ids,
         end_text=task.renderer.end_text,
     )
-    if lane.trains:
-        learner.forget(track)
+
+
+def export(run: Delivery, lane: Lane, to: Path, *, refit: bool) -> None:
+    """The weights as the stream left them, or trained again."""
+    task, track = run.tasks[lane.model], Track(lane.name, run.seed())
+    learner = team_of(lane).learner(run.loaded[lane.model].model, task.renderer, len(task))
+    try:
+        state = run.store.tracks[track].state()
+        assert state is not None, f"{lane.name} trained and left no state"
+        learner.restore(track, lane, state)
+        if refit:
+            learner.open(track, lane)
+            train_again(task, lane, learner, track)
+        learner.export(track, to)
+    finally:
+        learner.close()
 
 
 def train_again(task: Task, lane: Lane, learner: Learner, track: Track) -> None:
@@ -144,8 +147,6 @@ def judge_test(run: Delivery, folders: dict[str, tuple[str, Path]], watch: Watch
         return None
     examples = restore_examples(run.folder / TEST).examples
     out = []
-    for learner in run.learners.values():
-        learner.close()  # the models as they came: the bundles put their own adapters on
     for kind, (name, folder) in folders.items():
         watch.phase(f"judging {name} on the test file")
         predictor = Predictor(bundle.load(folder), model=run.loaded[run.lane(name).model].model)

@@ -12,16 +12,18 @@ from typing import Any
 
 from fewfit import runs
 from fewfit.deliver import Delivery, deliver
-from fewfit.engine.learner import Learner, Track
+from fewfit.engine.learner import Track
+from fewfit.engine.race import Race
 from fewfit.engine.snapshot import Store
 from fewfit.engine.stream import Progress, Stream, steps
 from fewfit.engine.task import Judge, Task
+from fewfit.engine.teams import teams
 from fewfit.errors import Interrupted, UserError
 from fewfit.examples import Dataset
 from fewfit.examples import restore as restore_examples
 from fewfit.grid import Lane
 from fewfit.predictions import merge
-from fewfit.prepare import Prepared, make_learner
+from fewfit.prepare import Prepared
 from fewfit.render import Renderer, RenderSettings
 from fewfit.watch import RunInfo, Watch
 
@@ -53,40 +55,51 @@ def _execute(
     # Prompting lanes first: their scores are there in seconds.
     for lane in sorted(lanes, key=lambda lane: lane.trains):
         tracks += [Progress(Track(lane.name, seed), lane, plans[lane.name]) for seed in record["seeds"]]
-    earlier = {progress.track: store.open(progress.track) for progress in tracks}
-    for progress in tracks:
-        was = earlier[progress.track]
-        progress.done, progress.status, progress.scores = was.done, was.status, list(was.scores)
-        progress.predicted = len(was.scores)
+    earlier = {progress.track: store.begin(progress) for progress in tracks}
+    race = Race(lanes, record["seeds"], len(dataset.examples), judge.name) if record["race"] else None
+    for was in earlier.values() if race else ():
+        for row in was.rows:
+            race.tell(row)
     watch.begin(information(prepared, dataset, lanes, plans, tracks))
     tasks: dict[str | None, Task] = {}
-    learners: dict[str | None, Learner] = {}
     try:
         for model in record["models"]:
             name = model["lane"]
             loaded = prepared.loaded[name]
             renderer = Renderer(loaded.tokenizer, RenderSettings.from_json(model["render"]))
             task = tasks[name] = Task(dataset.examples, renderer, judge, order=record["order"])
-            learner = learners[name] = make_learner(loaded, renderer, len(dataset.examples))
-            mine = [progress for progress in tracks if progress.lane.model == name]
-            for progress in mine:
-                state = earlier[progress.track].state
-                if state is not None and progress.running:
-                    learner.restore(progress.track, progress.lane, state)
-                    progress.opened = True
-            stream = Stream(task, learner, store, watch=teller(watch), stop=lambda: bool(caught), every=SNAPSHOT_SECONDS)
-            stream.run(mine)
-            if caught:
-                raise interrupted(folder, caught[0])
+            for team in teams([lane for lane in lanes if lane.model == name]):
+                mine = [progress for progress in tracks if progress.lane in team.lanes]
+                learner = team.learner(loaded.model, renderer, len(task))
+                try:
+                    for progress in mine:
+                        state = earlier[progress.track].state
+                        if state is not None and progress.running:
+                            learner.restore(progress.track, progress.lane, state)
+                            progress.opened = True
+                    Stream(
+                        task,
+                        learner,
+                        store,
+                        watch=teller(watch),
+                        stop=lambda: bool(caught),
+                        race=race,
+                        every=SNAPSHOT_SECONDS,
+                        width=team.width,
+                        tokens=team.tokens(loaded.model),
+                    ).run(mine, tracks)
+                finally:
+                    learner.close()
+                if caught:
+                    raise interrupted(folder, caught[0])
         watch.phase("choosing")
         names = [lane.name for lane in lanes]
-        merge(store.shards(runs.PREDICTIONS), folder / runs.PREDICTIONS, names)
-        merge(store.shards(runs.TRAINED), folder / runs.TRAINED, names)
-        delivery = Delivery(folder, record, lanes, tracks, tasks, learners, prepared.loaded, judge, store)
+        left = {p.track.lane: p.left_at for p in tracks if p.left_at is not None}
+        merge(store.shards(runs.PREDICTIONS), folder / runs.PREDICTIONS, names, until=left)
+        merge(store.shards(runs.TRAINED), folder / runs.TRAINED, names, until=left)
+        delivery = Delivery(folder, record, lanes, tracks, tasks, prepared.loaded, judge, store)
         result = deliver(delivery, watch, earlier_seconds(record) + time.monotonic() - started, store.differing())
     finally:
-        for learner in learners.values():
-            learner.close()
         store.close()
         spent = earlier_seconds(record) + time.monotonic() - started
         runs.write_record(folder, {**record, "seconds": round(spent, 3)})

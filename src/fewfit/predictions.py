@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,15 +112,22 @@ def _read_shards(folder: Path, name: str) -> list[Row]:
     return [row for _, row in sorted(((_place(row, lanes), row) for row in rows), key=lambda pair: pair[0])]
 
 
-def merge(shards: Iterable[Path], target: Path, lane_order: Sequence[str]) -> None:
+def merge(
+    shards: Iterable[Path], target: Path, lane_order: Sequence[str], until: Mapping[str, int] | None = None
+) -> None:
     """All rows in canonical order: seed, i, then lane as in the grid, then update. Lines are taken as they are.
 
     A row that stands twice is kept once; raises RuntimeError where the two differ, since one of them did not happen.
+    `until` names the last example of lanes that left the race: what they wrote beyond it does not count.
     """
+    last = until or {}
     placed: dict[tuple[int, ...], str] = {}
     for shard in shards:
         for line in _lines(shard):
-            place = _place(json.loads(line), lane_order)
+            row = json.loads(line)
+            if row["i"] > last.get(row["lane"], row["i"]):
+                continue
+            place = _place(row, lane_order)
             if placed.setdefault(place, line) != line:
                 raise RuntimeError(f"{shard}: two different rows for one prediction: {placed[place]} and {line}")
     publish(target, "".join(f"{placed[place]}\n" for place in sorted(placed)).encode())

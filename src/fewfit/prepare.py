@@ -6,15 +6,11 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from fewfit import runs
-from fewfit.engine.learner import Learner
-from fewfit.engine.plain import PlainLearner
-from fewfit.engine.stream import total_updates
 from fewfit.engine.task import Task
 from fewfit.engine.timing import lane_seconds
 from fewfit.errors import UserError
@@ -143,7 +139,7 @@ def prepare(asked: dict[str, Any], data: Any, loaded: dict[str | None, Loaded], 
         for name, one in loaded.items():
             lanes = [lane for lane in grid.lanes if lane.model == name]
             task = Task(dataset.examples, renderers[name], judge, order=asked["order"])
-            cost |= lane_seconds(partial(make_learner, one, renderers[name], len(task)), task, judge, lanes, seeds)
+            cost |= lane_seconds(one.model, task, lanes, seeds)
         whole = grid
         grid = fitting_lanes(grid, cost, budget)
         if len(grid.lanes) < len(whole.lanes):
@@ -175,6 +171,7 @@ def prepare(asked: dict[str, Any], data: Any, loaded: dict[str | None, Loaded], 
         "lanes": [lane.as_json() for lane in grid.lanes],
         "seeds": list(range(seeds)),
         "order": asked["order"],
+        "race": bool(asked["race"]),
         "final": asked["final"],
         "select": asked["select"],
         "budget": budget if is_sized(asked) else None,
@@ -206,15 +203,6 @@ def renderer_for(loaded: Loaded, dataset: Dataset, needs: str, asked: dict[str, 
         context_length=getattr(config, "max_position_embeddings", None),
         choices=dataset.choices if needs == "choices" else None,
         template_kwargs=asked["chat_template_kwargs"],
-    )
-
-
-def make_learner(loaded: Loaded, renderer: Renderer, n: int) -> Learner:
-    return PlainLearner(
-        loaded.model,
-        end_ids=renderer.end_ids,
-        ended=lambda ids: renderer.answer_text(ids)[1],
-        totals=lambda lane: total_updates(lane, n),
     )
 
 

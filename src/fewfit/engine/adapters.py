@@ -90,6 +90,7 @@ class Matrices:
 
     def __init__(self, layout: Layout, flat_P: Tensor):
         self.flat_P = flat_P
+        self.written: set[Siblings] = set()  # of a gradient: groups that hold this step's; the rest is old
         self.of: dict[Siblings, tuple[Tensor, list[Tensor]]] = {}
         rank = layout.rank
         for group, place in layout.places.items():
@@ -131,20 +132,22 @@ class Pass:
             else:
                 self.runs.append((adapter, b, b + 1))
         self.touched = {group for adapter, _, _ in self.runs for group in adapter.layout.places}
-        self.starts: list[int] | None = None  # where each row's tokens start, where rows hold different numbers
+        self.keeps = False  # whether the cache of this forward only remembers
+        self.answers: Tensor | None = None  # places of the flattened batch that the head is asked for, and
+        self.starts: list[int] = []  # where each row's places begin among them
+        self.trimmed = False  # whether the last layer gave those places only
         self.stash: tuple[Any, dict[int, Tensor]] | None = None
 
     def pieces(self, group: Siblings, tokens: int) -> list[tuple[Adapter, int, int]]:
         """Token ranges of the flattened input, each with its adapter."""
-        if self.starts is not None:
-            at = self.starts
-            if at[-1] != tokens:
-                raise RuntimeError(f"{group.names[0]} saw {tokens} tokens where the pass has {at[-1]}")
-            return [(one, at[s], at[e]) for one, s, e in self.runs if group in one.layout.places and at[s] < at[e]]
         each, rest = divmod(tokens, self.rows)
         if rest:
             raise RuntimeError(f"{group.names[0]} saw {tokens} tokens in a pass of {self.rows} rows")
         return [(one, s * each, e * each) for one, s, e in self.runs if group in one.layout.places]
+
+    def answer_pieces(self, group: Siblings) -> list[tuple[Adapter, int, int]]:
+        at = self.starts
+        return [(one, at[s], at[e]) for one, s, e in self.runs if group in one.layout.places and at[s] < at[e]]
 
 
 class Wrapped:

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from fewfit.engine.learner import LaneState, Track
+from fewfit.engine.stream import Progress
 from fewfit.files import publish
 from fewfit.predictions import Shard, dumps
 
@@ -28,7 +29,8 @@ class Resumed:
     done: int
     status: str
     state: LaneState | None
-    scores: tuple[float, ...]
+    left_at: int | None
+    rows: tuple[dict[str, Any], ...]
 
 
 class TrackFolder:
@@ -48,8 +50,8 @@ class TrackFolder:
         self._predictions = Shard(self.folder / PREDICTIONS, length=record["predictions"])
         self._trained = Shard(self.folder / TRAINED, length=record["trained"])
         state = self._state(record)
-        scores = tuple(json.loads(line)["score"] for line in (self.folder / PREDICTIONS).read_text().splitlines())
-        return Resumed(record["done"], record["status"], state, scores)
+        rows = tuple(json.loads(line) for line in (self.folder / PREDICTIONS).read_bytes().split(b"\n") if line)
+        return Resumed(record["done"], record["status"], state, record.get("left_at"), rows)
 
     def state(self) -> LaneState | None:
         """As of the last snapshot."""
@@ -85,7 +87,7 @@ class TrackFolder:
     def trained(self, row: dict[str, Any]) -> None:
         self._trained.append(row)
 
-    def snapshot(self, done: int, status: str, state: LaneState) -> None:
+    def snapshot(self, done: int, status: str, left_at: int | None, state: LaneState) -> None:
         lengths = {"predictions": self._predictions.sync(), "trained": self._trained.sync()}
         weights = None
         if state.tensors:
@@ -94,7 +96,7 @@ class TrackFolder:
             weights = f"state-{done}.safetensors"
             tensors = {name: tensor.contiguous() for name, tensor in state.tensors.items()}
             publish(self.folder / weights, save(tensors))
-        record = {"done": done, "status": status, "weights": weights, "steps": state.steps, "diverged": state.diverged}
+        record = {"done": done, "status": status, "left_at": left_at, "weights": weights, "steps": state.steps, "diverged": state.diverged}
         write_json(self.folder / STATE, {**record, **lengths})
         for old in self.folder.glob("state-*.safetensors"):
             if old.name != weights:
@@ -122,8 +124,17 @@ class Store:
     def trained(self, track: Track, row: dict[str, Any]) -> None:
         self.tracks[track].trained(row)
 
-    def snapshot(self, track: Track, done: int, status: str, state: Callable[[], LaneState]) -> None:
-        self.tracks[track].snapshot(done, status, state())
+    def snapshot(self, progress: Progress, state: Callable[[], LaneState]) -> None:
+        folder = self.tracks[progress.track]
+        folder.snapshot(progress.done, progress.status, progress.left_at, state())
+
+    def begin(self, progress: Progress) -> Resumed:
+        """Opens the track's folder and puts the progress where it stands."""
+        was = self.open(progress.track)
+        progress.done, progress.status, progress.left_at = was.done, was.status, was.left_at
+        progress.scores = [row["score"] for row in was.rows]
+        progress.predicted = len(was.rows)
+        return was
 
     def shards(self, name: str) -> list[Path]:
         return [one.folder / name for one in self.tracks.values()]

@@ -15,15 +15,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fewfit.engine import keyvalue, optim
-from fewfit.engine.adapters import Adapter, Layout, Matrices, Wrapped
-from fewfit.engine.forward import head_on_rows, logits_at
+from fewfit.engine import blocks, keyvalue, optim
+from fewfit.engine.adapters import Adapter, Layout, Matrices, Pass, Wrapped
+from fewfit.engine.forward import logits_at
 from fewfit.engine.generate import greedy
 from fewfit.engine.learner import LaneState, Row, Scored, Track
 from fewfit.engine.plain import lora_config
 from fewfit.engine.rates import rate
 from fewfit.engine.score import choice_rows, one_token_apart, sum_logp
-from fewfit.engine.targets import adapted_modules
+from fewfit.engine.targets import adapted_modules, layer_prefixes
 from fewfit.errors import UserError
 from fewfit.grid import Lane
 
@@ -101,6 +101,7 @@ class StackLearner:
     def wrapped(self) -> Wrapped:
         if self._wrapped is None:
             self._wrapped = Wrapped(self.model, adaptable(self.model))
+            blocks.take_over(self._wrapped, layer_prefixes(self.model))
         return self._wrapped
 
     def _layout(self, lane: Lane) -> Layout:
@@ -196,8 +197,8 @@ class StackLearner:
         starts = list(offsets(places))
         wanted = [row.ids[p + 1] for row, some in zip(batch, places, strict=True) for p in some]
         cache = keyvalue.kept() if self._keys and any(several(row) for row in batch) else None
-        with torch.set_grad_enabled(train), self._using([row.track for row in batch]):
-            logits_NV = self._logits(batch, places, cache)
+        with torch.set_grad_enabled(train), self._using([row.track for row in batch]) as now:
+            logits_NV = self._logits(now, batch, places, cache)
             wanted_N = torch.tensor(wanted, device=self.device)
             loss_N = torch.nn.functional.cross_entropy(logits_NV, wanted_N, reduction="none")
         if train:
@@ -215,20 +216,30 @@ class StackLearner:
             out[i] = result
         return out
 
-    def _logits(self, batch: Sequence[Row], places: list[list[int]], cache: Any) -> Tensor:
+    def _logits(self, now: Pass, batch: Sequence[Row], places: list[list[int]], cache: Any) -> Tensor:
+        """Logits_NV at the places of all rows. The head sees no others, and where we run it the last layer neither."""
         # Sums over tokens are rounded by their number: a lane's padding must not depend on who shares the pass.
         longest = -(-max(len(row.ids) for row in batch) // BUCKET) * BUCKET
         ids_BT = torch.zeros(len(batch), longest, dtype=torch.long)
         for b, row in enumerate(batch):
             ids_BT[b, : len(row.ids)] = torch.tensor(row.ids, dtype=torch.long)
-        row_N = torch.tensor([b for b, some in enumerate(places) for _ in some], device=self.device)
-        place_N = torch.tensor([p for some in places for p in some], device=self.device)
-        with head_on_rows(self.model, row_N, place_N):
+        flat_N = torch.tensor([b * longest + p for b, some in enumerate(places) for p in some], device=self.device)
+        now.answers, now.starts, now.keeps = flat_N, [*offsets(places), len(flat_N)], cache is not None
+
+        def gather(_module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+            if now.trimmed:
+                return args
+            return (args[0].reshape(-1, args[0].shape[-1])[flat_N][None], *args[1:])
+
+        hook = self.model.get_output_embeddings().register_forward_pre_hook(gather)
+        try:
             out = self.model(input_ids=ids_BT.to(self.device), use_cache=cache is not None, past_key_values=cache)
+        finally:
+            hook.remove()
         logits_NV = out.logits[0]
         return logits_NV if logits_NV.dtype == torch.float64 else logits_NV.float()
 
-    def _using(self, tracks: Sequence[Track]) -> AbstractContextManager[Any]:
+    def _using(self, tracks: Sequence[Track]) -> AbstractContextManager[Pass]:
         return self.wrapped.using([self._tracks[track].adapter for track in tracks])
 
     @torch.no_grad()

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from fewfit.engine.learner import LaneState, Learner, Scored, Track
+from fewfit.engine.race import Race
 from fewfit.engine.task import Seen, Task
 from fewfit.grid import Lane
+
+
+BUCKET = 16  # lengths are rounded up to multiples of it: rows of one bucket share a pass
 
 
 class Step(NamedTuple):
@@ -46,7 +50,7 @@ class Sink(Protocol):
 
     def trained(self, track: Track, row: dict[str, Any]) -> None: ...
 
-    def snapshot(self, track: Track, done: int, status: str, state: Callable[[], LaneState]) -> None: ...
+    def snapshot(self, progress: Progress, state: Callable[[], LaneState]) -> None: ...
 
 
 @dataclass
@@ -60,6 +64,7 @@ class Progress:
     status: str = "running"  # then done, dropped or diverged
     predicted: int = 0
     scores: list[float] = field(default_factory=list)
+    left_at: int | None = None  # the example at which it was dropped: later rows do not count
     dirty: bool = False  # stepped since its last snapshot
     opened: bool = False
 
@@ -72,14 +77,22 @@ class Progress:
         return self.plan[self.done : self.done + (1 if self.lane.trains else most)]
 
 
+class Ready(NamedTuple):
+    """A step that may be made now, with its rows."""
+
+    progress: Progress
+    step: Step
+    seen: list[Seen]
+    length: int  # tokens, rounded up
+
+
 Watcher = Callable[[Progress, dict[str, Any] | None], None]
-Leave = Callable[[Sequence[Progress]], Iterable[Progress]]
 
 
 class Stream:
     """Runs tracks to their end.
 
-    `leave` is asked now and then which tracks are surely behind. `stop` is asked between steps; when it says so,
+    `race` is asked after every pass which lanes are surely behind. `stop` is asked between steps; when it says so,
     everything is written and the loop returns. Snapshots come every `every` seconds, or more rarely where they are dear.
     """
 
@@ -91,18 +104,20 @@ class Stream:
         *,
         watch: Watcher = lambda progress, row: None,
         stop: Callable[[], bool] = lambda: False,
-        leave: Leave | None = None,
+        race: Race | None = None,
         every: float = 5.0,
         width: int = 1,
         tokens: int = 2048,
     ):
         self.task, self.learner, self.sink = task, learner, sink
-        self.watch, self.stop, self.leave, self.every = watch, stop, leave, every
+        self.watch, self.stop, self.race, self.every = watch, stop, race, every
         self.width, self.tokens = width, tokens
+        self._waiting: dict[tuple[Track, Step], Ready] = {}
         self._last = time.monotonic()
         self._cost = 0.0
 
-    def run(self, tracks: Sequence[Progress]) -> None:
+    def run(self, tracks: Sequence[Progress], field: Sequence[Progress] | None = None) -> None:
+        """`field`: all that take part in the race, where others run elsewhere."""
         for progress in tracks:
             if progress.running and progress.done >= len(progress.plan):
                 progress.status = "done"
@@ -111,18 +126,27 @@ class Stream:
             if not chosen:
                 break
             self._make(chosen)
-            for progress in {id(p): p for p, _ in chosen}.values():
+            for progress in {id(ready.progress): ready.progress for ready in chosen}.values():
                 if progress.running and progress.done >= len(progress.plan):
                     progress.status = "done"
                 if not progress.running:
                     self._end(progress)
-            if self.leave is not None:
-                for progress in self.leave(tracks):
-                    progress.status = "dropped"
-                    self._end(progress)
+            if self.race is not None:
+                self._drop(self.race, field or tracks)
             if time.monotonic() - self._last > max(self.every, 20 * self._cost):
                 self.save(tracks)
         self.save(tracks)
+
+    def _drop(self, race: Race, tracks: Sequence[Progress]) -> None:
+        out: dict[str, int] = {}
+        for progress in tracks:
+            if progress.status == "diverged":
+                out[progress.track.lane] = min(progress.predicted, out.get(progress.track.lane, progress.predicted))
+        for lane, i in race.leaving(out).items():
+            for progress in tracks:
+                if progress.track.lane == lane and progress.status in ("running", "done"):
+                    progress.status, progress.left_at = "dropped", i
+                    self._end(progress)
 
     def save(self, tracks: Sequence[Progress]) -> None:
         start = time.monotonic()
@@ -140,62 +164,68 @@ class Stream:
         self.watch(progress, None)
 
     def _snapshot(self, progress: Progress) -> None:
-        self.sink.snapshot(
-            progress.track, progress.done, progress.status, lambda: self.learner.state(progress.track)
-        )
+        def state() -> LaneState:
+            return self.learner.state(progress.track) if progress.opened else LaneState()
+
+        self.sink.snapshot(progress, state)
         progress.dirty = False
 
     # ---- passes ------------------------------------------------------------------------------------------------------
 
-    def _next_pass(self, running: list[Progress]) -> list[tuple[Progress, Step]]:
-        """Which steps go together. Tracks that only prompt come first: their scores bound the race."""
+    def _next_pass(self, running: list[Progress]) -> list[Ready]:
+        """Which steps go together: those of one length, the furthest behind first, so that lanes stay comparable.
+
+        Tracks that only prompt come before all: they are done in seconds, bound the race, and show what shots are worth.
+        """
         if not running:
             return []
         if self.width == 1:
-            first = running[0]
-            return [(first, step) for step in first.pending(1)]
-        prompting = [p for p in running if not p.lane.trains]
-        pool = [(p, step) for p in (prompting or running) for step in p.pending(self.width)]
-        buckets: dict[int, list[tuple[Progress, Step]]] = {}
-        for progress, step in pool:
-            buckets.setdefault(self._length(progress, step), []).append((progress, step))
-        # The fullest bucket; of equals the one whose tracks are furthest behind.
-        length, best = max(
-            buckets.items(), key=lambda item: (min(self._fit(item[0]), len(item[1])), -min(s.i for _, s in item[1]))
-        )
-        return best[: self._fit(length)]
+            return [self._ready(running[0], running[0].pending(1)[0])]
+        pool = [p for p in running if not p.lane.trains] or running
+        pool = sorted(pool, key=lambda p: (p.plan[p.done].i, p.done))
+        first = self._ready(pool[0], pool[0].pending(1)[0])
+        chosen: list[Ready] = []
+        most = max(1, min(self.width, self.tokens // first.length))
+        for progress in pool:
+            for step in progress.pending(most):
+                ready = self._ready(progress, step)
+                if ready.length == first.length:
+                    chosen.append(ready)
+                    if len(chosen) == most:
+                        return chosen
+                elif progress.lane.trains:
+                    break
+        return chosen
 
-    def _fit(self, length: int) -> int:
-        return max(1, min(self.width, self.tokens // length))
+    def _ready(self, progress: Progress, step: Step) -> Ready:
+        """The rows of a step, made once however often the step is considered."""
+        key = (progress.track, step)
+        if key not in self._waiting:
+            track, lane = progress.track, progress.lane
+            if step.predicts:
+                seen = [self.task.scored_row(track, lane, step.i, train=step.update == 1)]
+            else:
+                seen = self.task.trained_rows(track, lane, step.i, step.update)
+            length = max(-(-len(s.row.ids) // BUCKET) * BUCKET for s in seen)
+            self._waiting[key] = Ready(progress, step, seen, length)
+        return self._waiting[key]
 
-    def _length(self, progress: Progress, step: Step) -> int:
-        """Tokens, rounded up to a multiple of 16."""
-        seen = self._seen(progress, step)
-        return max(-(-len(s.row.ids) // 16) * 16 for s in seen)
-
-    def _seen(self, progress: Progress, step: Step) -> list[Seen]:
-        track, lane = progress.track, progress.lane
-        if step.predicts:
-            return [self.task.scored_row(track, lane, step.i, train=step.update == 1)]
-        return self.task.trained_rows(track, lane, step.i, step.update)
-
-    def _make(self, chosen: Sequence[tuple[Progress, Step]]) -> None:
-        work = []
-        for progress, step in chosen:
-            if not progress.opened:
-                self.learner.open(progress.track, progress.lane)
-                progress.opened = True
-            work.append((progress, step, self._seen(progress, step)))
+    def _make(self, chosen: Sequence[Ready]) -> None:
+        for ready in chosen:
+            self._waiting.pop((ready.progress.track, ready.step), None)
+            if not ready.progress.opened:
+                self.learner.open(ready.progress.track, ready.progress.lane)
+                ready.progress.opened = True
         # One forward for all; what is only trained on rides along where anything is predicted.
-        rows = [s.row for _, step, seen in work for s in seen]
+        rows = [s.row for ready in chosen for s in ready.seen]
         results: list[Scored | None] = [None] * len(rows)
-        if any(step.predicts for _, step, _ in work):
+        if any(ready.step.predicts for ready in chosen):
             results = self.learner.predict(rows)
-        flat = [(progress, step, s) for progress, step, seen in work for s in seen]
+        flat = [(ready.progress, ready.step, s) for ready in chosen for s in ready.seen]
         self._write(flat, results)
         training = [s.row for progress, step, s in flat if step.update and progress.running]
         alive = dict(zip([row.track for row in training], self.learner.update(training), strict=True)) if training else {}
-        for progress, step, seen in work:
+        for progress, step, seen, _ in chosen:
             progress.dirty = True
             if not progress.running:
                 continue  # diverged in this very forward: its row was not written, so the step was not made
@@ -221,6 +251,8 @@ class Stream:
             row = self.task.prediction(seen, result, texts.get(k))
             row["model"] = progress.lane.model
             self.sink.prediction(progress.track, row)
+            if self.race is not None:
+                self.race.tell(row)
             progress.predicted += 1
             progress.scores.append(row["score"])
             self.watch(progress, row)

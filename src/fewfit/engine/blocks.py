@@ -1,0 +1,294 @@
+"""Whole decoder layers of the Llama family, forward and backward written out: the same mathematics with fewer passes.
+
+Autograd's way through a stock layer is half of a step's time on a small model. Here a layer is one node: norms, rotation
+and activation work in place, gradients of siblings are summed inside the products, the first layer computes no gradient
+for its input, and the last one runs its output projection and MLP on answer places only. Stock layers of other families,
+layers with masks, caches or anything unusual keep their own forward (with adapters in their linear layers); a layer is
+taken over only if it gives what the stock forward gives.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fewfit.engine.adapters import (
+    Adapter,
+    Pass,
+    Siblings,
+    Wrapped,
+    adapter_backward,
+    add_adapters,
+    frozen,
+    frozen_weight,
+    is_plain,
+)
+
+FAMILY = {"LlamaDecoderLayer", "MistralDecoderLayer", "Qwen2DecoderLayer", "Qwen3DecoderLayer"}
+NORMS = ("input_layernorm", "post_attention_layernorm")
+Pieces = list[tuple[Adapter, int, int]]
+
+
+class Block:
+    """One decoder layer that we run ourselves."""
+
+    def __init__(self, layer: Any, groups: dict[str, Siblings], prefix: str, last: bool):
+        attention, mlp = layer.self_attn, layer.mlp
+        self.last = last
+        self.index = attention.layer_idx
+        self.norms = [(getattr(layer, name).weight, getattr(layer, name).variance_epsilon) for name in NORMS]
+        self.head_norms = [
+            (norm.weight, norm.variance_epsilon)
+            for norm in (getattr(attention, "q_norm", None), getattr(attention, "k_norm", None))
+            if norm is not None
+        ]
+        self.head_dim, self.scaling = attention.head_dim, attention.scaling
+        self.qkv = groups[f"{prefix}self_attn.q_proj"]
+        self.o = groups[f"{prefix}self_attn.o_proj"]
+        self.gate_up = groups[f"{prefix}mlp.gate_proj"]
+        self.down = groups[f"{prefix}mlp.down_proj"]
+
+    def run(self, x_BTD: Tensor, now: Pass, cos: Tensor, sin: Tensor, anchor: Tensor, cache: Any) -> Tensor:
+        touched = any(group in now.touched for group in (self.qkv, self.o, self.gate_up, self.down))
+        train = torch.is_grad_enabled() and (x_BTD.requires_grad or touched)
+        trim = now.answers if self.last else None
+        out = Layer.apply(x_BTD, anchor if train else None, self, now, cos, sin, trim, cache)
+        if trim is not None:
+            now.trimmed = True
+            out = out[None]
+        return out
+
+
+class Layer(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x_BTD: Tensor,
+        anchor: Tensor | None,
+        block: Block,
+        now: Pass,
+        cos: Tensor,
+        sin: Tensor,
+        answers_M: Tensor | None,
+        cache: Any,
+    ) -> Tensor:
+        batch, length, width = x_BTD.shape
+        x_ND = x_BTD.reshape(-1, width)
+        pieces = {group: now.pieces(group, len(x_ND)) for group in (block.qkv, block.o, block.gate_up, block.down)}
+        if answers_M is not None:
+            for group in (block.o, block.gate_up, block.down):
+                pieces[group] = now.answer_pieces(group)
+        ctx.heads = (batch, length, -1, block.head_dim)
+        train = anchor is not None
+        n_ND, scale_N1 = normed(x_ND, *block.norms[0])
+        qkv, h_qkv = linear(n_ND, block.qkv, pieces)
+        q, k, v = (part.view(ctx.heads) for part in qkv)
+        raw: list[Tensor] = []
+        if block.head_norms:
+            raw = [q, k]
+            (q, q_scale), (k, k_scale) = (normed(p, *norm) for p, norm in zip(raw, block.head_norms, strict=True))
+            raw += [q_scale, k_scale]
+        q, k, v = (part.transpose(1, 2) for part in (rotated(q, cos, sin), rotated(k, cos, sin), v))
+        if cache is not None:
+            cache.update(k, v, block.index)
+        with torch.set_grad_enabled(train):
+            heads = tuple(part.requires_grad_(train) for part in (q, k, v))
+            mixed = attention(*heads, block.scaling)
+        a_ND = mixed.detach().transpose(1, 2).reshape(len(x_ND), -1)
+        if answers_M is not None:
+            a_ND, x_ND = a_ND[answers_M], x_ND[answers_M]
+        (y_ND,), h_o = linear(a_ND, block.o, pieces)
+        y_ND.add_(x_ND)
+        m_ND, y_scale_N1 = normed(y_ND, *block.norms[1])
+        (gate_NF, up_NF), h_gate = linear(m_ND, block.gate_up, pieces)
+        p_NF = nn.functional.silu(gate_NF).mul_(up_NF)
+        (out_ND,), h_down = linear(p_NF, block.down, pieces)
+        out_ND.add_(y_ND)
+        if train:
+            ctx.block, ctx.pieces, ctx.answers, ctx.turn, ctx.attention = block, pieces, answers_M, (cos, sin), (
+                mixed, heads,
+            )  # fmt: skip
+            ctx.counts = [len(some) for some in (h_qkv, h_o, h_gate, h_down)]
+            # x is saved whole even where answers were picked: the first norm's gradient wants it.
+            ctx.save_for_backward(
+                x_BTD, n_ND, scale_N1, a_ND, y_ND, m_ND, y_scale_N1, gate_NF, up_NF, p_NF,
+                *raw, *h_qkv, *h_o, *h_gate, *h_down,
+            )  # fmt: skip
+        return out_ND if answers_M is not None else out_ND.view(x_BTD.shape)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        block, pieces, answers_M = ctx.block, ctx.pieces, ctx.answers
+        x_BTD, n_ND, scale_N1, a_ND, y_ND, m_ND, y_scale_N1, gate_NF, up_NF, p_NF, *rest = ctx.saved_tensors
+        raw = [rest.pop(0) for _ in range(4 if block.head_norms else 0)]
+        h_qkv, h_o, h_gate, h_down = ([rest.pop(0) for _ in range(count)] for count in ctx.counts)
+        width = x_BTD.shape[-1]
+        grad_ND = grad.reshape(-1, width)
+
+        gp_NF = backward([grad_ND], p_NF, h_down, block.down, pieces)
+        up_grad_NF = nn.functional.silu(gate_NF).mul_(gp_NF)
+        gate_grad_NF = torch.ops.aten.silu_backward(gp_NF.mul_(up_NF), gate_NF)
+        gm_ND = backward([gate_grad_NF, up_grad_NF], m_ND, h_gate, block.gate_up, pieces)
+        gy_ND = normed_backward(gm_ND, y_ND, y_scale_N1, block.norms[1][0], grad_ND)
+
+        ga_ND = backward([gy_ND], a_ND, h_o, block.o, pieces)
+        if answers_M is not None:
+            tokens = x_BTD.shape[0] * x_BTD.shape[1]
+            ga_ND = ga_ND.new_zeros(tokens, ga_ND.shape[1]).index_copy_(0, answers_M, ga_ND)
+            gy_ND = gy_ND.new_zeros(tokens, width).index_copy_(0, answers_M, gy_ND)
+        mixed, heads = ctx.attention
+        ctx.attention = None
+        gq, gk, gv = torch.autograd.grad(mixed, heads, ga_ND.view(ctx.heads).transpose(1, 2))
+        cos, sin = ctx.turn
+        gq, gk = (rotated(part.transpose(1, 2), cos, sin, back=True) for part in (gq, gk))
+        if block.head_norms:
+            (q_weight, _), (k_weight, _) = block.head_norms
+            gq = normed_backward(gq, raw[0], raw[2], q_weight, None)
+            gk = normed_backward(gk, raw[1], raw[3], k_weight, None)
+        parts = [part.reshape(len(n_ND), -1) for part in (gq, gk, gv.transpose(1, 2))]
+        needed = ctx.needs_input_grad[0]
+        gn_ND = backward(parts, n_ND, h_qkv, block.qkv, pieces, needed)
+        gx_BTD = None
+        if needed:
+            assert gn_ND is not None
+            x_ND = x_BTD.reshape(-1, width)
+            gx_BTD = normed_backward(gn_ND, x_ND, scale_N1, block.norms[0][0], gy_ND).view(x_BTD.shape)
+        return gx_BTD, None, None, None, None, None, None, None
+
+
+def linear(x_ND: Tensor, group: Siblings, pieces: dict[Siblings, Pieces]) -> tuple[list[Tensor], list[Tensor]]:
+    outs = [frozen(module, x_ND) for module in group.modules]
+    members = tuple(range(len(outs)))
+    return outs, [add_adapters(outs, x_ND[s:e], one, group, members, s, e) for one, s, e in pieces[group]]
+
+
+def backward(
+    grads: list[Tensor],
+    x_ND: Tensor,
+    hidden: list[Tensor],
+    group: Siblings,
+    pieces: dict[Siblings, Pieces],
+    needed: bool = True,
+) -> Any:
+    gx_ND = None
+    for grad_NO, module in zip(grads if needed else (), group.modules, strict=False):
+        weight_OD = frozen_weight(module)
+        gx_ND = torch.mm(grad_NO, weight_OD) if gx_ND is None else gx_ND.addmm_(grad_NO, weight_OD)
+    members = tuple(range(len(grads)))
+    for (one, s, e), h_NK in zip(pieces[group], hidden, strict=True):
+        into = None if gx_ND is None else gx_ND[s:e]
+        adapter_backward([grad[s:e] for grad in grads], x_ND[s:e], h_NK, one, group, members, into)
+    return gx_ND
+
+
+def normed(x: Tensor, weight_D: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+    """Root-mean-square norm over the last axis, and the scale of each row."""
+    size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    scale = size.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
+    return (x * scale).mul_(weight_D), scale
+
+
+def normed_backward(grad: Tensor, x: Tensor, scale: Tensor, weight_D: Tensor, beside: Tensor | None) -> Tensor:
+    """Gradient of x, added to what flows `beside` the norm. Overwrites `grad`."""
+    grad = grad.mul_(weight_D)
+    along = (grad * x).sum(dim=-1, keepdim=True)
+    along.mul_(scale).mul_(scale).mul_(scale).div_(-x.shape[-1])
+    out = grad.mul_(scale) if beside is None else torch.addcmul(beside, grad, scale)
+    return out.addcmul_(x, along)
+
+
+def rotated(x_BTHE: Tensor, cos: Tensor, sin: Tensor, back: bool = False) -> Tensor:
+    """Rotary embedding in the half-split order, or its inverse (its transpose, for gradients)."""
+    half = x_BTHE.shape[-1] // 2
+    sign = -1.0 if back else 1.0
+    cos, sin = cos.unsqueeze(2), sin.unsqueeze(2)
+    out = x_BTHE * cos
+    out[..., :half].addcmul_(x_BTHE[..., half:], sin[..., :half], value=-sign)
+    out[..., half:].addcmul_(x_BTHE[..., :half], sin[..., half:], value=sign)
+    return out
+
+
+def attention(q_BHTE: Tensor, k_BHTE: Tensor, v_BHTE: Tensor, scaling: float) -> Tensor:
+    grouped = q_BHTE.shape[1] != k_BHTE.shape[1]
+    return nn.functional.scaled_dot_product_attention(
+        q_BHTE, k_BHTE, v_BHTE, is_causal=q_BHTE.shape[2] > 1, scale=scaling, enable_gqa=grouped
+    )
+
+
+def take_over(wrapped: Wrapped, layers: list[str]) -> int:
+    """Gives our forward to every layer that proves equal to it; returns how many."""
+    model = wrapped.model
+    if model.dtype not in (torch.float32, torch.float64):
+        return 0
+    modules = dict(model.named_modules())
+    groups = {name: group for group in wrapped.groups for name in group.names}
+    seen = first_calls(model, [modules[name.removesuffix(".")] for name in layers])
+    taken = 0
+    for place, prefix in enumerate(layers):
+        layer = modules[prefix.removesuffix(".")]
+        if layer not in seen or not plain_layer(layer, groups, prefix):
+            continue
+        x, kwargs, expected = seen[layer]
+        block = Block(layer, groups, prefix, last=place == len(layers) - 1)
+        cos, sin = kwargs["position_embeddings"]
+        with torch.no_grad():
+            ours = Layer.apply(x, None, block, Pass([None] * len(x)), cos, sin, None, None)
+        if not torch.allclose(ours, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max())):
+            continue
+        wrapped.patch(layer, forward_of(wrapped, block, layer.forward))
+        taken += 1
+    return taken
+
+
+def forward_of(wrapped: Wrapped, block: Block, original: Any) -> Any:
+    def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        now, cache = wrapped.now, kwargs.get("past_key_values")
+        usual = now is not None and not args and kwargs.get("attention_mask") is None and (cache is None or now.keeps)
+        if not usual or kwargs.get("position_embeddings") is None:
+            return original(hidden_states, *args, **kwargs)
+        assert now is not None
+        return block.run(hidden_states, now, *kwargs["position_embeddings"], wrapped.anchor, cache)
+
+    return forward
+
+
+def plain_layer(layer: Any, groups: dict[str, Siblings], prefix: str) -> bool:
+    if type(layer).__name__ not in FAMILY or not type(layer).__module__.startswith("transformers."):
+        return False
+    attention, mlp = layer.self_attn, layer.mlp
+    sizes = {"self_attn.q_proj": 3, "self_attn.o_proj": 1, "mlp.gate_proj": 2, "mlp.down_proj": 1}
+    norms = [getattr(layer, name) for name in NORMS]
+    return (
+        all(prefix + name in groups and len(groups[prefix + name].names) == size for name, size in sizes.items())
+        and all(groups[prefix + name].fast and groups[prefix + name].names[0] == prefix + name for name in sizes)
+        and all(type(norm).__name__.endswith("RMSNorm") and hasattr(norm, "variance_epsilon") for norm in norms)
+        and isinstance(mlp.act_fn, nn.SiLU)
+        and attention.config._attn_implementation == "sdpa"
+        and not layer._forward_hooks
+        and not layer._forward_pre_hooks
+    )
+
+
+def first_calls(model: Any, layers: list[nn.Module]) -> dict[nn.Module, tuple[Tensor, dict[str, Any], Tensor]]:
+    """Input, arguments and output of each layer in a short forward without a mask."""
+    seen: dict[nn.Module, tuple[Tensor, dict[str, Any], Tensor]] = {}
+
+    def note(module: nn.Module, args: Any, kwargs: Any, out: Any) -> None:
+        if len(args) == 1 and isinstance(out, Tensor) and kwargs.get("position_embeddings") is not None:
+            seen[module] = (args[0], kwargs, out)
+
+    hooks = [layer.register_forward_hook(note, with_kwargs=True) for layer in layers]
+    try:
+        with torch.no_grad():
+            size = model.get_input_embeddings().weight.shape[0]
+            ids_BT = (torch.arange(14) * 7 % size).view(2, 7)
+            model(input_ids=ids_BT.to(next(model.parameters()).device), use_cache=False)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return seen
+
+
+__all__ = ["Block", "is_plain", "take_over"]

@@ -1,0 +1,103 @@
+"""Who may leave early: a lane that is surely behind need not be run to its end.
+
+The rule looks at what the choice will look at (the criterion's item scores over its own window), as known at example i:
+a lane leaves when its deficit to the leader is more than 2.6 standard deviations of what the rest of the stream can
+still bring. In simulation a lane that would have won by the same criterion leaves in at most 5 of 100 runs, and 10 to
+30% of the work is saved. The leader and the best lane of every kind stay, since the verdict compares kinds.
+
+Decisions are made at each i from the rows up to i of the lanes still running, whatever faster lanes have written beyond:
+so they do not depend on how steps were put together, and a resumed run makes the same ones. Rows that a lane wrote after
+its leave are discarded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fewfit.grid import Lane
+from fewfit.stats import criterion_start, item_scores, likelihood_per_token
+
+BEHIND = 2.6  # standard deviations; 2.3 would save 2 to 3 points more and drop up to 7% of winners near the ceiling
+LEAST_ROWS = 5
+
+
+class Race:
+    """`tell` it every row; `leaving` says which lanes leave, each with the example at which that was decided."""
+
+    def __init__(self, lanes: Sequence[Lane], seeds: Sequence[int], n: int, metric: str):
+        self.lanes, self.n, self.metric = tuple(lanes), n, metric
+        self._lane = {lane.name: index for index, lane in enumerate(self.lanes)}
+        self._seed = {seed: index for index, seed in enumerate(seeds)}
+        shape = (len(self.lanes), len(self._seed), n)
+        self._score_LSI, self._nll_LSI, self._tokens_LSI = (np.full(shape, np.nan) for _ in range(3))
+        self._start = criterion_start(n, "z23")
+        self._decided = self._start
+        self.left: dict[str, int] = {}
+
+    def tell(self, row: Mapping[str, Any]) -> None:
+        at = self._lane[row["lane"]], self._seed[row["seed"]], row["i"] - 1
+        self._score_LSI[at] = row["score"]
+        self._nll_LSI[at], self._tokens_LSI[at] = likelihood(row, self.metric)
+
+    def leaving(self, out: Mapping[str, int] | None = None) -> dict[str, int]:
+        """Lanes that leave now. `out` are lanes that stopped for other reasons (diverged), with the rows that they have:
+        they count up to there."""
+        new: dict[str, int] = {}
+        ended = out or {}
+        while self._decided + 1 < self.n:
+            i = self._decided + 1
+            alive = [
+                k
+                for k, lane in enumerate(self.lanes)
+                if lane.name not in self.left and ended.get(lane.name, self.n) >= i
+            ]
+            if not alive or np.isnan(self._score_LSI[alive, :, i - 1]).any():
+                break  # some lane is not there yet
+            for k in self._decide(alive, i):
+                name = self.lanes[k].name
+                self.left[name] = new[name] = i
+            self._decided = i
+        return new
+
+    def _decide(self, alive: list[int], i: int) -> list[int]:
+        window = slice(self._start, i)
+        rows = (i - self._start) * len(self._seed)
+        if rows < LEAST_ROWS or len(alive) < 2:
+            return []
+        score_LR = self._score_LSI[alive, :, window].reshape(len(alive), -1)
+        nll_LR: np.ndarray | None = self._nll_LSI[alive, :, window].reshape(len(alive), -1)
+        if np.isnan(nll_LR).any():
+            nll_LR = None
+        else:
+            nll_LR = likelihood_per_token(nll_LR, self._tokens_LSI[alive, :, window].reshape(len(alive), -1))
+        x_LR = item_scores(score_LR, nll_LR)
+        total_L = x_LR.sum(axis=1)
+        leader = int(np.argmax(total_L))
+        stays = {leader}
+        for kind in {self.lanes[k].kind for k in alive}:
+            members = [a for a, k in enumerate(alive) if self.lanes[k].kind == kind]
+            stays.add(max(members, key=lambda a: total_L[a]))
+        spread = 2.0 * float(x_LR.var())
+        left = (self.n - i) * len(self._seed)
+        behind = []
+        for a, k in enumerate(alive):
+            if a in stays:
+                continue
+            d_R = x_LR[leader] - x_LR[a]
+            deficit = float(d_R.sum())
+            variance = (float((d_R**2).sum()) + 2 * spread) / (rows + 2) - (deficit / (rows + 2)) ** 2
+            if deficit > BEHIND * math.sqrt(max(variance, 0.0) * left):
+                behind.append(k)
+        return behind
+
+
+def likelihood(row: Mapping[str, Any], metric: str) -> tuple[float, float]:
+    """Nats and tokens as the criterion reads them: for choices, of the right one among all."""
+    if metric == "choice" and row["probs"]:
+        share = row["probs"].get(row["gold"], 0.0)
+        return (-math.log(share) if share > 0 else math.inf), 1.0
+    return (np.nan if row["nll"] is None else row["nll"]), row["tokens"] or 1.0
