@@ -1,0 +1,139 @@
+"""The Python face, end to end on a tiny model: what `fit` gives, and that what is served is what was tested."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+import fewfit
+from fewfit.audit import audit
+from fewfit.errors import NoUsableLane, UserError
+from fewfit.examples import restore
+from fewfit.predictions import read
+from tests.models_made import tiny
+from tests.streams_made import examples
+from tests.tokenizers_made import byte_level
+
+RESULT = ["schema", "run", "best", "metric", "score", "interval", "prequential", "prequential_interval", "majority",
+          "verdict", "lanes", "test", "seconds"]  # fmt: skip
+LANE = ["name", "model", "kind", "shots", "lr", "updates", "n", "prequential", "score", "accuracy", "nll", "status"]
+SMALL = {"methods": ["zero-shot", "icl", "ft", "icl+ft"], "shots": [2], "lr": [3e-3], "updates": [2]}
+
+
+@pytest.fixture
+def model():
+    return tiny("llama", vocab_size=len(byte_level()))
+
+
+def pairs(n):
+    return [(e.prompt, e.completion) for e in examples(n)]
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def fit(data, model, **settings):
+    return fewfit.fit(data, model=model, tokenizer=byte_level(), **{**SMALL, **settings})
+
+
+def test_a_run_has_what_was_promised(model):
+    rows, lanes = [], []
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    run = fit(pairs(16), model, on_row=rows.append, on_lane=lambda *told: lanes.append(told), test=pairs(40)[16:], seeds=2)
+    result = json.loads(json.dumps(run.result, allow_nan=False))
+    assert list(result)[: len(RESULT)] == RESULT
+    assert all(list(lane) == LANE for lane in result["lanes"])
+    assert {lane["kind"] for lane in result["lanes"]} == {"zero-shot", "icl", "ft", "icl+ft"}
+    assert all(0 <= value <= 1 for value in (*run.interval, run.score))
+    assert len(rows) == 2 * 4 * 16 and len(lanes) == 2 * 4
+    assert [one["n"] for one in result["test"]] == [24] * 4
+    assert audit(restore(run.folder / "examples.jsonl").examples, read(run.folder), read(run.folder, "trained")) == []
+    assert not (run.folder / "lanes").exists()
+    assert (run.folder.stat().st_mode & 0o777) == 0o700
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name])
+    assert fewfit.resume("last").result == run.result
+
+
+@pytest.mark.parametrize("methods", (["icl"], ["icl+ft"], ["ft"]))
+def test_the_bundle_is_prediction_n_plus_1(model, methods):
+    """Break seen to fail: demonstrations drawn for i = n."""
+    data = pairs(13)
+    whole = fit(data, model, methods=methods, order="file", choices="left,right", race=False)
+    part = fit(data[:12], model, methods=methods, order="file", choices="left,right", race=False)
+    (last,) = [row for row in read(whole.folder) if row["i"] == 13]
+    (served,) = part.bundle.predict([data[12][0]])
+    assert served["prediction"] == last["prediction"]
+    assert served["probs"] == pytest.approx(last["probs"], abs=1e-5)
+
+
+def test_refit_trains_the_winner_again(model):
+    stream = fit(pairs(12), model, methods=["ft"])
+    again = fit(pairs(12), model, methods=["ft"], final="refit")
+    assert stream.score == again.score
+    weights = [(run.folder / "bundle" / "adapter_model.safetensors").read_bytes() for run in (stream, again)]
+    assert weights[0] != weights[1]
+
+
+def test_several_models_are_compared_in_one_grid(model, tmp_path):
+    for name, architecture in (("one", "llama"), ("two", "gpt2")):
+        tiny(architecture, vocab_size=len(byte_level())).save_pretrained(tmp_path / name)
+        byte_level().save_pretrained(tmp_path / name)
+    run = fewfit.fit(
+        pairs(10), model=[str(tmp_path / "one"), str(tmp_path / "two")], **{**SMALL, "methods": ["icl", "ft"]}
+    )
+    names = {lane["name"] for lane in run.lanes}
+    assert names == {"icl-2@one", "icl-2@two", "ft-lr3e-3-u2@one", "ft-lr3e-3-u2@two"}
+    assert {row["model"] for row in read(run.folder)} == {"one", "two"}
+    assert run.bundle.predict(["river 3"])[0]["prediction"] in ("left", "right")
+
+
+def test_the_quick_grid_is_cut_to_the_budget_and_a_grid_spelled_out_is_not(model):
+    """Break seen to fail: a budget that does nothing."""
+    short = fewfit.fit(pairs(12), model=model, tokenizer=byte_level(), budget="1s")
+    kinds = [lane["kind"] for lane in short.lanes]
+    assert sorted(set(kinds)) == ["ft", "icl", "icl+ft", "zero-shot"]
+    assert len(kinds) < 15
+    assert any("fit a budget" in notice for notice in json.loads((short.folder / "run.json").read_text())["notices"])
+    assert len(fit(pairs(8), model, budget="1s").lanes) == 4
+
+
+def test_full_tuning_and_adapters_in_one_grid(model):
+    run = fit(pairs(10), model, methods=["ft"], tune="full", optimizer="adafactor", lr=[1e-3])
+    assert [lane["name"] for lane in run.lanes] == ["ft-lr1e-3-u2-full-adafactor"]
+    assert len(run.bundle.predict(["river 3", "stone 9"])) == 2
+
+
+def test_free_text_by_match(model):
+    data = [(f"say {e.prompt.split()[0]}", e.prompt.split()[0]) for e in examples(14)]
+    run = fit(data, model, keep_duplicates=True, metric="match", choices="none")
+    assert run.result["metric"] == "match" and run.result["majority"] > 0
+    other = fit(data, model, keep_duplicates=True, metric="token-f1", choices="none", methods=["icl"])
+    assert other.result["metric"] == "token-f1" and other.result["majority"] is None  # no answer to give always
+    row = run.bundle.predict(["say river"])[0]
+    assert row["probs"] is None and isinstance(row["prediction"], str)
+
+
+def test_every_lane_diverging_leaves_nothing_to_deliver(model):
+    with pytest.raises(NoUsableLane):
+        fit(pairs(12), model, methods=["ft"], lr=[1e30])
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"model": None}, "--model lab"),
+        ({"preset": "best"}, "unknown preset"),
+        ({"methods": ["prompt"]}, "unknown method"),
+        ({"shots": [0]}, "shots"),
+        ({"select": "luck"}, "--select luck"),
+        ({"budget": "soon"}, "no duration"),
+    ],
+)
+def test_what_is_asked_wrongly_is_refused_with_a_mend(model, settings, says):
+    with pytest.raises(UserError, match=says):
+        fewfit.fit(pairs(8), **{"model": model, "tokenizer": byte_level(), **SMALL, **settings})
