@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import date
 
 import pytest
@@ -422,13 +423,32 @@ def test_an_end_in_plain_text():
     assert renderer.settings.generation_prompt_lacks == ""
 
 
+def test_an_end_of_turn_that_is_no_token():
+    """ChatML on a tokenizer that does not know its marks: their text ends an answer, without the next turn's header.
+
+    Break seen to fail: all the text up to the next turn taken for the end.
+    """
+    tokenizer = copy.deepcopy(characters())
+    tokenizer.chat_template = CHATML
+    renderer = Renderer.resolve(tokenizer, EXAMPLES)
+    rendered = renderer.render(EXAMPLES[:1], EXAMPLES[1])
+    assert renderer.end_text == "<|im_end|>"
+    assert [rendered.text[start:end] for start, end in rendered.spans] == ["False<|im_end|>", "(B)<|im_end|>"]
+    assert renderer.answer_text(rendered.ids[rendered.prompt_tokens :]) == ("(B)", True)
+
+
+def test_a_query_without_an_answer_is_no_rewriting():
+    """Templates leave out the white space around an empty turn. Break seen to fail: the query's own empty answer."""
+    path = next(p for p in FILES if p.stem == "glm4moe")
+    renderer = Renderer.resolve(chat(path, QWEN), EXAMPLES)
+    assert renderer.prompt(EXAMPLES[:1], Example("q", "How many now?", "")).warnings == ()
+
+
 def test_tokens_that_swallow_white_space_beside_them():
     """Phi-3's special tokens take the white space behind them along.
 
     Break seen to fail: pieces between special tokens tokenised apart.
     """
-    import copy
-
     from transformers import AddedToken
 
     path = next(p for p in FILES if p.stem == "phi3")

@@ -78,7 +78,7 @@ def test_a_case_counted_by_hand():
 def test_a_token_that_joins_an_answer_and_its_end_is_the_answers():
     """Qwen's pattern makes `)` and a blank line one token: golden tokens, for a demonstration and for the target.
 
-    Break seen to fail: a span from the tokens that begin within an answer's text alone.
+    Break seen to fail: only tokens that lie within the answer's text wholly.
     """
     tokenizer = byte_level(QWEN)
     examples = [Example("1", "Q", "(B)"), Example("2", "Q", "(A)")]
@@ -189,9 +189,9 @@ def test_a_word_that_would_grow_over_the_border_stays_cut(kind):
         assert tokenizer.decode(list(rendered.ids)) == rendered.text == target.prompt + target.completion + "\n\n"
 
 
-def test_continuations_are_what_render_would_append():
+def test_continuations_are_what_render_would_append(tokenizer):
     """Break seen to fail: choices tokenised apart from the prompt."""
-    renderer = Renderer.resolve(byte_level(QWEN), EXAMPLES)
+    renderer = Renderer.resolve(tokenizer, EXAMPLES)
     prompt = renderer.prompt(EXAMPLES[:2], EXAMPLES[2])
     answers = ["(A)", "(B)", "Yes", "No."]
     for answer, ids in zip(answers, renderer.continuations(prompt, answers), strict=True):

@@ -189,9 +189,9 @@ class ChatLayout:
             stop = self.encoder.first_mark(text)
             if stop is not None:
                 return text[:stop], ""
-        # No token of its own ends an answer, so the text between it and the next turn does. All of it: what stands
-        # at the very end too (a line break, say) may well occur within an answer.
-        end = following.rstrip(" \t") or following
+        # No token of its own ends an answer, so the text that always follows one does. Where that is mere white space,
+        # which may well occur within an answer, it is all the text up to the next turn.
+        end = both.rstrip() or following.rstrip(" \t") or following
         return end, following[len(end) :] + "A"
 
     def _end_of_demonstration(self, literal: str, end: str) -> str:
@@ -208,7 +208,9 @@ class ChatLayout:
         what templates change (reasoning in earlier turns, white space) hangs on a turn's own text."""
         if example not in self._unlike:
             _bound(self._unlike)
-            turns = self.turns([example], example)
+            # a query has no answer yet, and templates may treat an empty turn in a way of its own
+            asked = example if example.completion.strip() else replace(example, completion="Yes")
+            turns = self.turns([asked], asked)
             skeleton = self.skeleton(turns)
             used = "".join(
                 literal + turns[turn].content for literal, turn in zip(skeleton.literals, skeleton.order, strict=False)

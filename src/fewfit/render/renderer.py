@@ -69,7 +69,9 @@ class Renderer:
                     mend="raise --max-length, shorten it, or leave it out",
                     code="too-long",
                 )
-            del kept[: self._surely_too_many(layout, encoded, -room)]
+            # a system turn moves when the first demonstration goes, and the lengths of all others with it
+            steady = all(isinstance(example.prompt, str) for example in kept)
+            del kept[: self._surely_too_many(layout, encoded, -room) if steady else 1]
         spans: list[Span] = []
         for start, end in layout.answers:
             low, high = encoded.span(start, end)
