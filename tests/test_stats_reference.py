@@ -21,7 +21,7 @@ from fewfit.stats import (
     resample,
     tango_interval,
 )
-from fewfit.stats.chosen import effective_rows
+from fewfit.stats.chosen import effective_rows, rivals_gone
 from fewfit.stats.criterion import bootstrap_weights
 from fewfit.stats.intervals import gaussians, tango_statistic
 
@@ -115,6 +115,10 @@ def slow_estimate(stream: Stream, window_R: np.ndarray, lane: int) -> dict[str, 
         outs.append(np.mean(left_out))
         gains.append(np.average(scores, weights=weights) - np.mean(scores))
     point = min(m, (np.mean(outs) + m - np.mean(gains)) / 2)
+    left = [t for t, each in zip(t_GL, mean, strict=True) if stream.can_win_L[each]]
+    rivals = np.array(t_GL).max(axis=0).mean() / np.array(left).max(axis=0).mean()
+    assert (rivals > 1) == (not stream.can_win_L.all())
+    point = max(low, m - rivals * (m - point))
     return {"point": point, "low": low, "high": high, "plain": m, "quantile": q, "effective": n_e}
 
 
@@ -272,6 +276,17 @@ def test_likelihood_is_per_token_of_the_mean_lane_and_clipped() -> None:
     nll_LR = np.array([[6.0, 90.0], [3.0, np.inf]])
     tokens_LR = np.array([[2.0, 4.0], [4.0, np.nan]])
     assert likelihood_per_token(nll_LR, tokens_LR) == pytest.approx(np.array([[2.0, 5.0], [1.0, 5.0]]))
+
+
+def test_lanes_that_are_gone_were_rivals() -> None:
+    """Two draws, three lanes. The best of all strays by (3 + 1) / 2, the best of the two left by (1 + 1) / 2.
+
+    Break seen to fail: those gone counted as if they were left; no guard for near-copies; no bound."""
+    deviation_GK = np.array([[1.0, 0.5, 3.0], [-1.0, 1.0, 0.0]])
+    assert rivals_gone(deviation_GK, np.array([True, True, False])) == 2.0
+    assert rivals_gone(deviation_GK, np.array([True, True, True])) == 1.0
+    assert rivals_gone(deviation_GK, np.array([True, False, False])) == 1.0
+    assert rivals_gone(np.array([[0.5, 9.0]]), np.array([True, False])) == 3.0
 
 
 def test_several_seeds_of_the_same_rows_are_worth_one() -> None:
