@@ -17,7 +17,20 @@ from fewfit.metrics import metric
 from fewfit.render import Renderer
 from tests.tokenizers_made import byte_level
 
-WORDS = "river stone cloud maple amber candle harbor velvet copper meadow lantern orchard".split()
+WORDS = (
+    "river",
+    "stone",
+    "cloud",
+    "maple",
+    "amber",
+    "candle",
+    "harbor",
+    "velvet",
+    "copper",
+    "meadow",
+    "lantern",
+    "orchard",
+)
 
 
 def examples(n: int, *, labels: Sequence[str] = ("left", "right"), carries: bool = True) -> list[Example]:
@@ -82,9 +95,7 @@ def run_lanes(
     sink = Memory()
     own = learner is None
     learner = plain_learner(model, task) if own else learner
-    tracks = [
-        Progress(Track(lane.name, seed), lane, list(steps(lane, len(task)))) for lane in lanes for seed in seeds
-    ]
+    tracks = [Progress(Track(lane.name, seed), lane, list(steps(lane, len(task)))) for lane in lanes for seed in seeds]
     try:
         Stream(task, learner, sink, **stream).run(tracks)
     finally:

@@ -1,6 +1,6 @@
 """The draw, which engine and reference share, against golden draws worked out by hand.
 
-Six rows a to f under seed 0. f and d share a group; a and c share a prompt. What follows was worked out with pencil from
+Six rows a to f under seed 0. f and d share a group; a and c share a prompt. What follows was worked out by hand from
 the first hex digits of each hash (printed beside), not by running `demonstrations` or `replayed`.
 """
 

@@ -43,7 +43,9 @@ def fit(data, model, **settings):
 def test_a_run_has_what_was_promised(model):
     rows, lanes = [], []
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    run = fit(pairs(16), model, on_row=rows.append, on_lane=lambda *told: lanes.append(told), test=pairs(40)[16:], seeds=2)
+    run = fit(
+        pairs(16), model, on_row=rows.append, on_lane=lambda *told: lanes.append(told), test=pairs(40)[16:], seeds=2
+    )
     result = json.loads(json.dumps(run.result, allow_nan=False))
     assert list(result)[: len(RESULT)] == RESULT
     assert all(list(lane) == LANE for lane in result["lanes"])

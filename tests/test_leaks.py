@@ -1,4 +1,4 @@
-"""Promise 1: no leak. With power: each lane that must be at chance here exceeds .9 where there is something to learn."""
+"""Promise 1: no leak. With power: each lane that is at chance here exceeds .9 where there is something to learn."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def test_labels_that_carry_nothing_are_at_chance_and_a_learnable_twin_is_learnt(
     n = 90
     late = {}
     for carries in (True, False):
-        rows = run_lanes(tiny("llama", vocab_size=VOCABULARY), task_of(examples(n, carries=carries), judge="choice"), [lane])
+        rows = run_lanes(
+            tiny("llama", vocab_size=VOCABULARY), task_of(examples(n, carries=carries), judge="choice"), [lane]
+        )
         scores = [row["score"] for row in rows.rows]
         late[carries] = sum(scores[2 * n // 3 :]) / (n - 2 * n // 3)
         if not carries:
@@ -60,9 +62,7 @@ def test_changing_an_answer_changes_nothing_before_it(judge):
     order = [e.id for e in draw.order(items, 0)]
     j = 9
     other = {"left": "right", "right": "left"}
-    changed = [
-        Example(e.id, e.prompt, other[e.completion] if e.id == order[j - 1] else e.completion) for e in items
-    ]
+    changed = [Example(e.id, e.prompt, other[e.completion] if e.id == order[j - 1] else e.completion) for e in items]
     lanes = [Lane(shots=3), Lane(shots=2, lr=3e-3, updates=3), Lane(lr=3e-3, updates=3)]
     before, after = (
         run_lanes(tiny("llama", vocab_size=VOCABULARY), task_of(some, judge=judge), lanes) for some in (items, changed)

@@ -136,7 +136,9 @@ def test_gradients_are_those_of_a_hand_made_sum_over_tokens(loss):
         track = Track(lane.name, 0)
         learner.open(track, lane)
         active = learner._activate(track)
-        active.step = lambda total: seen.update({n: p.grad.clone() for n, p in zip(active.names, active.trained, strict=True)})
+        active.step = lambda total: seen.update(
+            {n: p.grad.clone() for n, p in zip(active.names, active.trained, strict=True)}
+        )
         import fewfit.engine.plain as plain
 
         kept, plain.CLIP = plain.CLIP, 1e9

@@ -22,7 +22,13 @@ from tests.models_made import tiny
 from tests.streams_made import examples, plain_learner, task_of
 from tests.tokenizers_made import byte_level
 
-GRID = {"methods": ["zero-shot", "icl", "ft", "icl+ft"], "shots": [2], "lr": [3e-3], "updates": [4], "loss": "every-answer"}
+GRID = {
+    "methods": ["zero-shot", "icl", "ft", "icl+ft"],
+    "shots": [2],
+    "lr": [3e-3],
+    "updates": [4],
+    "loss": "every-answer",
+}
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from fewfit.examples import Example, Message
     from fewfit.api import Run, fit, resume
+    from fewfit.examples import Example, Message
     from fewfit.grid import Grid, Lane
     from fewfit.predict import Predictor, load
 

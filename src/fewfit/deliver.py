@@ -11,11 +11,12 @@ from fewfit import bundle, draw, runs
 from fewfit.engine.learner import Learner, Row, Track
 from fewfit.engine.snapshot import Store, write_json
 from fewfit.engine.stream import Progress, total_updates
-from fewfit.engine.task import Judge, Task, loss_spans
+from fewfit.engine.task import Task, loss_spans
 from fewfit.engine.teams import team_of
 from fewfit.examples import restore as restore_examples
 from fewfit.examples.example import Example
 from fewfit.grid import Lane
+from fewfit.metrics import Metric
 from fewfit.models.local import Loaded
 from fewfit.predict import Predictor
 from fewfit.predictions import read
@@ -37,7 +38,7 @@ class Delivery:
     tracks: list[Progress]
     tasks: dict[str | None, Task]
     loaded: dict[str | None, Loaded]
-    judge: Judge
+    judge: Metric
     store: Store
 
     def lane(self, name: str) -> Lane:
@@ -56,9 +57,7 @@ class Delivery:
 
 def deliver(run: Delivery, watch: Watch, seconds: float, differing: list[str]) -> dict[str, Any]:
     rows = read(run.folder)
-    selection = select(
-        rows, run.lanes, metric=run.judge.name, statuses=run.statuses(), criterion=run.record["select"]
-    )
+    selection = select(rows, run.lanes, metric=run.judge.name, statuses=run.statuses(), criterion=run.record["select"])
     folders = {}
     for kind, name in selection.best_of_kind.items():
         watch.phase(f"writing {name}")
@@ -168,4 +167,3 @@ def judge_test(run: Delivery, folders: dict[str, tuple[str, Path]], watch: Watch
             }
         )
     return out
-

@@ -16,22 +16,22 @@ from fewfit.engine.learner import Track
 from fewfit.engine.race import Race
 from fewfit.engine.snapshot import Store
 from fewfit.engine.stream import Progress, Stream, steps
-from fewfit.engine.task import Judge, Task
+from fewfit.engine.task import Task
 from fewfit.engine.teams import teams
 from fewfit.errors import Interrupted, UserError
 from fewfit.examples import Dataset
 from fewfit.examples import restore as restore_examples
 from fewfit.grid import Lane
+from fewfit.metrics import Metric
 from fewfit.predictions import merge
 from fewfit.prepare import Prepared
 from fewfit.render import Renderer, RenderSettings
 from fewfit.watch import RunInfo, Watch
 
-
 SNAPSHOT_SECONDS = 5.0
 
 
-def execute(prepared: Prepared, judge: Judge, watch: Watch) -> dict[str, Any]:
+def execute(prepared: Prepared, judge: Metric, watch: Watch) -> dict[str, Any]:
     """The whole run; returns the result, which result.json holds too."""
     with runs.lock(prepared.folder), catching_signals() as caught:
         started = time.monotonic()
@@ -43,9 +43,7 @@ def execute(prepared: Prepared, judge: Judge, watch: Watch) -> dict[str, Any]:
         return result
 
 
-def _execute(
-    prepared: Prepared, judge: Judge, watch: Watch, caught: list[int], started: float
-) -> dict[str, Any]:
+def _execute(prepared: Prepared, judge: Metric, watch: Watch, caught: list[int], started: float) -> dict[str, Any]:
     folder, record = prepared.folder, prepared.record
     dataset = checked_examples(folder, record)
     lanes = [Lane.from_json(one) for one in record["lanes"]]
@@ -57,9 +55,10 @@ def _execute(
         tracks += [Progress(Track(lane.name, seed), lane, plans[lane.name]) for seed in record["seeds"]]
     earlier = {progress.track: store.begin(progress) for progress in tracks}
     race = Race(lanes, record["seeds"], len(dataset.examples), judge.name) if record["race"] else None
-    for was in earlier.values() if race else ():
-        for row in was.rows:
-            race.tell(row)
+    if race is not None:
+        for was in earlier.values():
+            for row in was.rows:
+                race.tell(row)
     watch.begin(information(prepared, dataset, lanes, plans, tracks))
     tasks: dict[str | None, Task] = {}
     try:
@@ -149,7 +148,7 @@ def information(
         totals={name: len(plan) for name, plan in plans.items()},
         notices=tuple(record["notices"]),
         majority=max(map(golds.count, golds)) / len(golds) if record["metric"] == "choice" else None,
-        done={tuple(p.track): p.predicted for p in tracks if p.done},
+        done={(p.track.lane, p.track.seed): p.predicted for p in tracks if p.done},
     )
 
 

@@ -32,6 +32,7 @@ Ids = tuple[int, ...]
 Use = Callable[[int, Any], None]
 
 BATCH, TOKENS = 32, 4096  # rows and tokens of one forward
+SLACK = 8  # tokens at the end of what all prompts begin with that a query may change
 WORTH_KEEPING = 16  # a shorter prefix costs less than the care for it
 PROMPT_COLUMNS = ("prompt", "messages", *dict.fromkeys(first for first, _ in PAIRS if first != "prompt"))
 KNOWN_ATTENTION = ("sdpa", "eager")  # others need a device or a package that may not be here
@@ -56,7 +57,7 @@ class Predictor:
         self.tokenizer = local.tokenizer_of(self.bundle.folder, ref)
         self.renderer = Renderer(self.tokenizer, self.bundle.settings)
         self._prefix: Prefix | None = None
-        self._asked_prefix = False
+        self._begins = self.renderer.prefix(self.bundle.demonstrations)
         self._lent = model is not None and self.bundle.weights != "model"
         if self._lent:
             self._model = self._checked(model)
@@ -116,7 +117,7 @@ class Predictor:
             return []
         demos = self.bundle.demonstrations
         prompts = [self.renderer.prompt(demos, example) for example in examples]
-        with self._embodied():
+        with self._embodied(prompts):
             if self.bundle.by_choice:
                 return self._choose(examples, prompts)
             return self._write(examples, prompts)
@@ -191,30 +192,33 @@ class Predictor:
     # ---- the model ---------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _embodied(self) -> Iterator[None]:
+    def _embodied(self, prompts: Sequence[Prompt]) -> Iterator[None]:
         """The model as the bundle has it; one that was handed in is as it was afterwards, whatever happens."""
         if not self._lent:
-            self._prepare_prefix()
+            self._prepare_prefix(prompts)
             yield
             return
         with as_it_was(self._model):
             peft = put_adapter_on(self._model, self.bundle.folder) if self.bundle.weights == "adapter" else None
             try:
                 # It may have been changed since the last call, so nothing computed with it is kept between calls.
-                self._asked_prefix = False
-                self._prepare_prefix()
+                self._prefix = None
+                self._prepare_prefix(prompts)
                 yield
             finally:
                 self._prefix = None
                 take_adapter_off(self._model, peft)
 
-    def _prepare_prefix(self) -> None:
+    def _prepare_prefix(self, prompts: Sequence[Prompt]) -> None:
         """What every prompt begins with is computed once for all queries, and for all calls where the model is ours."""
-        if self._asked_prefix:
+        if not self.reuse:
             return
-        self._asked_prefix = True
-        ids = self.renderer.prefix(self.bundle.demonstrations) if self.reuse else ()
-        self._prefix = prefix(self._model, ids) if len(ids) >= WORTH_KEEPING else None
+        kept = self._prefix
+        ids = self._begins if kept is None else kept.ids
+        ids = ids[: common([prompt.ids for prompt in prompts], ids)]
+        if kept is None or len(ids) < len(kept.ids):
+            self._prefix = prefix(self._model, ids) if len(ids) >= WORTH_KEEPING else None
+            self._begins = ids if self._prefix is not None else ()
 
     def _parted(self, rows: Sequence[Ids]) -> Iterator[tuple[Prefix | None, list[int]]]:
         """Indices of the rows that begin with what is kept, and of others: long queries crowd demonstrations out."""
@@ -265,6 +269,21 @@ def batches(sized: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
         yield chunk
 
 
+def common(rows: Sequence[Ids], ids: Ids) -> int:
+    """How much of `ids` the rows begin with. A merge with what follows may take its last tokens away; rows that share
+    less than that (demonstrations were crowded out, a system turn of their own) do not count."""
+    shortest = len(ids)
+    for row in rows:
+        if row[:shortest] == ids[:shortest] and len(row) > shortest:
+            continue
+        same = next(
+            (n for n, (a, b) in enumerate(zip(ids, row[:-1], strict=False)) if a != b), min(len(ids), len(row) - 1)
+        )
+        if same >= len(ids) - SLACK:
+            shortest = min(shortest, same)
+    return shortest
+
+
 def row(example: Example, prediction: str, probs: dict[str, float] | None, nll: float) -> dict[str, Any]:
     return {"id": example.id, "prediction": prediction, "probs": probs, "nll": nll}
 
@@ -302,6 +321,7 @@ def put_adapter_on(model: Any, folder: Path) -> Any:
     try:
         config = PeftConfig.from_pretrained(str(folder))
         config.inference_mode = True
+        config.base_model_name_or_path = None  # else a warning where a folder goes by another name
         peft = get_peft_model(model, config).eval()
         told: Any = set_peft_model_state_dict(peft, load_peft_weights(str(folder), device="cpu"))
         lacking = [key for key in told.missing_keys if ".lora_" in key]

@@ -131,7 +131,9 @@ def prepare(asked: dict[str, Any], data: Any, loaded: dict[str | None, Loaded], 
     for name, renderer in renderers.items():
         notices += [f"{name}: {notice}" if name else notice for notice in renderer.notices]
     if len(dataset.examples) <= max((lane.shots for lane in grid.lanes), default=0):
-        notices.append(f"{len(dataset.examples)} examples: the longest prompts will have fewer demonstrations than asked")
+        notices.append(
+            f"{len(dataset.examples)} examples: the longest prompts will have fewer demonstrations than asked"
+        )
     budget = seconds(asked["budget"]) if asked["budget"] is not None else QUICK_BUDGET
     cost: dict[str, float] = {}
     if is_sized(asked):
@@ -149,8 +151,10 @@ def prepare(asked: dict[str, Any], data: Any, loaded: dict[str | None, Loaded], 
             )
     record: dict[str, Any] = {
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "asked": {k: {"value": plain(v), "source": sources.get(k, "default" if v is None else "given")}
-                  for k, v in asked.items()},
+        "asked": {
+            k: {"value": plain(v), "source": sources.get(k, "default" if v is None else "given")}
+            for k, v in asked.items()
+        },
         "data": {
             "source": dataset.source,
             "path": str(Path(data).resolve()) if isinstance(data, str | Path) else None,

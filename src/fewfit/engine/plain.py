@@ -184,15 +184,14 @@ class PlainLearner:
         for row in rows:
             active = self._activate(row.track)
             prompt = row.ids[: row.prompt_tokens]
-            out += greedy(
-                active.model, [prompt], max_new_tokens=max_new_tokens, end_ids=self.end_ids, ended=self.ended
-            )
+            out += greedy(active.model, [prompt], max_new_tokens=max_new_tokens, end_ids=self.end_ids, ended=self.ended)
         return out
 
 
 def _where(spans: dict[tuple[int, int], None], wanted: Sequence[tuple[int, int]]) -> list[int]:
     """Indices, in the concatenation of `spans`, of the tokens of those wanted."""
-    indices, start = [], 0
+    indices: list[int] = []
+    start = 0
     for s, e in spans:
         if (s, e) in wanted:
             indices += range(start, start + e - s)
@@ -347,7 +346,7 @@ def initial_a(seed: int, module: str, shape: tuple[int, ...]) -> Any:
 
 
 def optimizer(lane: Lane, parameters: list[Any]) -> Any:
-    """Stock optimizers. Adafactor takes absolute rates: scaling by the parameter's own size would hold LoRA's B at 0."""
+    """Stock optimizers. Adafactor takes absolute rates: scaled by the parameter's own size LoRA's B would stay 0."""
     import torch
     from transformers.optimization import Adafactor
 

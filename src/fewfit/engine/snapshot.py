@@ -96,7 +96,14 @@ class TrackFolder:
             weights = f"state-{done}.safetensors"
             tensors = {name: tensor.contiguous() for name, tensor in state.tensors.items()}
             publish(self.folder / weights, save(tensors))
-        record = {"done": done, "status": status, "left_at": left_at, "weights": weights, "steps": state.steps, "diverged": state.diverged}
+        record = {
+            "done": done,
+            "status": status,
+            "left_at": left_at,
+            "weights": weights,
+            "steps": state.steps,
+            "diverged": state.diverged,
+        }
         write_json(self.folder / STATE, {**record, **lengths})
         for old in self.folder.glob("state-*.safetensors"):
             if old.name != weights:

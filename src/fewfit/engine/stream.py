@@ -17,7 +17,6 @@ from fewfit.engine.race import Race
 from fewfit.engine.task import Seen, Task
 from fewfit.grid import Lane
 
-
 BUCKET = 16  # lengths are rounded up to multiples of it: rows of one bucket share a pass
 
 
@@ -93,7 +92,7 @@ class Stream:
     """Runs tracks to their end.
 
     `race` is asked after every pass which lanes are surely behind. `stop` is asked between steps; when it says so,
-    everything is written and the loop returns. Snapshots come every `every` seconds, or more rarely where they are dear.
+    everything is written and the loop returns. Snapshots come every `every` seconds, more rarely where they are dear.
     """
 
     def __init__(
@@ -175,7 +174,7 @@ class Stream:
     def _next_pass(self, running: list[Progress]) -> list[Ready]:
         """Which steps go together: those of one length, the furthest behind first, so that lanes stay comparable.
 
-        Tracks that only prompt come before all: they are done in seconds, bound the race, and show what shots are worth.
+        Tracks that only prompt come before all: they are done in seconds and bound the race.
         """
         if not running:
             return []
@@ -224,7 +223,9 @@ class Stream:
         flat = [(ready.progress, ready.step, s) for ready in chosen for s in ready.seen]
         self._write(flat, results)
         training = [s.row for progress, step, s in flat if step.update and progress.running]
-        alive = dict(zip([row.track for row in training], self.learner.update(training), strict=True)) if training else {}
+        alive = (
+            dict(zip([row.track for row in training], self.learner.update(training), strict=True)) if training else {}
+        )
         for progress, step, seen, _ in chosen:
             progress.dirty = True
             if not progress.running:

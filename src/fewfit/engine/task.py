@@ -6,22 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 from fewfit import draw
 from fewfit.engine.learner import Row, Scored, Track
 from fewfit.examples.example import Example
 from fewfit.grid import Lane
+from fewfit.metrics import Metric
 from fewfit.render import Rendered, Renderer
-
-
-class Judge(Protocol):
-    """A metric: what it must be given, and a number in [0, 1]."""
-
-    name: str
-    needs: str  # "choices", "teacher" (a proven hit or nothing) or "text"
-
-    def score(self, prediction: str, example: Example, choices: Sequence[str] | None) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -39,7 +31,7 @@ class Seen:
 class Task:
     """The examples in each seed's order, and the sequences that lanes see of them."""
 
-    def __init__(self, examples: Sequence[Example], renderer: Renderer, judge: Judge, *, order: str = "shuffle"):
+    def __init__(self, examples: Sequence[Example], renderer: Renderer, judge: Metric, *, order: str = "shuffle"):
         self.examples, self.renderer, self.judge, self.order_name = tuple(examples), renderer, judge, order
         self._orders: dict[int, tuple[Example, ...]] = {}
         self.render = lru_cache(maxsize=4096)(self._render)  # lanes of equal shots share what they see
