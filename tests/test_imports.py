@@ -22,17 +22,16 @@ PACKAGE = ROOT / "src" / "fewfit"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "files"),
     ("render", "draw", "grid", "stats", "examples", "predictions", "audit", "metrics"),
-    ("lab",),
     ("demonstrations", "models"),
-    ("engine",),
+    ("engine", "lab"),
     ("augment", "judges", "select", "bundle", "predict"),
-    ("runs", "watch", "prepare", "deliver", "execute"),
+    ("runs", "watch", "prepare", "deliver", "execute", "inspection", "plan"),
     ("api", "suites", "report", "serve", "bridges"),
     ("cli", "demo"),
 )
 LEVEL = {part: level for level, layer in enumerate(LAYERS) for part in layer}
-# The bundled model is one model among others: only what offers it by name may know it.
-MAY_USE_LAB = ("lab", "cli", "models.bundled")
+# How the bundled model is made concerns nobody: it is found and run as any other model is.
+MAY_USE_LAB = ("lab", "cli", "demo")
 # What the package itself holds, so that nothing needs the whole face for it.
 ROOT_NAMES = {"__version__"}
 
@@ -133,7 +132,7 @@ def test_imports_keep_their_direction() -> None:
         ("draw.py", "def f():\n    from fewfit.engine.stream import run", "draw imports engine, which stands above it"),
         ("engine/plain.py", "import fewfit.cli.main", "engine imports cli, which stands above it"),
         ("engine/plain.py", "from ..select import choose", "engine imports select, which stands above it"),
-        ("models/local.py", "from fewfit import lab", "may import lab"),
+        ("predict.py", "from fewfit import lab", "may import lab"),
         ("select.py", "from fewfit import fit", "the package's face"),
         ("helpers.py", "", "has no layer"),
         ("errors.py", "from .draw import number", "errors imports draw, which stands above it"),
@@ -156,9 +155,9 @@ def test_a_circle_is_seen(tmp_path: Path) -> None:
 
 
 def test_right_imports_pass(tmp_path: Path) -> None:
-    for folder in ("models", "cli", "engine"):
+    for folder in ("lab", "cli", "engine"):
         (tmp_path / folder).mkdir()
-    (tmp_path / "models" / "bundled.py").write_text("from fewfit.lab import net")
+    (tmp_path / "lab" / "info.py").write_text("from fewfit.models import bundled")
     (tmp_path / "cli" / "main.py").write_text("def f():\n    from fewfit import fit, lab")
     (tmp_path / "engine" / "stream.py").write_text("from fewfit import __version__, draw\nfrom .plain import step")
     assert check(tmp_path) == []
