@@ -9,7 +9,7 @@ from tokenizers_made import BBH, QWEN, bbh, byte_level, characters, metaspace
 
 from fewfit.errors import UserError
 from fewfit.examples.example import Example, Message
-from fewfit.render import Renderer, RenderSettings, loss_mask, shared_prefix
+from fewfit.render import Piece, Renderer, RenderSettings, loss_mask, shared_prefix
 
 KINDS = {
     "GPT-2": lambda: byte_level(),
@@ -134,6 +134,18 @@ def test_generated_ids_read_back(tokenizer):
         assert renderer.answer_text([*bare, tokenizer.eos_token_id, *ids]) == (example.completion, True)
 
 
+def test_every_character_is_held_by_a_token(tokenizer):
+    """White space too, where the tokenizer's own offsets leave it out.
+
+    Break seen to fail: the tokenizer's own offsets taken.
+    """
+    text = "Input:  a   b\n\n  c \n"
+    encoded = Renderer.resolve(tokenizer, EXAMPLES).encoder.encode([Piece(text)], special=True)
+    held = [n for start, end in zip(encoded.starts, encoded.ends, strict=True) for n in range(start, end)]
+    assert sorted(set(held)) == list(range(len(text)))
+    assert encoded.ids == own_ids(tokenizer, text)
+
+
 @needs_bbh
 @pytest.mark.parametrize("step", [25, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["GPT-2", "Qwen", "SentencePiece, BOS"])
@@ -170,11 +182,16 @@ def test_rare_merges_over_the_border_keep_the_served_prompt():
     assert prompt.ids == own_ids(tokenizer, prompt.text) == rendered.ids[: rendered.prompt_tokens]
     assert own_ids(tokenizer, rendered.text + "Sort")[: len(prompt.ids)] != prompt.ids  # so the case is a case
     assert tokenizer.decode(list(rendered.ids)) == rendered.text
+    # ends are the same tokens in spite of it: two of them, though one token could be a blank line
+    (_, high), (last, _) = rendered.spans
+    assert tokenizer.convert_ids_to_tokens(rendered.ids[high - 2 : high]) == ["Ċ", "Ċ"]
+    assert tokenizer.convert_ids_to_tokens(rendered.ids[-2:]) == ["Ċ", "Ċ"]
+    assert tokenizer.convert_ids_to_tokens(rendered.ids[last - 1]) == "ĊĊ"
     assert len(rendered.warnings) == 1
     assert any("4 of 4 examples" in notice for notice in renderer.notices)
 
 
-@pytest.mark.parametrize("kind", ["GPT-2", "Qwen"])
+@pytest.mark.parametrize("kind", ["GPT-2", "Qwen", "SentencePiece, BOS"])
 def test_a_word_that_would_grow_over_the_border_stays_cut(kind):
     """`{prompt}{completion}` without a space: the whole text has other tokens at the border.
 
@@ -186,7 +203,12 @@ def test_a_word_that_would_grow_over_the_border_stays_cut(kind):
     for target in examples:
         rendered = renderer.render([], target)
         assert rendered.ids[: rendered.prompt_tokens] == own_ids(tokenizer, target.prompt)
-        assert tokenizer.decode(list(rendered.ids)) == rendered.text == target.prompt + target.completion + "\n\n"
+        assert rendered.text == target.prompt + target.completion + "\n\n"
+        assert tokenizer.decode(list(rendered.ids)).removeprefix("<s> ") == rendered.text
+        # behind the border, ends as everywhere
+        as_demo = renderer.render([target], EXAMPLES[2])
+        end = 1 if kind == "Qwen" else 2
+        assert rendered.ids[-end:] == as_demo.ids[: as_demo.spans[0][1]][-end:]
 
 
 def test_continuations_are_what_render_would_append(tokenizer):
@@ -279,7 +301,7 @@ def test_a_tokenizer_that_loses_line_breaks_gets_another_end_mark():
 
     tokenizer = copy.deepcopy(byte_level())
     tokenizer.backend_tokenizer.normalizer = normalizers.Replace("\n", " ")
-    assert Renderer.resolve(tokenizer, EXAMPLES).settings.separator == " ### "
+    assert Renderer.resolve(tokenizer, EXAMPLES).settings.separator == " ###"
 
 
 def test_outer_white_space_is_trimmed_with_one_notice():

@@ -34,7 +34,13 @@ user assistant system model You are a helpful assistant. Human: think"""
 def corpus() -> list[str]:
     """Text to learn merges from, with punctuation before line breaks and blank lines."""
     lines = _WORDS.split("\n")
-    return [*lines, "\n\n".join(lines), "Q)\n\nQ?\n\nQ.\n\nQ:\n\nA)\n\n" * 20, "Input: a\nOutput: (A)\n\n" * 50]
+    return [
+        *lines,
+        "\n\n".join(lines),
+        "Q)\n\nQ?\n\nQ.\n\nQ:\n\nA)\n\n" * 20,
+        "Input: a\nOutput: (A)\n\n" * 50,
+        *["Yes\n\n"] * 50,
+    ]
 
 
 def wrapped(tokenizer: Tokenizer, specials: Sequence[str] = (), **names: Any) -> PreTrainedTokenizerFast:

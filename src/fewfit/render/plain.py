@@ -11,7 +11,8 @@ from fewfit.render.rendered import Layout, Piece, Span
 from fewfit.render.settings import BLANK_LINE, RenderSettings
 
 PROMPT, COMPLETION = "{prompt}", "{completion}"
-SEPARATORS = (BLANK_LINE, "\n###\n", "\n---\n", "\n***\n", "\n=====\n", " ### ", " ||| ")
+# None ends in a space: it would be one token with the next word. The last two are for tokenizers without line breaks.
+SEPARATORS = (BLANK_LINE, "\n###\n", "\n---\n", "\n***\n", "\n=====\n", " ###", " |||")
 _NAMES = {"system": "System", "user": "User", "assistant": "Assistant"}
 
 

@@ -198,27 +198,30 @@ class Renderer:
         high = encoded.span(0, stop)[1]
         if encoded.ids[:n] == prompt.ids and high > n and encoded.ends[high - 1] <= stop:
             return encoded.ids[n:high], True
-        return self._behind(prompt, tail[:-1], encoded, stop), False
+        return self._behind(prompt, tail, encoded, stop), False
 
     def _behind(self, prompt: Prompt, tail: Sequence[Piece], encoded: Encoded, stop: int) -> tuple[int, ...]:
         """Tokens of the answer where those of the whole text do not continue the prompt's: the prompt's stay as they
         are served, and the answer's are found behind something else that leaves them whole."""
-        text = "".join(piece.text for piece in tail)
+        *answer, _ = tail
+        text = "".join(piece.text for piece in answer)
         tries = []
         # where a token border falls between them in the whole text too, only the prompt's own end was split otherwise
         low, high = encoded.span(len(prompt.text), stop)
         if low and encoded.ends[low - 1] <= len(prompt.text) and encoded.starts[low] >= len(prompt.text):
             tries.append((low, high, encoded))
         for anchor in _ANCHORS:
-            alone = self.encoder.encode((Piece(anchor), *tail), special=False)
-            low, high = alone.span(len(anchor), len(anchor) + len(text))
-            if low and alone.ends[low - 1] <= len(anchor):
-                tries.append((low, high, alone))
+            # with what follows the end mark, or without it where a token would hold some of both
+            for pieces in ((Piece(anchor), *tail), (Piece(anchor), *answer)):
+                alone = self.encoder.encode(pieces, special=False)
+                low, high = alone.span(len(anchor), len(anchor) + len(text))
+                if low and alone.ends[low - 1] <= len(anchor):
+                    tries.append((low, high, alone))
         whole = self.encoder.decode(prompt.ids) + text
         for low, high, found in tries:
             if self.encoder.decode(prompt.ids + found.ids[low:high]) == whole:
                 return found.ids[low:high]
-        return self.encoder.encode(tail, special=False).ids
+        return self.encoder.encode(answer, special=False).ids
 
 
 def with_settings(renderer: Renderer, **changes: Any) -> Renderer:
