@@ -7,9 +7,9 @@ of one layer never in a circle. Imports inside functions count: they are put off
 from __future__ import annotations
 
 import ast
+import resource
 import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,8 +25,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("demonstrations", "models"),
     ("engine", "lab"),
     ("augment", "judges", "select", "bundle", "predict"),
-    ("runs", "watch", "prepare", "deliver", "execute", "inspection", "plan"),
-    ("api", "suites", "report", "serve", "bridges"),
+    ("runs", "watch", "prepare", "deliver", "execute", "inspection"),
+    ("api", "plan", "suites", "report", "serve", "bridges"),
     ("cli", "demo"),
 )
 LEVEL = {part: level for level, layer in enumerate(LAYERS) for part in layer}
@@ -194,10 +194,10 @@ def test_starting_loads_nothing_heavy(name: str) -> None:
 def test_starting_is_quick(name: str) -> None:
     """Break seen to fail: `import torch` at the top of errors.py (about two seconds)."""
     best = float("inf")
-    for _ in range(15):  # the best of several: a busy machine makes single starts late, never early
-        began = time.perf_counter()
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, "-c", STARTS[name]], check=True)
-        best = min(best, time.perf_counter() - began)
-        if best < 0.4:
-            break
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        # Seconds of the processor, not of the clock: those depend on what else the machine has to do.
+        best = min(best, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert best < 0.4, f"{name} takes {best:.2f} s"
