@@ -73,6 +73,8 @@ def test_choices_are_given() -> None:
     assert load(rows(["yes", "no"] * 3), choices="none").choices is None
     own = [row | {"choices": ["yes", "no"]} for row in rows(answers)]
     assert load(own, choices="none").examples[0].choices is None
+    mixed = load([*own, *rows(["yes", "no"] * 3)], choices="rows", keep_duplicates=True)
+    assert (mixed.choices, mixed.examples[0].choices) == (None, ("yes", "no"))
 
 
 @pytest.mark.parametrize("content", ["a, b\nno\n\nyes\n", '["a, b", "no", "yes"]'])

@@ -54,7 +54,8 @@ def load(
     """Read and check: a file (JSONL, JSON, CSV, TSV, Parquet), rows in a list, a DataFrame, or a datasets.Dataset.
 
     `input` and `output` name the columns, where their names do not say it. `labels` says what the values of the answer
-    column mean, as in "0=negative,1=positive". `choices` is "auto", "none", "a,b", "@file" or a list.
+    column mean, as in "0=negative,1=positive". `choices` is "auto" (those of the rows, else found in the answers), "rows"
+    (those of the rows alone), "none" (not even those), "a,b", "@file" or a list.
     """
     return check(
         read(source),
@@ -116,7 +117,8 @@ class _Checker:
     ) -> None:
         self.table, self.input, self.output, self.labels = table, input, output, labels
         self.free_text = choices == "none"
-        self.given = None if choices in ("auto", "none") else options.parse(choices)
+        self.found = choices == "auto"
+        self.given = None if choices in ("auto", "rows", "none") else options.parse(choices)
         self.notices = Notices()
         self.shape: shapes.Shape | None = None
         self.first_format: tuple[str, str] | None = None
@@ -192,9 +194,7 @@ class _Checker:
 
     def data_choices(self, examples: Sequence[Example]) -> tuple[str, ...] | None:
         """For the examples that bring no choices of their own."""
-        if self.free_text or not examples:
-            return None
-        if self.given is not None:
+        if self.given is not None or not (self.found and examples):
             return self.given
         shape = self.shape
         named = shape is not None and (shape.labels or shape.output in self.table.class_names)
