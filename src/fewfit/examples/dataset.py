@@ -54,8 +54,8 @@ def load(
     """Read and check: a file (JSONL, JSON, CSV, TSV, Parquet), rows in a list, a DataFrame, or a datasets.Dataset.
 
     `input` and `output` name the columns, where their names do not say it. `labels` says what the values of the answer
-    column mean, as in "0=negative,1=positive". `choices` is "auto" (those of the rows, else found in the answers), "rows"
-    (those of the rows alone), "none" (not even those), "a,b", "@file" or a list.
+    column mean, as in "0=negative,1=positive". `choices` is "auto" (those of the rows, else found in the answers),
+    "rows" (those of the rows alone), "none" (not even those), "a,b", "@file" or a list.
     """
     return check(
         read(source),
