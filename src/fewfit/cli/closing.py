@@ -15,7 +15,7 @@ MOST_ROWS = 20
 WIDE = 100  # columns; below it shots, rates and updates are left to the lanes' names
 
 
-def closing(result: dict[str, Any], folder: Path) -> None:
+def closing(result: dict[str, Any], folder: Path, *, next_steps: bool = True) -> None:
     from rich.console import Console
 
     # Off a terminal nothing is cut or folded: who reads a pipe has no width.
@@ -31,8 +31,9 @@ def closing(result: dict[str, Any], folder: Path) -> None:
     for warning in result.get("warnings", ()):
         console.print(f"Note: {warning}.", markup=False)
     console.print()
-    console.print(f"The run lies in {folder} ({clock(result['seconds'])}). Next:", markup=False)
-    for command in next_commands(result, folder):
+    lies = f"The run lies in {folder} ({clock(result['seconds'])})."
+    console.print(f"{lies} Next:" if next_steps else lies, markup=False)
+    for command in next_commands(result, folder) if next_steps else ():
         console.print(f"  {command}", markup=False, soft_wrap=True)
 
 

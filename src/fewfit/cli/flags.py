@@ -185,8 +185,7 @@ FLAGS: dict[str, Flag] = {
         shown="10m", metavar="10m", read=duration,
     ),
     "race": Flag(
-        bool | None, None, "Lanes surely behind leave early.", GRID, shown="all lanes run to their end",
-        names=("--race/--no-race",),
+        bool, True, "Lanes surely behind leave early.", GRID, shown="--race", names=("--race/--no-race",)
     ),
     "metric": Flag(
         str, "auto", "auto: choice where answers are labels, else match.", SCORE,
@@ -274,7 +273,6 @@ REFUSED: tuple[tuple[str, Callable[[Any], bool], str, str], ...] = (
     ),
     ("probe", bool, "documents are not supported", "give prompts and answers, and measure with --test FILE"),
     ("watch", bool, "a page that follows the run is not supported", "the table on the terminal follows it"),
-    ("race", bool, "lanes that leave early are not supported", "leave it out: all lanes run to their end"),
 )  # fmt: skip
 
 
@@ -319,7 +317,7 @@ def values(flags: dict[str, Any]) -> dict[str, Any]:
         if given is not None and flag.known and given not in flag.known:
             raise UserError(f"{spelled(name)} {given}", mend=f"choose among {', '.join(flag.known)}")
         out[name] = flag.read(given, spelled(name)) if flag.read and given is not None else given
-    for name in ("json_", "quiet", "yes", "watch", "augment", "probe", "answers", "race"):
+    for name in ("json_", "quiet", "yes", "watch", "augment", "probe", "answers"):
         out.pop(name, None)
     if "model" in out:
         out["model"] = models(out["model"])

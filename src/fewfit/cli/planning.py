@@ -1,0 +1,110 @@
+"""A plan as a table."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from fewfit.cli.board import clock
+from fewfit.grid import KINDS, short
+
+WIDE = 100
+MOST_ROWS = 30
+
+
+def show(plan: Any) -> None:
+    from rich.console import Console
+
+    terminal = sys.stdout.isatty()
+    console = Console(highlight=False, width=None if terminal else 160, soft_wrap=not terminal)
+    for text in headings(plan):
+        console.print(text, markup=False)
+    console.print()
+    console.print(lanes_table(plan, wide=console.width >= WIDE))
+    console.print()
+    for text in (*totals(plan), *(f"Note: {notice}." for notice in plan.notices)):
+        console.print(text, markup=False)
+
+
+def headings(plan: Any) -> list[str]:
+    models = "; ".join(f"{m.name} ({amount(m.parameters)} parameters, {m.layers} layers)" for m in plan.models)
+    seeds = "" if plan.seeds == 1 else f", {plan.seeds} seeds"
+    labels = "" if plan.choices is None else f" among {len(plan.choices)} labels"
+    scored = f"{plan.data}: {plan.n} examples, scored by {plan.metric}{labels}{seeds}"
+    return [f"{scored}; {models}, {plan.dtype} on {plan.device}"]
+
+
+def lanes_table(plan: Any, *, wide: bool) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="bold")
+    table.add_column("kind", no_wrap=True)
+    table.add_column("lane", no_wrap=True, overflow="ellipsis")
+    for name in ("shots", "lr", "updates") if wide else ():
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("steps", "longest", "tokens", "time"):
+        table.add_column(name, justify="right", no_wrap=True)
+    if plan.left_out:
+        table.add_column("", no_wrap=True)
+    for kind in KINDS:
+        lanes = [lane for lane in plan.lanes if lane.kind == kind]
+        most = len(lanes) if len(plan.lanes) <= MOST_ROWS else MOST_ROWS // len(KINDS)
+        for place, lane in enumerate(lanes[:most]):
+            settings = (str(lane.shots), short(lane.lr) if lane.lr else "–", str(lane.updates) if lane.updates else "–")
+            table.add_row(
+                kind if place == 0 else "",
+                lane.name,
+                *(settings if wide else ()),
+                str(lane.steps),
+                str(lane.longest),
+                amount(lane.tokens),
+                clock(lane.seconds),
+                *(("" if lane.kept else "left out",) if plan.left_out else ()),
+                style=None if lane.kept else "dim",
+            )
+        if len(lanes) > most:
+            rest = lanes[most:]
+            time = clock(sum(lane.seconds for lane in rest))
+            blank = [""] * (3 if wide else 0)
+            table.add_row(
+                "", f"and {len(rest)} more", *blank, "", "", amount(sum(x.tokens for x in rest)), time, style="dim"
+            )
+    return table
+
+
+def totals(plan: Any) -> list[str]:
+    kept = [lane for lane in plan.lanes if lane.kept]
+    there = "" if plan.memory_there is None else f" (there are {size(plan.memory_there)})"
+    lines = [
+        f"About {clock(plan.seconds)} for {len(kept)} lanes, {amount(sum(x.tokens for x in kept))} tokens, at "
+        f"{amount(plan.speed)} operations a second; {size(plan.memory)} of memory{there}, {size(plan.disk)} of disk."
+    ]
+    if plan.fetch:
+        lines.append(f"Weights to fetch first: about {size(plan.fetch)}.")
+    if plan.budget is not None and plan.left_out:
+        lines.append(
+            f"A budget of {clock(plan.budget)} holds {len(kept)} of {len(plan.lanes)} lanes; left out: "
+            f"{', '.join(plan.left_out)}. fit times a few real steps before it decides; --budget says otherwise."
+        )
+    elif plan.budget is not None:
+        lines.append(f"All lanes fit a budget of {clock(plan.budget)}; fit times a few real steps before it decides.")
+    if plan.memory_there is not None and plan.memory > 0.9 * plan.memory_there:
+        lines.append(
+            "That is more memory than there is: fewer --shots, --max-length, --dtype bfloat16, or a smaller model."
+        )
+    return lines
+
+
+def amount(value: float) -> str:
+    """12345 as `12k`."""
+    for unit, name in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= unit:
+            return f"{value / unit:.3g}{name}"
+    return f"{value:.3g}"
+
+
+def size(value: float) -> str:
+    for unit, name in ((1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB")):
+        if value >= unit:
+            return f"{value / unit:.3g} {name}"
+    return f"{value:.0f} B"

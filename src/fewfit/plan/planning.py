@@ -1,0 +1,286 @@
+"""What `fit` would do, told beforehand: lanes, tokens, memory, disk, minutes. No weights are fetched.
+
+    fewfit plan DATA --model M
+
+Sequences are really rendered (a sample of them); the model is built from its config on the meta device, where it has
+shapes and no weights; how fast this machine is, a short matrix product says. A step that only predicts costs about
+2 P T operations (P parameters without embeddings, T tokens), one that trains adapters 4 P T (the weights' own gradients
+are not needed), one that trains everything 6 P T.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fewfit import api, prepare
+from fewfit.engine.score import one_token_apart
+from fewfit.engine.stream import steps
+from fewfit.engine.task import Task
+from fewfit.engine.timing import MISS_SHARE
+from fewfit.errors import UserError
+from fewfit.examples import Dataset
+from fewfit.examples import load as load_examples
+from fewfit.grid import PAPER_SEEDS, Lane
+from fewfit.metrics import auto as auto_metric
+from fewfit.metrics import metric as find_metric
+from fewfit.models import local
+from fewfit.plan.shape import ModelShape, shape_of
+from fewfit.plan.speed import Speed, measure
+
+SCHEMA = 1
+SAMPLE = 12  # sequences that are rendered for each number of shots
+PREDICTION_BYTES, TRAINED_BYTES, ID_BYTES = 420, 110, 8  # of one row, as files of real runs have them
+TOKENIZER_BYTES = 60  # an entry of the vocabulary in tokenizer.json
+# Beside its products a layer touches elements (norms, gates, sums, thin adapters) and makes calls. How many for each
+# token and width, and for each row, was fitted to Llamas of 0.06M, 2.4M and 25M parameters on one CPU thread, where the
+# estimate lay within a factor of two of what quick grids took; bare products run faster than those inside a model.
+EFFICIENCY = 0.6
+TOUCHES, TRAIN_TOUCHES = 200, 450
+CALLS, TRAIN_CALLS = 200, 350
+
+
+@dataclass(frozen=True)
+class Length:
+    """Tokens of a sequence, the answer included, at so many shots."""
+
+    shots: int
+    mean: float
+    longest: int
+    scoring: float  # further tokens to score the choices, on average
+    generated: int  # at the most, where an answer has to be written
+
+
+@dataclass(frozen=True)
+class LanePlan:
+    """One lane over all its seeds. `kept` is False for what the budget would leave out of the quick grid."""
+
+    name: str
+    model: str | None
+    kind: str
+    shots: int
+    lr: float
+    updates: int
+    steps: int
+    tokens: int
+    longest: int
+    seconds: float
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    data: str
+    n: int
+    metric: str
+    choices: tuple[str, ...] | None
+    models: tuple[ModelShape, ...]
+    device: str
+    dtype: str
+    speed: float  # operations a second
+    seeds: int
+    budget: float | None  # seconds; None where the grid was spelled out and is never cut
+    lanes: tuple[LanePlan, ...]
+    lengths: dict[str, tuple[Length, ...]]  # by model
+    memory: int  # bytes, at the most
+    memory_there: int | None
+    disk: int  # bytes, while it runs
+    fetch: int  # bytes of weights that are not on this machine yet
+    seconds: float
+    notices: tuple[str, ...]
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        return tuple(lane.name for lane in self.lanes if not lane.kept)
+
+    def as_json(self) -> dict[str, Any]:
+        record = {"schema": SCHEMA, **asdict(self), "left_out": list(self.left_out)}
+        record["choices"] = None if self.choices is None else list(self.choices)
+        return record
+
+
+def plan(data: Any, **settings: Any) -> Plan:
+    """Takes what `fewfit.fit` takes, models by name or folder."""
+    bound = inspect.signature(api.fit).bind(data, **settings)
+    bound.apply_defaults()
+    asked = dict(bound.arguments)
+    api.check(asked)
+    dataset = load_examples(
+        data, **{name: asked[name] for name in ("input", "output", "labels", "choices", "skip_bad", "keep_duplicates")}
+    )
+    judge = find_metric(
+        auto_metric(dataset) if asked["metric"] == "auto" else asked["metric"],
+        answer_patterns=tuple(asked["answer_pattern"]),
+    )
+    names = named(asked["model"])
+    grid, _ = prepare.grid_of(asked, tuple(names))
+    seeds = asked["seeds"] or (PAPER_SEEDS if asked["preset"] == "paper" else 1)
+    device = local.pick_device(asked["device"])
+    notices = list(dataset.notices)
+    shapes: dict[str | None, ModelShape] = {}
+    lengths: dict[str | None, dict[int, Length]] = {}
+    cost: dict[str, float] = {}
+    speed: Speed | None = None
+    for name, model in names.items():
+        config, tokenizer = local.load_config_and_tokenizer(model, asked["revision"])
+        dtype = local.pick_dtype(asked["dtype"], device, config)
+        mine = [lane for lane in grid.lanes if lane.model == name]
+        shapes[name] = shape_of(model, config, mine, dtype, quantize=asked["quantize"], revision=asked["revision"])
+        task = task_of(dataset, config, tokenizer, judge, asked)
+        notices += [f"{name}: {notice}" if name else notice for notice in task.renderer.notices]
+        lengths[name] = {shots: length(task, shots) for shots in sorted({lane.shots for lane in mine})}
+        speed = measure(device, dtype, shapes[name].width, tokens=round(max(x.mean for x in lengths[name].values())))
+        for lane in mine:
+            cost[lane.name] = seeds * seconds(lane, len(task), shapes[name], lengths[name][lane.shots], speed)
+    assert speed is not None
+    budget = None
+    kept = grid
+    if prepare.is_sized(asked):
+        budget = prepare.seconds(asked["budget"]) if asked["budget"] is not None else prepare.QUICK_BUDGET
+        kept = prepare.fitting_lanes(grid, cost, budget)
+    n = len(dataset.examples)
+    lanes = tuple(
+        lane_plan(lane, n, seeds, lengths[lane.model], cost[lane.name], lane.name in kept.names) for lane in grid.lanes
+    )
+    return Plan(
+        data=dataset.source,
+        n=n,
+        metric=judge.name,
+        choices=dataset.choices if judge.needs == "choices" else None,
+        models=tuple(shapes.values()),
+        device=device,
+        dtype=str(dtype).removeprefix("torch."),
+        speed=speed.operations,
+        seeds=seeds,
+        budget=budget,
+        lanes=lanes,
+        lengths={shapes[name].name: tuple(found.values()) for name, found in lengths.items()},
+        memory=max(memory(shapes[m], [x for x in kept.lanes if x.model == m], lengths[m], seeds) for m in names),
+        memory_there=speed.memory,
+        disk=sum(disk(shapes[m], [x for x in kept.lanes if x.model == m], n, seeds) for m in names),
+        fetch=sum(shape.fetch for shape in shapes.values()),
+        seconds=sum(lane.seconds for lane in lanes if lane.kept),
+        notices=tuple(dict.fromkeys(notices)),
+    )
+
+
+def named(model: Any) -> dict[str | None, str]:
+    """By the name that lanes carry: None where there is one model only."""
+    wanted = model if isinstance(model, list | tuple) else [model]
+    if any(not isinstance(one, str | Path) for one in wanted):
+        raise UserError("plan reads a model's config, not a model in memory", mend="give its name or folder")
+    if len(wanted) == 1:
+        return {None: str(wanted[0])}
+    return {str(one).rstrip("/").split("/")[-1]: str(one) for one in wanted}
+
+
+def task_of(dataset: Dataset, config: Any, tokenizer: Any, judge: Any, asked: Mapping[str, Any]) -> Task:
+    from types import SimpleNamespace
+
+    weightless = local.Loaded(SimpleNamespace(config=config), tokenizer, local.ModelRef("", None, None, ""))
+    renderer = prepare.renderer_for(weightless, dataset, judge.needs, dict(asked))
+    return Task(dataset.examples, renderer, judge, order=asked["order"])
+
+
+# ---- tokens ----------------------------------------------------------------------------------------------------------
+
+
+def length(task: Task, shots: int) -> Length:
+    """Of sequences all along the stream: the first ones have fewer demonstrations to show."""
+    n = len(task)
+    places = sorted({1 + round(k * (n - 1) / (SAMPLE - 1)) for k in range(SAMPLE)})
+    tokens = [len(task.render(0, i, 1, shots, i).ids) for i in places]
+    extra = [scoring_tokens(task, i, shots) for i in places]
+    return Length(
+        shots=shots,
+        mean=sum(tokens) / len(tokens),
+        longest=max(tokens),
+        scoring=sum(extra) / len(extra),
+        generated=task.renderer.settings.max_new_tokens if task.judge.needs == "text" else 0,
+    )
+
+
+def scoring_tokens(task: Task, i: int, shots: int) -> int:
+    """Nothing where the choices differ in one token; else each of them is run over the prompt's keys and values."""
+    if not task.choices(task.order(0)[i - 1]):
+        return 0
+    ids = task.choice_ids(0, i, shots)
+    return 0 if one_token_apart(ids) is not None else sum(map(len, ids))
+
+
+# ---- time ------------------------------------------------------------------------------------------------------------
+
+
+def seconds(lane: Lane, n: int, shape: ModelShape, length: Length, speed: Speed) -> float:
+    """Of one lane under one seed: its products, what is done to each element between them, and the calls themselves."""
+    made = list(steps(lane, n))
+    predicted = sum(step.predicts for step in made)
+    trained = sum(step.update > 0 for step in made) * lane.batch
+    alone = predicted - sum(step.predicts and step.update > 0 for step in made)  # predicts without training
+    forward = length.mean * alone + length.scoring * predicted  # tokens
+    backward = length.mean * trained
+    operations = shape.body * (2 * forward + (6 if lane.tune == "full" else 4) * backward)
+    touched = shape.width * shape.layers * (TOUCHES * forward + TRAIN_TOUCHES * backward)
+    calls = shape.layers * (CALLS * alone + TRAIN_CALLS * trained)
+    written = MISS_SHARE * length.generated * predicted  # tokens that have to be generated, one after another
+    token = 2 * shape.body / speed.single + shape.layers * CALLS * speed.call
+    between = touched / speed.elements + calls * speed.call
+    return operations / (EFFICIENCY * speed.operations) + between + written * token
+
+
+def lane_plan(lane: Lane, n: int, seeds: int, lengths: Mapping[int, Length], seconds: float, kept: bool) -> LanePlan:
+    made = list(steps(lane, n))
+    tokens = lengths[lane.shots]
+    return LanePlan(
+        name=lane.name,
+        model=lane.model,
+        kind=lane.kind,
+        shots=lane.shots,
+        lr=lane.lr,
+        updates=lane.updates,
+        steps=seeds * len(made),
+        tokens=round(seeds * tokens.mean * sum(1 if step.predicts else lane.batch for step in made)),
+        longest=tokens.longest,
+        seconds=round(seconds, 2),
+        kept=kept,
+    )
+
+
+# ---- space -----------------------------------------------------------------------------------------------------------
+
+
+def memory(shape: ModelShape, lanes: Sequence[Lane], lengths: Mapping[int, Length], seeds: int) -> int:
+    """The frozen model, every lane's own weights with gradients and optimizer state, one longest step's activations."""
+    total = shape.weight_bytes
+    if not lanes:
+        return total
+    for lane in lanes:
+        if lane.trains and lane.tune == "lora":
+            total += seeds * shape.adapters[lane.name] * 4 * (4 if lane.optimizer == "adamw" else 2)
+    if any(lane.trains and lane.tune == "full" for lane in lanes):
+        # one at a time: a copy to go back to, gradients, and AdamW's two moments
+        adamw = any(lane.optimizer == "adamw" for lane in lanes if lane.tune == "full" and lane.trains)
+        total += shape.weight_bytes * (4 if adamw else 2)
+    longest = max(lengths[lane.shots].longest for lane in lanes)
+    step = shape.activation_bytes if any(lane.trains for lane in lanes) else shape.activation_bytes // shape.layers
+    return total + longest * step
+
+
+def disk(shape: ModelShape, lanes: Sequence[Lane], n: int, seeds: int) -> int:
+    """The evidence, the bundles (one for every kind), and the snapshots that are there while it runs."""
+    total = 0
+    for lane in lanes:
+        total += seeds * n * (PREDICTION_BYTES + ID_BYTES * lane.shots)
+        total += seeds * n * lane.updates * (TRAINED_BYTES + ID_BYTES * lane.shots)
+        if lane.trains:
+            own = shape.parameters if lane.tune == "full" else shape.adapters[lane.name]
+            total += seeds * own * 4 * 3  # weights and two moments
+    kinds = {lane.kind: lane for lane in lanes}
+    for lane in kinds.values():
+        total += TOKENIZER_BYTES * shape.vocabulary
+        if lane.trains:
+            total += shape.weight_bytes if lane.tune == "full" else 4 * shape.adapters[lane.name]
+    return total

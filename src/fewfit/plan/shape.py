@@ -1,0 +1,99 @@
+"""A model's size from its config: built on the meta device, where it has shapes and no weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fewfit.engine.targets import adapted_modules, layer_prefixes
+from fewfit.errors import UserError
+from fewfit.grid import Lane
+from fewfit.models import local
+
+EXPERT = re.compile(r"\bexperts?\b")
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    name: str
+    parameters: int
+    body: int  # without embeddings and head; of a mixture's experts those that one token meets
+    width: int
+    layers: int
+    vocabulary: int
+    context: int | None
+    weight_bytes: int
+    adapters: dict[str, int]  # trainable parameters by lane
+    activation_bytes: int  # that a step which trains keeps for each token
+    fetch: int  # bytes of weights that are not on this machine yet
+
+
+def shape_of(
+    name: str, config: Any, lanes: Sequence[Lane], dtype: Any, *, quantize: str | None, revision: str | None
+) -> ModelShape:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config)
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise UserError(
+            f"cannot be built from its config.json: {local.first_line(error)}", where=name, mend="check the model"
+        ) from error
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    outer = {id(m.weight) for m in (model.get_input_embeddings(), model.get_output_embeddings()) if m is not None}
+    meets, experts = getattr(text, "num_experts_per_tok", None), number_of_experts(text)
+    total, body, inner = 0, 0.0, 0
+    for at, parameter in model.named_parameters():
+        total += parameter.numel()
+        if id(parameter) in outer:
+            continue
+        inner += parameter.numel()
+        shared = meets and experts and EXPERT.search(at)
+        body += parameter.numel() * (meets / experts if shared else 1.0)
+    width = int(text.hidden_size)
+    layers = max(1, len(layer_prefixes(model)))
+    inner_width = getattr(text, "intermediate_size", None) or getattr(text, "n_inner", None) or 4 * width
+    per_weight = dtype.itemsize
+    # nf4: half a byte for what is inside the layers, and its scales
+    weight_bytes = total * per_weight if quantize is None else round(0.57 * inner) + (total - inner) * per_weight
+    return ModelShape(
+        name=name,
+        parameters=total,
+        body=round(body),
+        width=width,
+        layers=layers,
+        vocabulary=int(text.vocab_size),
+        context=getattr(config, "max_position_embeddings", None) or getattr(text, "max_position_embeddings", None),
+        weight_bytes=weight_bytes,
+        adapters={lane.name: adapter_size(model, lane) for lane in lanes if lane.trains and lane.tune == "lora"},
+        # what the backward pass needs of a layer: about a dozen vectors of its width, and the inner ones
+        activation_bytes=layers * (12 * width + 4 * inner_width) * per_weight,
+        fetch=0 if is_here(name, revision) else total * (getattr(config, "dtype", None) or torch.float32).itemsize,
+    )
+
+
+def number_of_experts(text: Any) -> int | None:
+    return next(
+        (n for key in ("num_experts", "num_local_experts", "n_routed_experts") if (n := getattr(text, key, None))), None
+    )
+
+
+def adapter_size(model: Any, lane: Lane) -> int:
+    """Parameters of a lane's adapters: A and B for every adapted layer."""
+    modules = dict(model.named_modules())
+    return sum(lane.rank * sum(modules[name].weight.shape) for name in adapted_modules(model, lane))
+
+
+def is_here(name: str, revision: str | None) -> bool:
+    """Whether the weights are on this machine: a folder, a bundled model, or what the cache holds."""
+    if name in local.BUNDLED or Path(name).expanduser().is_dir():
+        return True
+    from huggingface_hub import try_to_load_from_cache
+
+    files = ("model.safetensors", "model.safetensors.index.json")
+    return any(isinstance(try_to_load_from_cache(name, file, revision=revision), str) for file in files)
