@@ -12,17 +12,19 @@ from typing import Any
 
 from fewfit import runs
 from fewfit.deliver import Delivery, deliver
-from fewfit.engine.learner import Track
+from fewfit.engine.learner import LaneState, Track
 from fewfit.engine.race import Race
 from fewfit.engine.snapshot import Store
 from fewfit.engine.stream import Progress, Stream, steps
 from fewfit.engine.task import Task
-from fewfit.engine.teams import teams
+from fewfit.engine.teams import Team, teams
+from fewfit.engine.workers import Helpers, Job, memory_for, processors, wait_for_orphans
 from fewfit.errors import Interrupted, UserError
 from fewfit.examples import Dataset
 from fewfit.examples import restore as restore_examples
 from fewfit.grid import Lane
 from fewfit.metrics import Metric
+from fewfit.models.local import Loaded
 from fewfit.predictions import merge
 from fewfit.prepare import Prepared
 from fewfit.render import Renderer, RenderSettings
@@ -34,6 +36,7 @@ SNAPSHOT_SECONDS = 5.0
 def execute(prepared: Prepared, judge: Metric, watch: Watch) -> dict[str, Any]:
     """The whole run; returns the result, which result.json holds too."""
     with runs.lock(prepared.folder), catching_signals() as caught:
+        wait_for_orphans(prepared.folder / runs.LANES)
         started = time.monotonic()
         result = None
         try:
@@ -69,26 +72,9 @@ def _execute(prepared: Prepared, judge: Metric, watch: Watch, caught: list[int],
             task = tasks[name] = Task(dataset.examples, renderer, judge, order=record["order"])
             for team in teams([lane for lane in lanes if lane.model == name]):
                 mine = [progress for progress in tracks if progress.lane in team.lanes]
-                learner = team.learner(loaded.model, renderer, len(task))
-                try:
-                    for progress in mine:
-                        state = earlier[progress.track].state
-                        if state is not None and progress.running:
-                            learner.restore(progress.track, progress.lane, state)
-                            progress.opened = True
-                    Stream(
-                        task,
-                        learner,
-                        store,
-                        watch=teller(watch),
-                        stop=lambda: bool(caught),
-                        race=race,
-                        every=SNAPSHOT_SECONDS,
-                        width=team.width,
-                        tokens=team.tokens(loaded.model),
-                    ).run(mine, tracks)
-                finally:
-                    learner.close()
+                states = {progress.track: earlier[progress.track].state for progress in mine}
+                helpers = helpers_for(prepared, model, team, mine, store)
+                run_team(team, mine, tracks, states, task, loaded, store, watch, race, helpers, caught)
                 if caught:
                     raise interrupted(folder, caught[0])
         watch.phase("choosing")
@@ -104,6 +90,89 @@ def _execute(prepared: Prepared, judge: Metric, watch: Watch, caught: list[int],
         runs.write_record(folder, {**record, "seconds": round(spent, 3)})
     clean(folder)
     return result
+
+
+def run_team(
+    team: Team,
+    mine: list[Progress],
+    field: list[Progress],
+    states: dict[Track, LaneState | None],
+    task: Task,
+    loaded: Loaded,
+    store: Store,
+    watch: Watch,
+    race: Race | None,
+    helpers: Helpers | None,
+    caught: list[int],
+) -> None:
+    """All tracks of one learner to their end, or to a signal."""
+    learner = team.learner(loaded.model, task.renderer, len(task))
+    stream = Stream(
+        task,
+        learner,
+        store,
+        watch=teller(watch),
+        stop=lambda: bool(caught),
+        race=race,
+        every=SNAPSHOT_SECONDS,
+        width=team.width,
+        tokens=team.tokens(loaded.model),
+        others=helpers,
+    )
+    with one_thread(helpers is not None):
+        try:
+            for progress in mine:
+                state = states[progress.track]
+                if state is not None and progress.running:
+                    learner.restore(progress.track, progress.lane, state)
+                    progress.opened = True
+            stream.run(mine, field)
+        finally:
+            if helpers is not None:
+                helpers.stop(stream)
+            learner.close()
+
+
+def helpers_for(
+    prepared: Prepared, model: dict[str, Any], team: Team, tracks: list[Progress], store: Store
+) -> Helpers | None:
+    """On a CPU, for a model that another process can load: one process a core, one thread each."""
+    loaded = prepared.loaded[model["lane"]]
+    device = next(loaded.model.parameters()).device.type
+    in_memory = loaded.ref.digest.startswith("weights:")  # an object: nobody else has it
+    if device != "cpu" or in_memory or len(tracks) < 2:
+        return None
+    spare = memory_for(loaded.model)
+    job = Job(
+        lanes_folder=str(store.folder),
+        examples=str(prepared.folder / runs.EXAMPLES),
+        model=model["name"],
+        revision=model["revision"],
+        dtype=prepared.record["dtype"],
+        render=model["render"],
+        metric=prepared.record["metric"],
+        answer_patterns=tuple(prepared.record["answer_patterns"]),
+        order=prepared.record["order"],
+        every=SNAPSHOT_SECONDS,
+        width=team.width,
+        tokens=team.tokens(loaded.model),
+        stacked=team.stacked,
+    )
+    return Helpers(job, store, min(processors() - 1, spare))
+
+
+@contextmanager
+def one_thread(wanted: bool) -> Iterator[None]:
+    """A lane is bit-equal to itself on one thread, and one thread a process is the fastest use of several cores."""
+    import torch
+
+    before = torch.get_num_threads()
+    if wanted:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def earlier_seconds(record: dict[str, Any]) -> float:

@@ -125,6 +125,10 @@ class Store:
         self.tracks[track] = TrackFolder(self.folder / track_name(track))
         return self.tracks[track].open()
 
+    def release(self, track: Track) -> None:
+        """Another process writes this track from now on."""
+        self.tracks[track].close()
+
     def prediction(self, track: Track, row: dict[str, Any]) -> None:
         self.tracks[track].prediction(row)
 

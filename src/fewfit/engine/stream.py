@@ -66,10 +66,17 @@ class Progress:
     left_at: int | None = None  # the example at which it was dropped: later rows do not count
     dirty: bool = False  # stepped since its last snapshot
     opened: bool = False
+    elsewhere: bool = False  # another process runs it
 
     @property
     def running(self) -> bool:
-        return self.status == "running"
+        """To be run here."""
+        return self.status == "running" and not self.elsewhere
+
+    @property
+    def left(self) -> int:
+        """What is still to be done, in sequences (a prompt of k shots is about k + 1)."""
+        return (len(self.plan) - self.done) * (self.lane.shots + 1)
 
     def pending(self, most: int) -> list[Step]:
         """The steps that may be made now: one where it learns, any number where it only prompts."""
@@ -86,6 +93,19 @@ class Ready(NamedTuple):
 
 
 Watcher = Callable[[Progress, dict[str, Any] | None], None]
+
+
+class Others(Protocol):
+    """Processes beside this one that run tracks of the same field."""
+
+    def attend(self, stream: Stream) -> None:
+        """Between passes: what they said, what is to be handed over."""
+
+    def wait(self, stream: Stream) -> bool:
+        """Nothing is left to do here: until something is said. False where nothing is to be waited for."""
+
+    def drop(self, progress: Progress) -> None:
+        """A track of theirs has left the race."""
 
 
 class Stream:
@@ -107,34 +127,48 @@ class Stream:
         every: float = 5.0,
         width: int = 1,
         tokens: int = 2048,
+        others: Others | None = None,
     ):
         self.task, self.learner, self.sink = task, learner, sink
         self.watch, self.stop, self.race, self.every = watch, stop, race, every
-        self.width, self.tokens = width, tokens
+        self.width, self.tokens, self.others = width, tokens, others
+        self.tracks: list[Progress] = []
         self._waiting: dict[tuple[Track, Step], Ready] = {}
         self._last = time.monotonic()
         self._cost = 0.0
 
     def run(self, tracks: Sequence[Progress], field: Sequence[Progress] | None = None) -> None:
         """`field`: all that take part in the race, where others run elsewhere."""
+        self.tracks = list(tracks)
         for progress in tracks:
             if progress.running and progress.done >= len(progress.plan):
                 progress.status = "done"
         while not self.stop():
-            chosen = self._next_pass([p for p in tracks if p.running])
-            if not chosen:
+            if self.others is not None:
+                self.others.attend(self)
+            chosen = self._next_pass([p for p in self.tracks if p.running])
+            if not chosen and (self.others is None or not self.others.wait(self)):
                 break
             self._make(chosen)
             for progress in {id(ready.progress): ready.progress for ready in chosen}.values():
                 if progress.running and progress.done >= len(progress.plan):
                     progress.status = "done"
                 if not progress.running:
-                    self._end(progress)
+                    self.end(progress)
             if self.race is not None:
                 self._drop(self.race, field or tracks)
             if time.monotonic() - self._last > max(self.every, 20 * self._cost):
-                self.save(tracks)
-        self.save(tracks)
+                self.save()
+        self.save()
+
+    def hand_over(self, progress: Progress) -> None:
+        """Its state goes to disk, from where another process takes it."""
+        self._snapshot(progress)
+        if progress.opened:
+            self.learner.forget(progress.track)
+            progress.opened = False
+        for key in [key for key in self._waiting if key[0] == progress.track]:
+            del self._waiting[key]
 
     def _drop(self, race: Race, tracks: Sequence[Progress]) -> None:
         out: dict[str, int] = {}
@@ -144,18 +178,21 @@ class Stream:
         for lane, i in race.leaving(out).items():
             for progress in tracks:
                 if progress.track.lane == lane and progress.status in ("running", "done"):
+                    if progress.elsewhere and self.others is not None:
+                        self.others.drop(progress)
+                        continue
                     progress.status, progress.left_at = "dropped", i
-                    self._end(progress)
+                    self.end(progress)
 
-    def save(self, tracks: Sequence[Progress]) -> None:
+    def save(self) -> None:
         start = time.monotonic()
-        for progress in tracks:
-            if progress.dirty:
+        for progress in self.tracks:
+            if progress.dirty and not progress.elsewhere:
                 self._snapshot(progress)
         self._last = time.monotonic()
         self._cost = self._last - start
 
-    def _end(self, progress: Progress) -> None:
+    def end(self, progress: Progress) -> None:
         self._snapshot(progress)  # its last state is on disk; the bundle is made from there
         if progress.opened:
             self.learner.forget(progress.track)
@@ -210,6 +247,8 @@ class Stream:
         return self._waiting[key]
 
     def _make(self, chosen: Sequence[Ready]) -> None:
+        if not chosen:
+            return
         for ready in chosen:
             self._waiting.pop((ready.progress.track, ready.step), None)
             if not ready.progress.opened:

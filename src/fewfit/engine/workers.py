@@ -1,0 +1,397 @@
+"""A second process (and third …) beside the main one: on a CPU one single-threaded process a core is the fastest way.
+
+The main process starts to work at once. Where a good deal is left after a moment, it starts helpers, and hands tracks
+over: the track's state goes to disk, the helper takes it from there and becomes the only writer of its shards. Rows come
+back as messages, for the race and the live table; the evidence itself is in the shards. A helper that has run out asks
+for more, and when the main process has run out it asks helpers. A helper that dies loses nothing but seconds: its tracks
+are taken back from their last snapshots.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, Pipe, wait
+from pathlib import Path
+from typing import Any
+
+from fewfit.engine.learner import Track
+from fewfit.engine.snapshot import Store
+from fewfit.engine.stream import Progress, Stream, steps
+from fewfit.grid import Lane
+
+LOOK_AFTER = 2.0  # seconds of work, before it is judged how much is left
+WORTH_STARTING = 12.0  # seconds of work left: a helper needs some to begin
+WORTH_HANDING = 40  # sequences left of a track: below it the hand-over costs more
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a helper needs to build the same task: plain data, no objects."""
+
+    lanes_folder: str
+    examples: str
+    model: str
+    revision: str | None
+    dtype: str
+    render: dict[str, Any]
+    metric: str
+    answer_patterns: tuple[str, ...]
+    order: str
+    every: float
+    width: int
+    tokens: int
+    stacked: bool
+
+
+class Helpers:
+    """The main process's side: an `Others` for its stream."""
+
+    def __init__(self, job: Job, store: Store, most: int):
+        self.job, self.store, self.most = job, store, most
+        self._helpers: list[_Helper] = []
+        self._begun = time.monotonic()
+        self._at_first: int | None = None
+
+    # ---- Others ------------------------------------------------------------------------------------------------------
+
+    def attend(self, stream: Stream) -> None:
+        if not self._helpers:
+            self._consider(stream)
+        for helper in list(self._helpers):
+            while helper.said():
+                self._hear(helper, stream)
+
+    def wait(self, stream: Stream) -> bool:
+        busy = [helper for helper in self._helpers if helper.tracks]
+        if not busy:
+            return False
+        for helper in busy:
+            helper.ask_back()
+        wait([helper.connection for helper in busy], timeout=0.5)
+        return True
+
+    def drop(self, progress: Progress) -> None:
+        for helper in self._helpers:
+            if progress.track in helper.tracks:
+                helper.say("drop", progress.track, progress.left_at)
+
+    def stop(self, stream: Stream) -> None:
+        """They snapshot and end; what they say until then is heard."""
+        for helper in self._helpers:
+            helper.say("stop")
+        for helper in self._helpers:
+            deadline = time.monotonic() + 60
+            while helper in self._helpers and time.monotonic() < deadline:
+                if helper.connection.poll(0.05):
+                    self._hear(helper, stream)  # an end of the line takes it off the list
+            helper.process.kill()
+            helper.process.wait()
+        self._helpers.clear()
+
+    # ---- within ------------------------------------------------------------------------------------------------------
+
+    def _consider(self, stream: Stream) -> None:
+        """Once, after a moment: is enough left to be worth other processes?"""
+        if self.most < 1:
+            return
+        left = sum(p.left for p in stream.tracks if p.running)
+        if self._at_first is None:
+            self._at_first, self._begun = left, time.monotonic()
+        spent = time.monotonic() - self._begun
+        if spent < LOOK_AFTER or left >= self._at_first:
+            return
+        if spent * left / (self._at_first - left) > WORTH_STARTING:
+            able = sum(p.running and p.left > WORTH_HANDING for p in stream.tracks)
+            self._helpers = [_Helper(self.job, number) for number in range(min(self.most, able - 1))]
+        self.most = 0
+
+    def _hear(self, helper: _Helper, stream: Stream) -> None:
+        by_track = {p.track: p for p in stream.tracks}
+        try:
+            what, *told = helper.connection.recv()
+        except (EOFError, OSError):
+            self._lost(helper, stream)
+            return
+        if what == "idle":
+            self._hand(helper, stream)
+        elif what == "row":
+            track, row, done = told
+            progress = by_track[track]
+            progress.done, progress.predicted = done, progress.predicted + 1
+            progress.scores.append(row["score"])
+            if stream.race is not None:
+                stream.race.tell(row)
+            stream.watch(progress, row)
+        elif what == "end":
+            track, status, left_at, done = told
+            progress = by_track[track]
+            progress.status, progress.left_at, progress.done, progress.elsewhere = status, left_at, done, False
+            helper.tracks.discard(track)
+            self.store.begin(by_track[track])  # ours to read again
+            stream.watch(progress, None)
+        elif what == "back":
+            helper.asked = not told[0]  # where it had nothing to give it will have nothing later
+            for track in told[0]:
+                helper.tracks.discard(track)
+                self._take_back(by_track[track], stream)
+
+    def _hand(self, helper: _Helper, stream: Stream) -> None:
+        """The helper's share of what is left: tracks in the order of what they still need, dealt in turn."""
+        mine = sorted(
+            (p for p in stream.tracks if p.running and p.left > WORTH_HANDING), key=lambda p: p.left, reverse=True
+        )
+        share = deal(mine, len(self._helpers) + 1)
+        if not share:
+            return
+        for progress in share:
+            stream.hand_over(progress)
+            self.store.release(progress.track)
+            progress.elsewhere = True
+            helper.tracks.add(progress.track)
+        helper.say("take", [(p.lane.as_json(), p.track.seed) for p in share])
+
+    def _take_back(self, progress: Progress, stream: Stream) -> None:
+        """From its last snapshot; rows that were told beyond it are computed again, and come out the same."""
+        progress.elsewhere = False
+        was = self.store.begin(progress)
+        if was.state is not None and progress.running:
+            stream.learner.restore(progress.track, progress.lane, was.state)
+            progress.opened = True
+
+    def _lost(self, helper: _Helper, stream: Stream) -> None:
+        self._helpers.remove(helper)
+        helper.process.kill()
+        helper.process.wait()
+        helper.connection.close()
+        for progress in stream.tracks:
+            if progress.track in helper.tracks:
+                self._take_back(progress, stream)
+
+
+def deal(tracks: Sequence[Progress], hands: int) -> list[Progress]:
+    """One hand of several, equal in what is left to do; nothing where there are fewer tracks than hands."""
+    if len(tracks) < 2:
+        return []
+    loads = [0] * hands
+    share: list[Progress] = []
+    for progress in tracks:
+        least = min(range(hands), key=lambda h: loads[h])
+        loads[least] += progress.left
+        if least == hands - 1:
+            share.append(progress)
+    return share
+
+
+class _Helper:
+    def __init__(self, job: Job, number: int):
+        # Not multiprocessing's own start: that would run the caller's script again.
+        self.connection, theirs = Pipe()
+        self.tracks: set[Track] = set()
+        self.asked = False
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", f"from fewfit.engine.workers import work; work({theirs.fileno()}, {number})"],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, **QUICK_MEMORY, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        )
+        theirs.close()
+        self.say(job)
+
+    def say(self, *what: Any) -> None:
+        try:
+            self.connection.send(what)
+        except (BrokenPipeError, OSError):
+            pass  # it is gone: the next recv says so
+
+    def said(self) -> bool:
+        return not self.connection.closed and self.connection.poll()
+
+    def ask_back(self) -> None:
+        if not self.asked:
+            self.asked = True
+            self.say("give")
+
+
+# Pages that torch frees at every step are kept, not mapped and unmapped each time.
+QUICK_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+# ---- the helper's side -----------------------------------------------------------------------------------------------
+
+
+def work(handle: int, number: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process tells
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    die_with_parent()
+    connection = Connection(handle)
+    (job,) = connection.recv()
+    with (Path(job.lanes_folder) / f".helper-{number}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        import torch
+
+        from fewfit.engine.task import Task
+        from fewfit.engine.teams import Team
+        from fewfit.examples import restore
+        from fewfit.metrics import metric
+        from fewfit.models.local import load
+        from fewfit.render import Renderer, RenderSettings
+
+        torch.set_num_threads(1)
+        loaded = load(job.model, revision=job.revision, device="cpu", dtype=job.dtype)
+        renderer = Renderer(loaded.tokenizer, RenderSettings.from_json(job.render))
+        judge = metric(job.metric, answer_patterns=job.answer_patterns)
+        task = Task(restore(Path(job.examples)).examples, renderer, judge, order=job.order)
+        store = Store(Path(job.lanes_folder))
+        learner = Team(job.stacked, ()).learner(loaded.model, renderer, len(task))
+        main = _Main(connection, store)
+        stream = Stream(
+            task,
+            learner,
+            store,
+            watch=main.tell,
+            stop=lambda: main.stopped,
+            every=job.every,
+            width=job.width,
+            tokens=job.tokens,
+            others=main,
+        )
+        stream.run([])
+        store.close()
+        connection.close()
+
+
+class _Main:
+    """The main process, as a helper sees it: an `Others` for the helper's stream."""
+
+    def __init__(self, connection: Connection, store: Store):
+        self.connection, self.store = connection, store
+        self.stopped = False
+        self._idle_said = False
+
+    def tell(self, progress: Progress, row: dict[str, Any] | None) -> None:
+        if row is None:
+            self._send("end", progress.track, progress.status, progress.left_at, progress.done)
+        else:
+            self._send("row", progress.track, row, progress.done)
+
+    def attend(self, stream: Stream) -> None:
+        while not self.stopped and self.connection.poll():
+            self._hear(stream)
+
+    def wait(self, stream: Stream) -> bool:
+        if not self._idle_said:
+            self._idle_said = True
+            self._send("idle")
+        if not self.stopped and self.connection.poll(0.5):
+            self._hear(stream)
+        return not self.stopped
+
+    def drop(self, progress: Progress) -> None:
+        raise AssertionError("helpers run no race")
+
+    def _hear(self, stream: Stream) -> None:
+        try:
+            what, *told = self.connection.recv()
+        except (EOFError, OSError):
+            self.stopped = True  # the main process is gone
+            return
+        if what == "stop":
+            self.stopped = True
+        elif what == "take":
+            self._idle_said = False
+            for record, seed in told[0]:
+                lane = Lane.from_json(record)
+                progress = Progress(Track(lane.name, seed), lane, list(steps(lane, len(stream.task))))
+                was = self.store.begin(progress)
+                if was.state is not None:
+                    stream.learner.restore(progress.track, lane, was.state)
+                    progress.opened = True
+                stream.tracks = [p for p in stream.tracks if p.track != progress.track] + [progress]
+        elif what == "drop":
+            for progress in stream.tracks:
+                if progress.track == told[0] and progress.running:
+                    progress.status, progress.left_at = "dropped", told[1]
+                    stream.end(progress)
+        elif what == "give":
+            running = sorted((p for p in stream.tracks if p.running), key=lambda p: p.left, reverse=True)
+            share = deal([p for p in running if p.left > WORTH_HANDING], 2)
+            for progress in share:
+                stream.hand_over(progress)
+                self.store.release(progress.track)
+                progress.elsewhere = True
+            self._send("back", [p.track for p in share])
+
+    def _send(self, *what: Any) -> None:
+        try:
+            self.connection.send(what)
+        except (BrokenPipeError, OSError):
+            self.stopped = True
+
+
+def die_with_parent() -> None:
+    """Linux: killed the moment the main process dies, however it dies. Elsewhere the closed pipe tells."""
+    try:
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    except (AttributeError, OSError):
+        pass
+
+
+def wait_for_orphans(lanes_folder: Path, seconds: float = 30.0) -> None:
+    """Helpers of a killed run may be in their last pass: nobody else may write until they are gone."""
+    deadline = time.monotonic() + seconds
+    for path in sorted(lanes_folder.glob(".helper-*.lock")):
+        with path.open("a") as file:
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except OSError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.05)
+
+
+def memory_for(model: Any) -> int:
+    """How many more copies of the model, with as much again for activations, the machine has room for."""
+    size = sum(p.numel() * p.element_size() for p in model.parameters())
+    return int(available_memory() // (3 * size + (1 << 29)))
+
+
+def available_memory() -> int:
+    """Bytes; the smaller of what the machine and the control group leave."""
+    found = []
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                found.append(int(line.split()[1]) * 1024)
+    except OSError:
+        pass
+    for most, used in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):
+        try:
+            found.append(int(Path(most).read_text()) - int(Path(used).read_text()))
+        except (OSError, ValueError):
+            continue
+    return max(0, min(found)) if found else 1 << 33
+
+
+def processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
