@@ -1,14 +1,15 @@
 """A second process (and third …) beside the main one: on a CPU one single-threaded process a core is the fastest way.
 
 The main process starts to work at once. Where a good deal is left after a moment, it starts helpers, and hands tracks
-over: the track's state goes to disk, the helper takes it from there and becomes the only writer of its shards. Rows come
-back as messages, for the race and the live table; the evidence itself is in the shards. A helper that has run out asks
-for more, and when the main process has run out it asks helpers. A helper that dies loses nothing but seconds: its tracks
-are taken back from their last snapshots.
+over: the track's state goes to disk, the helper takes it from there and becomes the only writer of its shards. Rows
+come back as messages, for the race and the live table; the evidence itself is in the shards. A helper that has run out
+asks for more, and when the main process has run out it asks helpers. A helper that dies loses nothing but seconds: its
+tracks are taken back from their last snapshots.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -207,10 +208,8 @@ class _Helper:
         self.say(job)
 
     def say(self, *what: Any) -> None:
-        try:
+        with contextlib.suppress(BrokenPipeError, OSError):  # it is gone: the next recv says so
             self.connection.send(what)
-        except (BrokenPipeError, OSError):
-            pass  # it is gone: the next recv says so
 
     def said(self) -> bool:
         return not self.connection.closed and self.connection.poll()
@@ -346,10 +345,8 @@ class _Main:
 
 def die_with_parent() -> None:
     """Linux: killed the moment the main process dies, however it dies. Elsewhere the closed pipe tells."""
-    try:
+    with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-    except (AttributeError, OSError):
-        pass
 
 
 def wait_for_orphans(lanes_folder: Path, seconds: float = 30.0) -> None:

@@ -1,0 +1,124 @@
+"""Helper processes: what they compute is what one process computes, and their death costs seconds, not results."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+import fewfit
+from fewfit import execute
+from fewfit.engine import workers
+from fewfit.predictions import read
+from tests.models_made import tiny
+from tests.streams_made import examples
+from tests.tokenizers_made import byte_level
+
+GRID = {"shots": [2], "lr": [1e-3, 3e-3], "updates": [1, 4], "methods": ["icl", "ft", "icl+ft"], "race": True}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    tiny("llama", vocab_size=len(byte_level())).save_pretrained(folder)
+    byte_level().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def eager(monkeypatch, tmp_path):
+    """A helper from the first moment on, however little there is to do."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(workers, "LOOK_AFTER", 0.0)
+    monkeypatch.setattr(workers, "WORTH_STARTING", 0.0)
+    monkeypatch.setattr(workers, "WORTH_HANDING", 2)
+    monkeypatch.setattr(execute, "processors", lambda: 2)
+    monkeypatch.setattr(execute, "SNAPSHOT_SECONDS", 0.5)
+
+
+def run(model, out, **settings):
+    data = [(e.prompt, e.completion) for e in examples(40)]
+    return fewfit.fit(data, model=str(model), out=out, **{**GRID, **settings})
+
+
+def slowly(monkeypatch, seconds=0.02):
+    """The main process takes its time, so that the helper has something to take."""
+    inner = workers.Helpers.attend
+
+    def attend(self, stream):
+        time.sleep(seconds)
+        inner(self, stream)
+
+    monkeypatch.setattr(workers.Helpers, "attend", attend)
+
+
+def helper_of() -> int | None:
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            text = entry.read_bytes()
+            parent = int((entry.parent / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except (OSError, ValueError):
+            continue
+        if b"fewfit.engine.workers" in text and parent == os.getpid():
+            return int(entry.parent.name)
+    return None
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_bytes_of_one(model, eager, monkeypatch, tmp_path):
+    """Break seen to fail: handing a track over without its snapshot."""
+    monkeypatch.setattr(execute, "processors", lambda: 1)
+    alone = run(model, tmp_path / "alone")
+    monkeypatch.setattr(execute, "processors", lambda: 2)
+    slowly(monkeypatch, 0.15)
+    handed = []
+    inner = workers.Helpers._hand
+    monkeypatch.setattr(
+        workers.Helpers, "_hand", lambda self, h, s: (inner(self, h, s), handed.append(len(h.tracks)))[0]
+    )
+    both = run(model, tmp_path / "both")
+    assert handed and max(handed) > 0
+    for name in ("predictions.jsonl", "trained.jsonl"):
+        assert (both.folder / name).read_bytes() == (alone.folder / name).read_bytes()
+    assert {**both.result, "seconds": 0, "run": ""} == {**alone.result, "seconds": 0, "run": ""}
+
+
+@pytest.mark.slow
+def test_a_helper_that_dies_costs_seconds_only(model, eager, monkeypatch, tmp_path):
+    """Break seen to fail: not taking its tracks back."""
+    slowly(monkeypatch, 0.15)
+    killed = []
+
+    def on_row(row):
+        pid = helper_of()
+        if pid is not None and not killed and handed:
+            os.kill(pid, signal.SIGKILL)
+            killed.append(pid)
+
+    handed = []
+    inner = workers.Helpers._hand
+    monkeypatch.setattr(
+        workers.Helpers, "_hand", lambda self, h, s: (inner(self, h, s), handed.append(len(h.tracks)))[0]
+    )
+    data = [(e.prompt, e.completion) for e in examples(40)]
+    done = fewfit.fit(data, model=str(model), out=tmp_path / "run", on_row=on_row, **{**GRID, "race": False})
+    assert killed
+    assert all(lane["status"] == "done" and lane["n"] == 40 for lane in done.lanes)
+    assert len(read(done.folder)) == 40 * len(done.lanes)
+
+
+def test_tracks_are_dealt_evenly():
+    from fewfit.engine.learner import Track
+    from fewfit.engine.stream import Progress, steps
+    from fewfit.grid import Lane
+
+    lanes = [Lane(shots=k, lr=1e-3, updates=u) for k in (0, 4) for u in (1, 5, 10)]
+    tracks = [Progress(Track(lane.name, 0), lane, list(steps(lane, 60))) for lane in lanes]
+    tracks.sort(key=lambda p: p.left, reverse=True)
+    share = workers.deal(tracks, 2)
+    total = sum(p.left for p in tracks)
+    assert 0.3 < sum(p.left for p in share) / total < 0.7
+    assert workers.deal(tracks[:1], 2) == []
