@@ -43,13 +43,13 @@ def lanes_table(result: dict[str, Any], *, wide: bool) -> Any:
 
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="bold")
     table.add_column("", no_wrap=True)
-    table.add_column("kind", no_wrap=True)
-    table.add_column("lane", no_wrap=True, overflow="ellipsis")
+    table.add_column("kind", no_wrap=True, min_width=9)
+    table.add_column("lane", no_wrap=True, overflow="ellipsis")  # the one that gives way
     for name in ("shots", "lr", "updates") if wide else ():
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
     for name in ("n", "prequential", "score", "nll"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("status", no_wrap=True)
+        table.add_column(name, justify="right", no_wrap=True, min_width=max(len(name), 4))
+    table.add_column("status", no_wrap=True, min_width=8)
     blank = [""] * (3 if wide else 0)
     for kind, lanes, left_out in grouped(result["lanes"], result["best"]):
         for place, lane in enumerate(lanes):
@@ -75,7 +75,7 @@ def lanes_table(result: dict[str, Any], *, wide: bool) -> Any:
             table.add_row("", "", f"and {left_out} more in result.json", style="dim")
     if result["majority"] is not None:
         share = points(result["majority"])
-        table.add_row("", "majority", "the most frequent answer, always", *blank, "", share, share, "", "", style="dim")
+        table.add_row("", "majority", "the commonest answer", *blank, "", share, share, "", "", style="dim")
     return table
 
 
@@ -110,9 +110,9 @@ def test_table(result: dict[str, Any]) -> Any:
 
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="bold", title_justify="left")
     for name in ("", "kind", "lane"):
-        table.add_column(name, no_wrap=True)
+        table.add_column(name, no_wrap=True, overflow="ellipsis")
     for name in ("n", "test score", "95% interval"):
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
     for row in result["test"]:
         best = row["name"] == result["best"]
         table.add_row(

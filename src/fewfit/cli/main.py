@@ -14,6 +14,10 @@ from typer.core import TyperGroup
 from fewfit.cli import demo, fit, inspecting, output, predicting
 
 
+class Ending(Exception):
+    """Carries what typer would end the process for, in ways of its own, to where all endings are told."""
+
+
 class Commands(TyperGroup):
     """The commands in the order of a first use, and `lab`, whose module is imported when it is named."""
 
@@ -30,6 +34,12 @@ class Commands(TyperGroup):
         group = typer.main.get_command(lab.app)
         group.name = "lab"
         return group
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, OSError, EOFError) as error:
+            raise Ending(error) from error
 
 
 app = typer.Typer(
@@ -73,6 +83,8 @@ def run(arguments: Sequence[str]) -> int:
         code = app(list(arguments) or ["--help"], prog_name="fewfit", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
+    except Ending as ending:
+        return output.ended(ending.__cause__ or ending, as_json)
     except BaseException as error:
         return output.ended(error, as_json)
 

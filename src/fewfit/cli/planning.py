@@ -38,14 +38,14 @@ def lanes_table(plan: Any, *, wide: bool) -> Any:
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="bold")
-    table.add_column("kind", no_wrap=True)
-    table.add_column("lane", no_wrap=True, overflow="ellipsis")
+    table.add_column("kind", no_wrap=True, min_width=9)
+    table.add_column("lane", no_wrap=True, overflow="ellipsis")  # the one that gives way
     for name in ("shots", "lr", "updates") if wide else ():
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
     for name in ("steps", "longest", "tokens", "time"):
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
     if plan.left_out:
-        table.add_column("", no_wrap=True)
+        table.add_column("", no_wrap=True, min_width=8)
     for kind in KINDS:
         lanes = [lane for lane in plan.lanes if lane.kind == kind]
         most = len(lanes) if len(plan.lanes) <= MOST_ROWS else MOST_ROWS // len(KINDS)

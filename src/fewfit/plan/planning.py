@@ -244,7 +244,7 @@ def lane_plan(lane: Lane, n: int, seeds: int, lengths: Mapping[int, Length], sec
         steps=seeds * len(made),
         tokens=round(seeds * tokens.mean * sum(1 if step.predicts else lane.batch for step in made)),
         longest=tokens.longest,
-        seconds=round(seconds, 2),
+        seconds=round(seconds, 4),
         kept=kept,
     )
 

@@ -1,0 +1,82 @@
+"""The flags that commands share: all there, each with its default, read or refused."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from fewfit import api
+from fewfit.cli import flags
+from fewfit.cli.main import run
+from fewfit.errors import UserError
+
+
+def test_every_flag_of_the_design_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    missing = """preset methods shots lr updates rank tune optimizer loss replay seeds model revision base-url augment
+    budget race no-race metric choices answers instruction no-instruction system template chat chat-template-kwargs
+    max-length input output labels order skip-bad keep-duplicates test final device dtype quantize out watch quiet json
+    yes"""
+    assert run(["fit", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert [flag for flag in re.findall(r"[a-z-]+", missing) if not re.search(rf"--{flag}\b", shown)] == []
+    named = [flag for flag in flags.FLAGS.values() if flag.default is not False]
+    assert shown.count("[default:") >= len(named) - 1, "each says its default; DATA and plain switches have none"
+
+
+def test_what_flags_give_is_what_fit_takes() -> None:
+    """Break seen to fail: `answers` handed on, which fit does not know."""
+    given = {name: flag.default for name, flag in flags.FLAGS.items()} | {"model": ["lab"]}
+    bound = api.fit.__kwdefaults__ or {}
+    values = flags.values(given)
+    assert set(values) <= set(bound), set(values) - set(bound)
+    assert {k: v for k, v in values.items() if k != "model"} == {k: bound[k] for k in values if k != "model"}
+
+
+@pytest.mark.parametrize(
+    "name, text, value",
+    [
+        ("shots", "4, 8", [4, 8]),
+        ("lr", "3e-4,1e-3", [3e-4, 1e-3]),
+        ("methods", "ft,icl", ["ft", "icl"]),
+        ("template", r"Q: {prompt}\nA: {completion}", "Q: {prompt}\nA: {completion}"),
+        ("chat_template_kwargs", "enable_thinking=true,level=low", {"enable_thinking": True, "level": "low"}),
+        ("chat_template_kwargs", '{"a": [1]}', {"a": [1]}),
+        ("budget", "1h30m", "1h30m"),
+    ],
+)
+def test_flags_are_read(name: str, text: str, value: Any) -> None:
+    assert flags.values({name: text})[name] == value
+
+
+@pytest.mark.parametrize(
+    "name, text, words",
+    [
+        ("shots", "4,x", "--shots x"),
+        ("shots", "0", "above 0"),
+        ("lr", "nan", "--lr nan"),
+        ("updates", "1.5", "whole numbers"),
+        ("methods", " , ", "--methods is empty"),
+        ("budget", "soon", "no duration"),
+        ("tune", "lorra", "lora, full"),
+        ("preset", "slow", "quick, thorough, paper"),
+        ("base_url", "http://localhost:1", "--base-url"),
+        ("augment", "local", "--augment"),
+        ("answers", "any", "--answers"),
+        ("watch", True, "--watch"),
+        ("probe", "q.jsonl", "--probe"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_with_a_mend(name: str, text: Any, words: str) -> None:
+    """Never silently ignored. Break seen to fail: `answers` dropped without a look."""
+    with pytest.raises(UserError) as caught:
+        flags.values({name: text})
+    assert words in caught.value.line()
+    assert caught.value.mend
+
+
+def test_a_refusal_comes_before_anything_is_loaded(capsys: pytest.CaptureFixture[str]) -> None:
+    """Break seen to fail: the check moved behind fit."""
+    assert run(["fit", "no-such.csv", "--model", "no-such", "--augment", "local"]) == 2
+    assert "--augment" in capsys.readouterr().err

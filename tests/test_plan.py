@@ -1,0 +1,214 @@
+"""plan tells what fit will do, from config and tokenizer alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from folders_made import model_folder
+from models_made import tiny
+
+from fewfit.cli.main import run
+from fewfit.engine.stream import steps
+from fewfit.errors import UserError
+from fewfit.grid import PRESETS, QUICK_ORDER, Grid, Lane
+from fewfit.plan import Plan, plan, planning
+from fewfit.plan.shape import shape_of
+from fewfit.plan.speed import Speed
+
+torch.set_num_threads(1)
+N = 12
+QUICK = Grid.of(**PRESETS["quick"])
+FIXED = Speed(operations=1e11, single=1e10, elements=1e10, call=1e-6, memory=8 << 30)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model without its weights: nothing here may want them."""
+    at = model_folder(tmp_path_factory.mktemp("plan") / "tiny")
+    for weights in at.glob("*.safetensors"):
+        weights.unlink()
+    return at
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "colours.jsonl"
+    rows = [{"text": f"the {('red', 'blue')[k % 2]} thing {k}", "label": ("warm", "cold")[k % 2]} for k in range(N)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _fixed_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures that do not hang on the machine."""
+    monkeypatch.setattr(planning, "measure", lambda *_, **__: FIXED)
+
+
+def made(data: Path, folder: Path, **settings: Any) -> Plan:
+    return plan(str(data), model=str(folder), device="cpu", **settings)
+
+
+def test_it_plans_the_lanes_that_fit_would_run(data: Path, folder: Path) -> None:
+    """Break seen to fail: steps counted without replays."""
+    found = made(data, folder)
+    assert [lane.name for lane in found.lanes] == list(QUICK.names)
+    assert found.left_out == ()
+    for lane in found.lanes:
+        assert lane.steps == len(list(steps(QUICK[lane.name], N)))
+    assert (found.n, found.metric, found.choices, found.budget) == (N, "choice", ("cold", "warm"), 600.0)
+
+
+def test_tokens_are_those_of_the_run(data: Path, tmp_path: Path) -> None:
+    """Beside a run's own rows. Break seen to fail: lengths of the prompts alone; those of full prompts only."""
+    from fewfit import fit
+    from fewfit.predictions import read
+
+    model = model_folder(tmp_path / "tiny")
+    asked: dict[str, Any] = {"methods": ["zero-shot", "icl"], "shots": [4], "device": "cpu"}
+    found = plan(str(data), model=str(model), **asked)
+    fit(str(data), model=str(model), out=tmp_path / "run", race=False, **asked)
+    for lane in found.lanes:
+        rows = [row for row in read(tmp_path / "run") if row["lane"] == lane.name]
+        tokens = [row["prompt_tokens"] + row["tokens"] for row in rows]
+        assert lane.longest == max(tokens)
+        assert lane.tokens == pytest.approx(sum(tokens), rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma2", "mixtral"])
+def test_sizes_are_the_models_own(name: str) -> None:
+    """Of adapters, as PEFT makes them. Break seen to fail: tied embeddings counted twice; the head adapted."""
+    import peft
+
+    from fewfit.engine.targets import adapted_modules
+
+    model = tiny(name)
+    lane = Lane(lr=1e-3, updates=1, rank=4)
+    shape = shape_of(name, model.config, [lane], torch.float32, quantize=None, revision=None)
+    assert shape.parameters == sum(p.numel() for p in model.parameters())
+    assert shape.weight_bytes == 4 * shape.parameters
+    config = peft.LoraConfig(r=4, target_modules=adapted_modules(model, lane))
+    adapted = peft.get_peft_model(model, config)
+    assert shape.adapters[lane.name] == sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+
+
+def test_a_token_meets_some_of_a_mixtures_experts() -> None:
+    """Two of four. Break seen to fail: all experts counted."""
+    model = tiny("mixtral")
+    shape = shape_of("mixtral", model.config, [], torch.float32, quantize=None, revision=None)
+    experts = sum(p.numel() for at, p in model.named_parameters() if ".experts." in at)
+    outer = model.get_input_embeddings().weight.numel() + model.get_output_embeddings().weight.numel()
+    assert experts > 0
+    assert shape.body == shape.parameters - outer - experts // 2
+
+
+@pytest.mark.parametrize(
+    "lane, per_token", [(Lane(), 2), (Lane(lr=1e-3, updates=1), 4), (Lane(lr=1e-3, updates=1, tune="full"), 6)]
+)
+def test_what_a_step_costs(lane: Lane, per_token: int) -> None:
+    """2 P T to predict, 4 P T with adapters, 6 P T whole. Break seen to fail: a fused step paid for twice."""
+    model = tiny("llama")
+    shape = shape_of("llama", model.config, [], torch.float32, quantize=None, revision=None)
+    length = planning.Length(0, mean=50.0, longest=60, scoring=0.0, generated=0)
+    bare = Speed(operations=1e9, single=1e30, elements=1e30, call=0.0, memory=None)
+    taken = planning.seconds(lane, 10, shape, length, bare)
+    assert taken == pytest.approx(10 * per_token * shape.body * 50 / 1e9 / planning.EFFICIENCY)
+
+
+def test_the_budget_cuts_the_quick_grid_from_its_end(data: Path, folder: Path) -> None:
+    """Break seen to fail: a kind left without a lane; a grid that was spelled out cut."""
+    whole = made(data, folder)
+    found = made(data, folder, budget=whole.seconds / 3)
+    kept = [lane for lane in found.lanes if lane.kept]
+    assert {lane.kind for lane in kept} == {"zero-shot", "icl", "ft", "icl+ft"}
+    assert 4 <= len(kept) < len(found.lanes)
+    assert found.seconds < whole.seconds
+    assert "icl4+ft-lr1e-3-u1" in [lane.name for lane in kept], f"it stands early in {QUICK_ORDER[:4]}"
+    spelled = made(data, folder, budget=whole.seconds / 3, shots=[4, 8])
+    assert spelled.left_out == () and spelled.budget is None
+
+
+def test_more_of_everything_takes_more(data: Path, folder: Path) -> None:
+    """Break seen to fail: seeds forgotten in the time."""
+    one, two = made(data, folder), made(data, folder, seeds=2)
+    assert two.seconds == pytest.approx(2 * one.seconds, rel=0.01)
+    assert two.disk > 1.9 * one.disk - 100_000
+    assert two.memory > one.memory > one.models[0].weight_bytes
+    full = made(data, folder, tune="full")
+    assert full.memory > one.memory and full.disk > one.disk
+    longer = made(data, folder, shots=[8], methods=["icl"])
+    shorter = made(data, folder, shots=[1], methods=["icl"])
+    assert longer.lengths[str(folder)][0].mean > shorter.lengths[str(folder)][0].mean
+
+
+def test_models_side_by_side(data: Path, folder: Path, tmp_path: Path) -> None:
+    import shutil
+
+    other = shutil.copytree(folder, tmp_path / "other")
+    found = plan(str(data), model=[str(folder), str(other)], device="cpu", methods=["zero-shot"])
+    assert [lane.name for lane in found.lanes] == ["zero-shot@tiny", "zero-shot@other"]
+    assert len(found.models) == 2
+
+
+def test_written_answers_cost_their_tokens(tmp_path: Path, folder: Path) -> None:
+    """Break seen to fail: generation forgotten."""
+    path = tmp_path / "free.jsonl"
+    rows = [{"prompt": f"say {k}", "completion": f"a rather long answer number {k}"} for k in range(N)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    free = made(path, folder, methods=["zero-shot"])
+    proved = made(path, folder, methods=["zero-shot"], metric="exact")
+    assert (free.metric, proved.metric) == ("match", "exact")
+    assert free.seconds > 2 * proved.seconds
+
+
+# ---- the command ----------------------------------------------------------------------------------------------------
+
+
+def test_the_command_tells_it_as_a_table(data: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["plan", str(data), "--model", str(folder), "--budget", "1s", "--device", "cpu"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in QUICK.names)
+    for wanted in ("longest", "tokens", "of memory", "of disk", "operations a second", "parameters", "12 examples"):
+        assert wanted in shown, wanted
+
+
+def test_the_command_gives_strict_json(data: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["plan", str(data), "--model", str(folder), "--json"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    record = json.loads(out, parse_constant=lambda name: pytest.fail(name))
+    assert record["schema"] == 1
+    assert {"lanes", "models", "seconds", "memory", "disk", "left_out", "lengths"} <= set(record)
+
+
+def test_a_model_in_memory_is_refused(data: Path) -> None:
+    with pytest.raises(UserError, match="model in memory"):
+        plan(str(data), model=tiny("llama"))
+
+
+def test_it_takes_less_than_five_seconds(data: Path, folder: Path) -> None:
+    """Of the processor's time, on one thread: what other work on the machine takes does not count. Nothing is written.
+
+    Break seen to fail: three seconds of matrix products.
+    """
+    code = "from fewfit.cli.main import main; main()"
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-c", code, "plan", str(data), "--model", str(folder), "--device", "cpu", "--json"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        cwd=data.parent,
+        capture_output=True,
+        text=True,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, done.stderr
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 5.0
+    assert sorted(data.parent.iterdir()) == [data]
+    assert json.loads(done.stdout)["speed"] > 1e8
