@@ -33,13 +33,17 @@ WORDS = (
 )
 
 
-def examples(n: int, *, labels: Sequence[str] = ("left", "right"), carries: bool = True) -> list[Example]:
-    """A word and a number. The label is told by the word, or, where nothing `carries`, by a coin."""
+def examples(
+    n: int, *, labels: Sequence[str] = ("left", "right"), carries: bool = True, uneven: bool = False
+) -> list[Example]:
+    """A word and a number. The label is told by the word, or, where nothing `carries`, by a coin. `uneven`: of many
+    lengths."""
     made = []
     for k in range(1, n + 1):
         word = WORDS[draw.number("word", k) % len(WORDS)]
         sign = WORDS.index(word) if carries else draw.number("coin", k)
-        made.append(Example(id=str(k), prompt=f"{word} {k}", completion=labels[sign % len(labels)]))
+        more = " ".join(WORDS[: draw.number("long", k) % 5]) if uneven else ""
+        made.append(Example(id=str(k), prompt=f"{word} {more}{k}", completion=labels[sign % len(labels)]))
     return made
 
 

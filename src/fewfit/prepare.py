@@ -112,7 +112,7 @@ def prepare(asked: dict[str, Any], data: Any, loaded: dict[str | None, Loaded], 
             input=asked["input"],
             output=asked["output"],
             labels=asked["labels"],
-            choices="none" if dataset.choices is None else ",".join(dataset.choices),
+            choices="rows" if dataset.choices is None else dataset.choices,
             skip_bad=asked["skip_bad"],
             keep_duplicates=True,
         )

@@ -139,10 +139,9 @@ class Stream:
 
     def run(self, tracks: Sequence[Progress], field: Sequence[Progress] | None = None) -> None:
         """`field`: all that take part in the race, where others run elsewhere."""
-        self.tracks = list(tracks)
+        self.tracks = []
         for progress in tracks:
-            if progress.running and progress.done >= len(progress.plan):
-                progress.status = "done"
+            self.admit(progress)
         while not self.stop():
             if self.others is not None:
                 self.others.attend(self)
@@ -160,6 +159,14 @@ class Stream:
             if time.monotonic() - self._last > max(self.every, 20 * self._cost):
                 self.save()
         self.save()
+
+    def admit(self, progress: Progress) -> None:
+        """A lane that only prompts owes nothing to the order: rows of one length go together, as they do in any run."""
+        if progress.running and not progress.lane.trains:
+            progress.plan = sorted(progress.plan, key=lambda step: (self._ready(progress, step).length, step.i))
+        if progress.running and progress.done >= len(progress.plan):
+            progress.status = "done"
+        self.tracks = [p for p in self.tracks if p.track != progress.track] + [progress]
 
     def hand_over(self, progress: Progress) -> None:
         """Its state goes to disk, from where another process takes it."""
@@ -229,7 +236,7 @@ class Stream:
                     chosen.append(ready)
                     if len(chosen) == most:
                         return chosen
-                elif progress.lane.trains:
+                else:
                     break
         return chosen
 

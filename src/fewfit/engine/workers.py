@@ -321,7 +321,7 @@ class _Main:
                 if was.state is not None:
                     stream.learner.restore(progress.track, lane, was.state)
                     progress.opened = True
-                stream.tracks = [p for p in stream.tracks if p.track != progress.track] + [progress]
+                stream.admit(progress)
         elif what == "drop":
             for progress in stream.tracks:
                 if progress.track == told[0] and progress.running:
