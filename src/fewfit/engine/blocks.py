@@ -28,6 +28,7 @@ from fewfit.engine.adapters import (
 
 FAMILY = {"LlamaDecoderLayer", "MistralDecoderLayer", "Qwen2DecoderLayer", "Qwen3DecoderLayer"}
 NORMS = ("input_layernorm", "post_attention_layernorm")
+TAKEN: tuple[torch.dtype, ...] = (torch.float32,)  # stock norms compute in fp32 whatever the model's dtype is
 Pieces = list[tuple[Adapter, int, int]]
 
 
@@ -134,10 +135,10 @@ class Layer(torch.autograd.Function):
         gy_ND = normed_backward(gm_ND, y_ND, y_scale_N1, block.norms[1][0], grad_ND)
 
         ga_ND = backward([gy_ND], a_ND, h_o, block.o, pieces)
-        if answers_M is not None:
+        if answers_M is not None:  # added, since a place may stand there again to fill the product
             tokens = x_BTD.shape[0] * x_BTD.shape[1]
-            ga_ND = ga_ND.new_zeros(tokens, ga_ND.shape[1]).index_copy_(0, answers_M, ga_ND)
-            gy_ND = gy_ND.new_zeros(tokens, width).index_copy_(0, answers_M, gy_ND)
+            ga_ND = ga_ND.new_zeros(tokens, ga_ND.shape[1]).index_add_(0, answers_M, ga_ND)
+            gy_ND = gy_ND.new_zeros(tokens, width).index_add_(0, answers_M, gy_ND)
         mixed, heads = ctx.attention
         ctx.attention = None
         gq, gk, gv = torch.autograd.grad(mixed, heads, ga_ND.view(ctx.heads).transpose(1, 2))
@@ -220,7 +221,7 @@ def attention(q_BHTE: Tensor, k_BHTE: Tensor, v_BHTE: Tensor, scaling: float) ->
 def take_over(wrapped: Wrapped, layers: list[str]) -> int:
     """Gives our forward to every layer that proves equal to it; returns how many."""
     model = wrapped.model
-    if model.dtype not in (torch.float32, torch.float64):
+    if model.dtype not in TAKEN:
         return 0
     modules = dict(model.named_modules())
     groups = {name: group for group in wrapped.groups for name in group.names}
@@ -264,7 +265,7 @@ def plain_layer(layer: Any, groups: dict[str, Siblings], prefix: str) -> bool:
         all(prefix + name in groups and len(groups[prefix + name].names) == size for name, size in sizes.items())
         and all(groups[prefix + name].fast and groups[prefix + name].names[0] == prefix + name for name in sizes)
         and all(type(norm).__name__.endswith("RMSNorm") and hasattr(norm, "variance_epsilon") for norm in norms)
-        and isinstance(mlp.act_fn, nn.SiLU)
+        and type(mlp.act_fn).__name__ in ("SiLU", "SiLUActivation")
         and attention.config._attn_implementation == "sdpa"
         and not layer._forward_hooks
         and not layer._forward_pre_hooks

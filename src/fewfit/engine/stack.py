@@ -223,8 +223,11 @@ class StackLearner:
         ids_BT = torch.zeros(len(batch), longest, dtype=torch.long)
         for b, row in enumerate(batch):
             ids_BT[b, : len(row.ids)] = torch.tensor(row.ids, dtype=torch.long)
-        flat_N = torch.tensor([b * longest + p for b, some in enumerate(places) for p in some], device=self.device)
-        now.answers, now.starts, now.keeps = flat_N, [*offsets(places), len(flat_N)], cache is not None
+        flat = [b * longest + p for b, some in enumerate(places) for p in some]
+        # Products of fewer than 16 rows, and what a vector register does not fill, are rounded otherwise: the last place
+        # stands in for what lacks to a multiple.
+        flat_N = torch.tensor(flat + flat[-1:] * (-len(flat) % BUCKET), device=self.device)
+        now.answers, now.starts, now.keeps = flat_N, [*offsets(places), len(flat)], cache is not None
 
         def gather(_module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
             if now.trimmed:
@@ -236,7 +239,7 @@ class StackLearner:
             out = self.model(input_ids=ids_BT.to(self.device), use_cache=cache is not None, past_key_values=cache)
         finally:
             hook.remove()
-        logits_NV = out.logits[0]
+        logits_NV = out.logits[0, : len(flat)]
         return logits_NV if logits_NV.dtype == torch.float64 else logits_NV.float()
 
     def _using(self, tracks: Sequence[Track]) -> AbstractContextManager[Pass]:

@@ -1,0 +1,60 @@
+"""Model shapes for benchmarks, with random weights: what a step costs does not depend on what a model knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+SHAPES: dict[str, dict[str, Any]] = {
+    # 5.1 million parameters without embeddings: the size of the bundled models.
+    "5m": {
+        "kind": "llama",
+        "vocab_size": 4096,
+        "hidden_size": 256,
+        "intermediate_size": 768,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 4,
+    },
+    # SmolLM2-135M.
+    "135m": {
+        "kind": "llama",
+        "vocab_size": 49152,
+        "hidden_size": 576,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "tie_word_embeddings": True,
+    },
+    # Qwen3-0.6B.
+    "0.6b": {
+        "kind": "qwen3",
+        "vocab_size": 151936,
+        "hidden_size": 1024,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "tie_word_embeddings": True,
+    },
+}
+
+
+def shaped(name: str, *, layers: int | None = None, dtype: torch.dtype = torch.float32) -> Any:
+    import transformers
+
+    settings = {"max_position_embeddings": 4096, "bos_token_id": 1, "eos_token_id": 2, **SHAPES[name]}
+    kind = {"llama": transformers.LlamaConfig, "qwen3": transformers.Qwen3Config}[settings.pop("kind")]
+    if layers is not None:
+        settings["num_hidden_layers"] = layers
+    torch.manual_seed(0)
+    return transformers.AutoModelForCausalLM.from_config(kind(**settings), dtype=dtype).eval()
+
+
+def base_parameters(model: Any) -> int:
+    """Without embeddings and head: what a token is multiplied by in every layer."""
+    outside = {id(p) for m in (model.get_input_embeddings(), model.get_output_embeddings()) for p in m.parameters()}
+    return sum(p.numel() for p in model.parameters() if id(p) not in outside)
