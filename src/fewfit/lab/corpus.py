@@ -34,8 +34,13 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "meanings": ("kinds", "kinds", "kinds", "topic", "size", "age", "mood", "sentiment"),
     "worlds": ("reversal", "reversal", "reversal", *worlds.SEEN),
     "reason": tuple(families_reason.SEEN),
+    "labels by meaning": (*(("kinds",) * 5), "topic", "topic", "sentiment", "mood", "mood", "size", "age"),
+    "labels by kind": ("kinds",),
     "simple labels": ("membership", "given list", "count", "same", "repeated", "compare"),
 }
+
+
+LABELLING = frozenset({"meanings", "labels by meaning", "labels by kind", "keyword", "simple labels"})
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Phase:
     until: float
     reach: float
     shares: tuple[tuple[str, float], ...]
+    label_reach: float | None = None  # the same for texts that get a label, where shorter ones come first
     long_every: int = 0  # every so many steps the rows are twice as long
 
     def row_length(self, step: int) -> int:
@@ -76,17 +82,57 @@ MEANINGS = _shares(
     chats=2,
     orders=1,
 )
+BINDING = _shares(
+    lexicon=5,
+    attributes=3,
+    labels_by_meaning=30,
+    keyword=14,
+    simple_labels=13,
+    lists=15,
+    lookups=6,
+    worlds=7,
+    chats=4,
+    orders=2,
+    reason=1,
+)
+ONE_WORD = _shares(
+    lexicon=5,
+    attributes=2,
+    labels_by_kind=46,
+    keyword=4,
+    simple_labels=7,
+    lists=15,
+    lookups=9,
+    worlds=6,
+    chats=4,
+    orders=1,
+    reason=1,
+)
 EVERYTHING = _shares(
-    lexicon=8, meanings=22, lists=14, lookups=6, pairs=1, keyword=8, simple_labels=9, repetition=1,
-    worlds=12, consequences=1, relation_words=0.5, chats=7, orders=3, reason=7.5
-)  # fmt: skip
+    lexicon=5,
+    attributes=6,
+    labels_by_meaning=26,
+    lists=15,
+    lookups=7,
+    pairs=1,
+    keyword=9,
+    simple_labels=8,
+    worlds=9,
+    consequences=1,
+    relation_words=0.5,
+    chats=6,
+    orders=3,
+    reason=4,
+)
 
 PHASES = (
     Phase("association", 2.5, 0.5, ASSOCIATION),
     Phase("lists", 7.0, 0.7, OLD_MIX),
     Phase("lexicon", 13.84448, 0.35, LEXICON),
     Phase("meanings", 20.0, 0.35, MEANINGS),
-    Phase("longer", 30.0, 0.7, EVERYTHING),
+    Phase("binding", 27.5, 0.7, BINDING, label_reach=0.3),
+    Phase("one word", 34.0, 0.9, ONE_WORD, label_reach=0.0),
+    Phase("longer", 44.0, 0.9, EVERYTHING, label_reach=0.5),
     Phase("full length", 1e9, 1.0, EVERYTHING, long_every=4),
 )
 
@@ -109,6 +155,8 @@ def document(seed: int, index: int, phase: int, budget: int = 170, control: bool
     at = rng.random() * wheel[-1]
     name = next(n for n, edge in zip(names, wheel, strict=True) if at < edge)
     source = Source(rng, reach=PHASES[phase].reach)
+    if PHASES[phase].label_reach is not None and name in LABELLING:
+        source.reach = PHASES[phase].label_reach
     if name in GROUPS:
         name = source.pick(GROUPS[name])
     if control and name in REVERSALS:

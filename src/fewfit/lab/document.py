@@ -10,7 +10,7 @@ from random import Random
 from fewfit.lab import words as W
 
 # Loss weights: text that can be inferred, one-word labels, answers that cannot be inferred yet, all else.
-INFERABLE, LABEL, BLIND, CONTEXT = 1.0, 2.0, 0.1, 0.05
+INFERABLE, LABEL, BLIND, CONTEXT = 1.0, 3.0, 0.1, 0.05
 
 Part = tuple[str, float]
 
@@ -140,8 +140,13 @@ VARIED = tuple(
 )
 
 
+ARROWS = VARIED[-8:]
+
+
 def choose_layout(source: Source) -> Layout:
     r = source.rng.random()
+    if source.reach < 0.2 and r < 0.4:
+        return source.pick(ARROWS)  # the easiest texts also in the layouts where label and word stand closest
     return PLAIN if r < 0.4 else CHAT if r < 0.7 else source.pick(VARIED)
 
 

@@ -144,7 +144,7 @@ def keyword(source: Source) -> Task:
 
 def membership(source: Source) -> Task:
     """Is the word in the list that the text shows?"""
-    labels = ("yes", "no") if source.chance(0.5) and not source.fresh else source.labels(2)
+    labels = ("yes", "no") if source.chance(0.5) else source.labels(2)
     told = labels == ("yes", "no")
     mark = source.pick((";", ":", " |"))
     first = source.chance(0.3)
@@ -163,7 +163,7 @@ def membership(source: Source) -> Task:
 def given_list(source: Source) -> Task:
     """Is the word in the list that the instruction gives?"""
     members = source.some(source.between(3, 6))
-    labels = ("yes", "no") if not source.fresh else source.labels(2)
+    labels = ("yes", "no")
 
     def make() -> Item:
         word = source.pick(members) if source.chance(0.5) else source.word()
@@ -186,7 +186,7 @@ def count(source: Source) -> Task:
 
 
 def same(source: Source) -> Task:
-    labels = ("same", "different") if not source.fresh and source.chance(0.4) else source.labels(2)
+    labels = ("same", "different") if source.chance(0.4) else source.labels(2)
     told = labels == ("same", "different")
 
     def make() -> Item:

@@ -155,4 +155,19 @@ def lexicon_text(source: Source, budget: int) -> list[Part]:
     return parts
 
 
-TEXTS = {"repetition": repetition, "pairs": pairs, "lexicon": lexicon_text}
+def attributes(source: Source, budget: int) -> list[Part]:
+    """Size, age and mood of words: facts that no pattern gives, so they need many showings."""
+    parts: list[Part] = []
+    used = 0
+    while used < budget:
+        word = source.pick(W.KINDS[source.pick(W.NOUN_KINDS)])
+        names = source.rng.sample(tuple(W.ATTRIBUTES), 3)
+        text = " and".join(f" {W.MEANING[word][name]}" for name in names)
+        parts.append((f"{word} is", 0.3))
+        parts.append((f"{text}.\n", INFERABLE))
+        used += 9
+    parts.append(("<|endoftext|>", CONTEXT))
+    return parts
+
+
+TEXTS = {"repetition": repetition, "pairs": pairs, "lexicon": lexicon_text, "attributes": attributes}

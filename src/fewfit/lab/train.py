@@ -23,9 +23,11 @@ from fewfit.lab.document import CONTEXT, Encoder
 from fewfit.lab.muon import Optimizer
 from fewfit.lab.net import SHAPES, Shape, hidden_states, rope, weighted_loss
 
-BATCH_TOKENS = 4096
-LOSS_TOKENS = 1536  # of a batch; answers are a quarter of all tokens
+BATCH_TOKENS = 2048
+LOSS_TOKENS = 768  # of a batch; answers are a quarter of all tokens
 WARM_UP = 100
+AVERAGE = 200  # steps that the running mean of the weights reaches back
+PACE = {"lab-s": 0.6, "lab-control": 0.6}  # the length of phases, beside lab's
 DECAY = 0.3  # the last part of the time, in which the rate falls to zero
 
 
@@ -93,6 +95,9 @@ class Training:
         self.optimizer = Optimizer(self.params)
         if state:
             self.optimizer.restore(state["optimizer"])
+        # A running mean of the weights: what they would be had the rate fallen. Watched and published, never trained.
+        averaged = state.get("averaged", params) if state else params
+        self.averaged = {n: p.detach().float().clone().to(self.device) for n, p in averaged.items()}
         self._compiled: dict[int, object] = {}
 
     def rows(self, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -101,7 +106,7 @@ class Training:
         Every answer token, and as many of the others, chosen at random, as fill K: these weigh so little that the
         output layer need not run on all of them.
         """
-        phase = corpus.phase_at(self.progress.tokens)
+        phase = self.phase()
         packed = corpus.Rows(self.encoder, self.seed, length, control=self.size == "lab-control")
         batch = [packed.row(self.progress.row + i, phase) for i in range(BATCH_TOKENS // length)]
         self.progress.row += len(batch)
@@ -129,6 +134,14 @@ class Training:
             self._compiled[length] = loss if eager else torch.compile(loss, dynamic=False)
         return self._compiled[length]
 
+    def published(self) -> dict[str, Tensor]:
+        """The mean while the rate is high, the weights themselves once it has fallen."""
+        return self.params if self.rate() < 0.1 and self.progress.decay_from >= 0 else self.averaged
+
+    def phase(self) -> int:
+        """Where the curriculum stands; the small models go through it faster, having less time."""
+        return corpus.phase_at(self.progress.tokens / PACE.get(self.size, 1.0))
+
     def rate(self) -> float:
         p = self.progress
         rate = min(1.0, (p.step - p.warm_from + 1) / WARM_UP)
@@ -137,7 +150,7 @@ class Training:
         return rate
 
     def step(self) -> float:
-        length = corpus.PHASES[corpus.phase_at(self.progress.tokens)].row_length(self.progress.step)
+        length = corpus.PHASES[self.phase()].row_length(self.progress.step)
         ids, at, targets, weights = self.rows(length)
         loss = self._loss(length)(self.params, ids, at, targets, weights)
         loss.backward()
@@ -145,6 +158,8 @@ class Training:
         self.optimizer.step(self.rate())
         for p in self.params.values():
             p.grad = None
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.averaged.values()), [self.params[n] for n in self.averaged], 1 / AVERAGE)
         self.progress.step += 1
         self.progress.tokens += ids.numel()
         return float(loss.detach())
@@ -152,20 +167,21 @@ class Training:
     def save(self, current: Path | None = None) -> None:
         state = {
             "params": {n: p.detach() for n, p in self.params.items()},
+            "averaged": self.averaged,
             "optimizer": self.optimizer.state(),
             "progress": asdict(self.progress),
         }
         torch.save(state, self.folder / "state.tmp")
         os.replace(self.folder / "state.tmp", self.folder / "state.pt")
         if current is not None:
-            store.write_model(current, self.params, self.shape, self.tokenizer)
+            store.write_model(current, self.published(), self.shape, self.tokenizer)
 
     def journal(self, **what: object) -> None:
         with open(self.folder / "journal.jsonl", "a") as file:
             file.write(json.dumps({"step": self.progress.step, "tokens": self.progress.tokens, **what}) + "\n")
 
     def run(
-        self, minutes: float, save_every: float = 180, watch_every: float = 480, current: Path | None = None
+        self, minutes: float, save_every: float = 180, watch_every: float = 360, current: Path | None = None
     ) -> None:
         """Train until `minutes` have passed since the run (not this process) began."""
         p = self.progress
@@ -178,8 +194,8 @@ class Training:
         stop: list[int] = []
         signal.signal(signal.SIGTERM, lambda number, frame: stop.append(number))
         while p.seconds < minutes * 60 and not stop:
-            if corpus.phase_at(p.tokens) != phase:
-                phase = corpus.phase_at(p.tokens)
+            if self.phase() != phase:
+                phase = self.phase()
                 self.journal(phase=corpus.PHASES[phase].name)
             losses.append(self.step())
             now = time.monotonic()
@@ -195,7 +211,7 @@ class Training:
                 )
                 losses, last_log = [], now
             if now - last_watch > watch_every:
-                forward = forward_of(self.params, self.shape, self.dtype)
+                forward = forward_of(self.published(), self.shape, self.dtype)
                 self.journal(skills=skills.watch(forward, self.encoder))
                 last_watch = time.monotonic()
             if now - last_save > save_every:
@@ -207,5 +223,5 @@ class Training:
         if stop:
             self.journal(stopped=True)
             return
-        forward = forward_of(self.params, self.shape, self.dtype)
+        forward = forward_of(self.published(), self.shape, self.dtype)
         self.journal(skills=skills.watch(forward, self.encoder, documents=40), end=True)
