@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Annotated, Any
 
 import typer
@@ -59,6 +60,7 @@ def plan(data: Data, **flags: Any) -> None:
     No weights are fetched and nothing is written: estimated from config, tokenizer and a short matrix product.
     """
     settings = f.values(flags)
+    gc.disable()  # it lives for seconds, a tenth of which would go on looking for garbage among what is imported
     from fewfit import plan as planning
 
     made = planning.plan(data, **settings)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-SECONDS = 0.15  # for each of the four figures
+SECONDS = 0.1  # for each of the four figures
 
 
 @dataclass(frozen=True)
