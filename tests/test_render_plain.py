@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from tokenizers_made import BBH, QWEN, bbh, byte_level, characters, metaspace
+from tokenizers_made import BBH, QWEN, bbh, byte_level, characters, llama2, metaspace, space_in_front, unigram
 
 from fewfit.errors import UserError
 from fewfit.examples.example import Example, Message
@@ -18,6 +18,9 @@ KINDS = {
     "SentencePiece, BOS": lambda: metaspace(),
     "SentencePiece, BOS and EOS": lambda: metaspace(eos=True),
     "SentencePiece, no space in front": lambda: metaspace(scheme="never"),
+    "Llama 2": llama2,
+    "Unigram": unigram,
+    "GPT-2, space in front": space_in_front,
 }
 EXAMPLES = [
     Example("1", "not ( True ) is", "False"),
@@ -189,6 +192,21 @@ def test_rare_merges_over_the_border_keep_the_served_prompt():
     assert tokenizer.convert_ids_to_tokens(rendered.ids[last - 1]) == "ĊĊ"
     assert len(rendered.warnings) == 1
     assert any("4 of 4 examples" in notice for notice in renderer.notices)
+
+
+def test_a_token_that_would_hold_the_next_items_beginning_is_cut():
+    """A template that begins with a line break: Qwen's pattern joins it to the blank line before it.
+
+    Break seen to fail: the last token taken without a look at where it ends.
+    """
+    tokenizer = byte_level(QWEN, more="Q\n\n\nQ")
+    renderer = Renderer.resolve(tokenizer, EXAMPLES, template=r"\nQ: {prompt}\nA: {completion}")
+    rendered = renderer.render(EXAMPLES[:1], EXAMPLES[3])
+    start, end = rendered.spans[0]
+    assert tokenizer.decode(list(rendered.ids[start:end])) == " False\n\n\n"  # so the case is a case
+    assert tokenizer.decode(list(rendered.ids)) == rendered.text
+    assert rendered.text.endswith("A: apple pear\n\n")
+    assert renderer.answer_text(rendered.ids[rendered.prompt_tokens :]) == ("apple pear", True)
 
 
 @pytest.mark.parametrize("kind", ["GPT-2", "Qwen", "SentencePiece, BOS"])

@@ -54,8 +54,14 @@ def wrapped(tokenizer: Tokenizer, specials: Sequence[str] = (), **names: Any) ->
 
 
 @lru_cache
-def byte_level(split: str | None = None, specials: tuple[str, ...] = (), trim_offsets: bool = False, bos: bool = False):
-    """Byte-level BPE; `split` None is GPT-2's own pattern."""
+def byte_level(
+    split: str | None = None,
+    specials: tuple[str, ...] = (),
+    trim_offsets: bool = False,
+    bos: bool = False,
+    more: str = "",
+):
+    """Byte-level BPE; `split` None is GPT-2's own pattern. `more` is learnt from in addition."""
     tokenizer = Tokenizer(models.BPE())
     if split is None:
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -71,7 +77,7 @@ def byte_level(split: str | None = None, specials: tuple[str, ...] = (), trim_of
     trainer = trainers.BpeTrainer(
         vocab_size=700, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
     )
-    tokenizer.train_from_iterator(corpus(), trainer)
+    tokenizer.train_from_iterator([*corpus(), *[more] * 50], trainer)
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=trim_offsets)
     names = {}
     if bos:
@@ -117,6 +123,44 @@ def metaspace(specials: tuple[str, ...] = (), scheme: str = "first", eos: bool =
         single="<s> $A </s>" if eos else "<s> $A", special_tokens=ids
     )
     return wrapped(tokenizer, specials, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+
+
+@lru_cache
+def llama2(specials: tuple[str, ...] = ()):
+    """As `metaspace`, but the space in front is a normalizer's, so each text between special tokens gets one."""
+    tokenizer = copy.deepcopy(metaspace(specials))
+    backend = tokenizer.backend_tokenizer
+    backend.pre_tokenizer = None
+    backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    return tokenizer
+
+
+@lru_cache
+def unigram(specials: tuple[str, ...] = ()):
+    """SentencePiece's other model, which may take other tokens far back for what comes later."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="first", split=False)
+    tokenizer.decoder = decoders.Metaspace(replacement="▁", prepend_scheme="first", split=False)
+    trainer = trainers.UnigramTrainer(
+        vocab_size=300,
+        special_tokens=["<unk>", "<s>", "</s>"],
+        unk_token="<unk>",
+        initial_alphabet=[*map(chr, range(32, 127)), "\n", "\t", "é", "日", "ﬁ", "\u00a0", "👩", "\u200d", "🚀"],
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([word for text in corpus() for word in re.findall(r" ?[^ \n]+|\n", text)], trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", tokenizer.token_to_id("<s>"))]
+    )
+    return wrapped(tokenizer, specials, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+
+
+@lru_cache
+def space_in_front():
+    """GPT-2's way with a space put before every text."""
+    tokenizer = copy.deepcopy(byte_level())
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    return tokenizer
 
 
 def template_files() -> list[Path]:
