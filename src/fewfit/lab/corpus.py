@@ -131,8 +131,8 @@ PHASES = (
     Phase("lexicon", 13.84448, 0.35, LEXICON),
     Phase("meanings", 20.0, 0.35, MEANINGS),
     Phase("binding", 27.5, 0.7, BINDING, label_reach=0.3),
-    Phase("one word", 34.0, 0.9, ONE_WORD, label_reach=0.0),
-    Phase("longer", 44.0, 0.9, EVERYTHING, label_reach=0.5),
+    Phase("one word", 31.0, 0.9, ONE_WORD, label_reach=0.0),
+    Phase("longer", 42.0, 0.9, EVERYTHING, label_reach=0.5),
     Phase("full length", 1e9, 1.0, EVERYTHING, long_every=4),
 )
 

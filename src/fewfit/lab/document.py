@@ -35,6 +35,16 @@ class Task:
     arbitrary: bool = False  # the instruction does not say what the labels mean
 
 
+LABEL_POOLS = (
+    *((W.SEEN_LABELS,) * 3),
+    *((W.SYLLABLES,) * 2),
+    *((W.SEEN_NONSENSE,) * 2),
+    tuple(W.LEXICON),
+    tuple(word for word in W.ENGLISH if word not in W.HELD_OUT_LABELS),
+    W.NAMES,
+)
+
+
 @dataclass
 class Source:
     """Random choices for one document. `fresh` turns to words that training never shows."""
@@ -68,11 +78,13 @@ class Source:
             self.style, self._pool = "syllable", W.SYLLABLES
         elif r < 0.65:
             self.style, self._pool = "nonsense", W.SEEN_NONSENSE
-        elif r < 0.85:
+        elif r < 0.77:
             self.style, self._pool = "lexicon", tuple(W.LEXICON)
+        elif r < 0.86:
+            self.style, self._pool = "labels", W.LABELS
         elif r < 0.92:
             self.style, self._pool = "letters", W.LETTERS
-        elif r < 0.96:
+        elif r < 0.95:
             self.style, self._pool = "english", W.ENGLISH
         else:
             self.style, self._pool = "names", W.NAMES
@@ -97,10 +109,9 @@ class Source:
     def labels(self, count: int) -> tuple[str, ...]:
         if self.fresh:
             pool: tuple[str, ...] = tuple(sorted(W.HELD_OUT_LABELS))
-        elif self.chance(0.75):
-            pool = W.SEEN_LABELS
         else:
-            pool = W.SYLLABLES
+            # Any word may be a label: with few of them, a model learns the labels and not to take what is shown.
+            pool = self.pick(LABEL_POOLS)
         return tuple(self.rng.sample(pool, count))
 
 
@@ -150,11 +161,18 @@ def choose_layout(source: Source) -> Layout:
     return PLAIN if r < 0.4 else CHAT if r < 0.7 else source.pick(VARIED)
 
 
+def one_of(labels: tuple[str, ...]) -> str:
+    """The line that fewfit adds where there are choices and no instruction."""
+    return f"Answer with one of: {', '.join(labels)}."
+
+
 def header(task: Task, source: Source) -> tuple[str, bool]:
     """The lines above the items, and whether they tell what to do."""
     r = source.rng.random()
     instruction = source.pick(task.instructions) if task.instructions and r < 0.5 else ""
-    listing = "Labels: " + ", ".join(task.labels) if task.labels and source.chance(0.5) else ""
+    listing = ""
+    if task.labels and source.chance(0.5):
+        listing = f"Labels: {', '.join(task.labels)}" if source.chance(0.4) else one_of(task.labels)
     return "\n".join(line for line in (instruction, listing) if line), bool(instruction) and not task.arbitrary
 
 

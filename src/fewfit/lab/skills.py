@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fewfit.lab.corpus import HELD_OUT, SEEN, Family
-from fewfit.lab.document import CHAT, PLAIN, Encoder, Layout, Source
+from fewfit.lab.document import CHAT, PLAIN, Encoder, Layout, Source, one_of
 from fewfit.lab.words import digest
 
 Forward = Callable[[Tensor], Tensor]  # ids [B, T] to logits [B, T, V]
@@ -35,7 +35,7 @@ def probe(family: Family, seed: object, items: int, layout: Layout, encoder: Enc
     """A document of `items` items in one of fewfit's own two layouts."""
     task = family(Source(Random(digest("probe", seed)), fresh=True))
     out = Probe()
-    head = ["Labels: " + ", ".join(task.labels)] if task.labels else []
+    head = [one_of(task.labels)] if task.labels else []
     if instruct and task.instructions:
         head.insert(0, task.instructions[0])
     if head:
