@@ -396,6 +396,9 @@ def test_a_template_that_cannot_be_used_says_why():
     twice = CHATML.replace("{{ m.content }}", "{{ m.content }}{{ m.content }}")
     with pytest.raises(UserError, match="repeats the user turn"):
         Renderer.resolve(chat_of(twice), EXAMPLES)
+    choosy = "{% if 'apple' in messages[0].content %}{{ raise_exception('no fruit') }}{% endif %}" + CHATML
+    with pytest.raises(UserError, match=r"^example 4: the chat template refuses .*no fruit"):
+        Renderer.resolve(chat_of(choosy), EXAMPLES)
     raising = "{{ raise_exception('tools only') }}"
     with pytest.raises(UserError, match=r"refuses the turns .*tools only"):
         Renderer.resolve(chat_of(raising), EXAMPLES)

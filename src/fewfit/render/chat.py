@@ -105,7 +105,7 @@ class ChatLayout:
             turns[0] = replace(turns[0], content=BLANK_LINE.join((*preface, turns[0].content)))
         return turns
 
-    def render(self, turns: Sequence[Turn], *, generation: bool = False) -> str:
+    def render(self, turns: Sequence[Turn], *, generation: bool = False, where: str | None = None) -> str:
         def content(text: str) -> Any:
             return [{"type": "text", "text": text}] if self.settings.content_parts else text
 
@@ -120,6 +120,7 @@ class ChatLayout:
         except Exception as error:  # a template is a program of its own and may raise anything
             raise UserError(
                 f"the chat template refuses the turns {' '.join(t.role for t in turns)}: {error}",
+                where=where,
                 mend="use --chat off for the plain template, or mend the turns of the examples",
                 code="chat-template",
             ) from error
@@ -215,7 +216,7 @@ class ChatLayout:
             used = "".join(
                 literal + turns[turn].content for literal, turn in zip(skeleton.literals, skeleton.order, strict=False)
             )
-            given = used + skeleton.literals[-1] == self.render(turns)
+            given = used + skeleton.literals[-1] == self.render(turns, where=f"example {example.id}")
             self._unlike[example] = (
                 None if given else "the chat template rewrites the text of turns, which is used as given"
             )
