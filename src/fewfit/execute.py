@@ -18,6 +18,7 @@ from fewfit.engine.snapshot import Store
 from fewfit.engine.stream import Progress, Stream, steps
 from fewfit.engine.task import Task
 from fewfit.engine.teams import Team, teams
+from fewfit.engine.threads import is_small, one_thread
 from fewfit.engine.workers import Helpers, Job, memory_for, processors, wait_for_orphans
 from fewfit.errors import Interrupted, UserError
 from fewfit.examples import Dataset
@@ -83,7 +84,9 @@ def _execute(prepared: Prepared, judge: Metric, watch: Watch, caught: list[int],
         merge(store.shards(runs.PREDICTIONS), folder / runs.PREDICTIONS, names, until=left)
         merge(store.shards(runs.TRAINED), folder / runs.TRAINED, names, until=left)
         delivery = Delivery(folder, record, lanes, tracks, tasks, prepared.loaded, judge, store)
-        result = deliver(delivery, watch, earlier_seconds(record) + time.monotonic() - started, store.differing())
+        with one_thread(all(is_small(loaded.model) for loaded in prepared.loaded.values())):
+            spent = earlier_seconds(record) + time.monotonic() - started
+            result = deliver(delivery, watch, spent, store.differing())
     finally:
         store.close()
         spent = earlier_seconds(record) + time.monotonic() - started
@@ -159,20 +162,6 @@ def helpers_for(
         stacked=team.stacked,
     )
     return Helpers(job, store, min(processors() - 1, spare))
-
-
-@contextmanager
-def one_thread(wanted: bool) -> Iterator[None]:
-    """A lane is bit-equal to itself on one thread, and one thread a process is the fastest use of several cores."""
-    import torch
-
-    before = torch.get_num_threads()
-    if wanted:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def earlier_seconds(record: dict[str, Any]) -> float:

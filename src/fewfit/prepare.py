@@ -12,6 +12,7 @@ from typing import Any
 
 from fewfit import runs
 from fewfit.engine.task import Task
+from fewfit.engine.threads import is_small, one_thread
 from fewfit.engine.timing import lane_seconds
 from fewfit.errors import UserError
 from fewfit.examples import Dataset
@@ -141,7 +142,8 @@ def prepare(asked: dict[str, Any], data: Any, loaded: dict[str | None, Loaded], 
         for name, one in loaded.items():
             lanes = [lane for lane in grid.lanes if lane.model == name]
             task = Task(dataset.examples, renderers[name], judge, order=asked["order"])
-            cost |= lane_seconds(one.model, task, lanes, seeds)
+            with one_thread(is_small(one.model)):
+                cost |= lane_seconds(one.model, task, lanes, seeds)
         whole = grid
         grid = fitting_lanes(grid, cost, budget)
         if len(grid.lanes) < len(whole.lanes):
