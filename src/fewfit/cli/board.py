@@ -31,6 +31,10 @@ class LaneState:
     def mean(self) -> float | None:
         return self.total / self.counted if self.counted else None
 
+    @property
+    def rank(self) -> float:
+        return -1.0 if self.mean is None else self.mean
+
     def add(self, score: float) -> None:
         self.total += score
         self.counted += 1
@@ -95,11 +99,11 @@ class Board:
         """The best mean so far among lanes that have seen a fair part of the stream; early means say little."""
         most = max((state.counted for state in self.lanes.values()), default=0)
         known = [
-            (state.mean, name)
+            (state.rank, name)
             for name, state in self.lanes.items()
             if state.mean is not None and state.counted >= max(1, most // 3) and self.status(name) != "diverged"
         ]
-        return max(known, key=lambda one: one[0] or 0.0)[1] if known else None
+        return max(known, key=lambda one: one[0])[1] if known else None
 
     def shown(self, most: int) -> list[tuple[str, list[str], int]]:
         """By kind: the lanes to show and how many are left out. Of too many, the best few of every kind."""
@@ -107,10 +111,10 @@ class Board:
         groups = [(kind, names) for kind, names in groups if names]
         if len(self.lanes) <= most:
             return [(kind, names, 0) for kind, names in groups]
-        out = []
+        out: list[tuple[str, list[str], int]] = []
         for kind, names in groups:
             few = max(1, (most - len(groups)) // len(groups))
-            best = sorted(names, key=lambda n: -1.0 if self.lanes[n].mean is None else -2.0 - self.lanes[n].mean)
+            best = sorted(names, key=lambda name: -self.lanes[name].rank)
             out.append((kind, best[:few], max(0, len(names) - few)))
         return out
 

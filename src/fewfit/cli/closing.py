@@ -80,7 +80,7 @@ def lanes_table(result: dict[str, Any], *, wide: bool) -> Any:
 
 
 def grouped(lanes: Sequence[dict[str, Any]], best: str) -> list[tuple[str, list[dict[str, Any]], int]]:
-    out = []
+    out: list[tuple[str, list[dict[str, Any]], int]] = []
     for kind in KINDS:
         mine = [lane for lane in lanes if lane["kind"] == kind]
         few = len(mine)

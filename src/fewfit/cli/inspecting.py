@@ -57,13 +57,14 @@ def inspect(
         output.line({"tokens": list(rendered.ids), "loss": mask(len(rendered.ids), spans), "text": rendered.text})
         return
     from fewfit.cli.show import show
+    from fewfit.render import Loss
 
     for notice in notices:
         output.say(f"note: {notice}")
     if not spans:
         output.say("note: this lane trains on nothing here; the marked answer is the one that it was scored on")
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    loss = "every-answer" if len(spans) > 1 else "last-answer"
+    loss: Loss = "every-answer" if len(spans) > 1 else "last-answer"
     print(show(rendered, tokenizer, color=color, loss=loss).rstrip("\n"))
 
 

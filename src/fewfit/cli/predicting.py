@@ -119,6 +119,7 @@ def prompts(path: str, column: str | None) -> list[Any]:
             raise row.error or UserError("an empty row", where=row.where)
         names = shapes.columns(row.cells)
         value = row.cells[names[prompt_column(names, column, row.where)]]
+        prompt: Any
         if cells.is_turns(value) and value[-1].get("role") == "assistant":
             prompt, _ = cells.conversation(value, row.where, notices)
         else:

@@ -46,15 +46,14 @@ def shape_of(
         ) from error
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     outer = {id(m.weight) for m in (model.get_input_embeddings(), model.get_output_embeddings()) if m is not None}
-    meets, experts = getattr(text, "num_experts_per_tok", None), number_of_experts(text)
+    share = share_of_experts(text)
     total, body, inner = 0, 0.0, 0
     for at, parameter in model.named_parameters():
         total += parameter.numel()
         if id(parameter) in outer:
             continue
         inner += parameter.numel()
-        shared = meets and experts and EXPERT.search(at)
-        body += parameter.numel() * (meets / experts if shared else 1.0)
+        body += parameter.numel() * (share if EXPERT.search(at) else 1.0)
     width = int(text.hidden_size)
     layers = max(1, len(layer_prefixes(model)))
     inner_width = getattr(text, "intermediate_size", None) or getattr(text, "n_inner", None) or 4 * width
@@ -77,10 +76,12 @@ def shape_of(
     )
 
 
-def number_of_experts(text: Any) -> int | None:
-    return next(
-        (n for key in ("num_experts", "num_local_experts", "n_routed_experts") if (n := getattr(text, key, None))), None
-    )
+def share_of_experts(text: Any) -> float:
+    """How much of a mixture's experts one token meets."""
+    meets = getattr(text, "num_experts_per_tok", None)
+    counts = (getattr(text, key, None) for key in ("num_experts", "num_local_experts", "n_routed_experts"))
+    there = next((count for count in counts if count), None)
+    return meets / there if meets and there else 1.0
 
 
 def adapter_size(model: Any, lane: Lane) -> int:
