@@ -54,5 +54,6 @@ def layer_prefixes(model: Any) -> list[str]:
 def is_mixture(model: Any) -> bool:
     """Experts as 3-D parameters, or as a list of blocks beside a router."""
     return any(
-        (parameter.dim() == 3 and "expert" in name) or ".experts." in name for name, parameter in model.named_parameters()
+        (parameter.dim() == 3 and "expert" in name) or ".experts." in name
+        for name, parameter in model.named_parameters()
     )
