@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def test_probabilities_and_nll_are_the_engines(name: str, tmp_path: Path) -> Non
 def test_plain_libraries_give_the_predictors_answers(lane: Lane, loaded: local.Loaded, tmp_path: Path) -> None:
     """The folder, the prompt's text, and nothing else of fewfit's: generation, and the arg-max over the choices.
 
-    Break seen to fail: end_ids left out of generation_config.json; the adapter's scaling changed.
+    Break seen to fail: demonstrations in the opposite order in the predictor; the adapter not put on there.
     """
     kind: Any = AutoPeftModelForCausalLM if lane.tune == "lora" else tf.AutoModelForCausalLM
     for number, (metric, examples, choices) in enumerate(TASKS.values()):
@@ -189,8 +190,11 @@ def hits_and_writings(trained: Made, examples: list[Example]) -> list[tuple[bool
 @pytest.mark.parametrize("name", ["llama", "qwen3", "gemma2", "gpt2", "gpt-neox", "mistral"])
 def test_a_hit_is_what_generation_writes(name: str, tmp_path: Path) -> None:
     """Break seen to fail: the last token of the answer (its end) left out of `hit`; the model's own generation_config
-    left in force; `ended` ignored."""
-    told = hits_and_writings(*overfitted(name, tmp_path))
+    left in force; `ended` ignored in generation."""
+    trained, examples = overfitted(name, tmp_path)
+    # Right as far as they go, and the model goes on: these are misses by their end alone.
+    stumps = [replace(e, completion=e.completion[:-1]) for e in examples[:4] if len(e.completion) > 1]
+    told = hits_and_writings(trained, [*examples, *stumps])
     hits = sum(hit for hit, _, _ in told) / len(told)
     assert 0.3 <= hits <= 0.7, f"{hits:.0%} hits: the test has no power"
     for hit, writes, margin in told:
@@ -293,6 +297,16 @@ def test_what_cannot_be_kept_by_position_is_computed_whole() -> None:
     assert prefix(tf.LlamaForCausalLM(long).eval(), [1, 2, 3]) is None
     state = tf.MambaConfig(vocab_size=50, hidden_size=16, num_hidden_layers=1, state_size=4)
     assert prefix(tf.MambaForCausalLM(state).eval(), [1, 2, 3]) is None
+    mixed = tf.Lfm2Config(
+        vocab_size=50,
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        layer_types=["conv", "full_attention"],
+    )
+    assert prefix(tf.Lfm2ForCausalLM(mixed).eval(), [1, 2, 3]) is None
 
 
 def test_a_query_that_crowds_demonstrations_out_is_answered_as_the_engine_would(
@@ -338,7 +352,7 @@ def test_a_query_has_many_forms(loaded: local.Loaded, tmp_path: Path) -> None:
         "code of kiwi",
         [turn],
         Example("mine", "code of kiwi", ""),
-        {"prompt": "code of kiwi", "id": 7},
+        {"prompt": "code of kiwi", "id": 7, "text": "a note"},
         {"messages": [turn]},
         {"messages": [turn, {"role": "assistant", "content": "12"}]},
         {"Question": "code of kiwi", "answer": "12"},
@@ -355,7 +369,7 @@ def test_a_query_has_many_forms(loaded: local.Loaded, tmp_path: Path) -> None:
     [
         ("", "query 1: the prompt is empty"),
         ({"colour": "red"}, "query 1: holds no prompt among colour"),
-        ({"prompt": "a", "text": "b"}, "two prompts, prompt and text"),
+        ({"question": "a", "text": "b"}, "two prompts, text and question"),
         ([{"role": "assistant", "content": "x"}], "ends with the assistant's turn"),
         (3.5, ""),
     ],
@@ -377,10 +391,13 @@ def test_one_query_alone_is_no_list(loaded: local.Loaded, tmp_path: Path) -> Non
 def test_choices_of_a_rows_own(loaded: local.Loaded, tmp_path: Path) -> None:
     """Break seen to fail: those of the data set taken for every row."""
     examples = [Example(str(i), f"pick {i}", "red", choices=("red", "blue")) for i in range(12)]
+    mine: Any = {"prompt": "pick", "choices": ["up", "down", "dark green"]}
+    made(loaded, ICL, examples, metric="choice", choices=("red", "blue")).save(tmp_path / "set")
+    rows = Predictor(tmp_path / "set", device="cpu").predict([mine, "pick"])
+    assert [set(row["probs"]) for row in rows] == [{"up", "down", "dark green"}, {"red", "blue"}]
     made(loaded, ICL, examples, metric="choice").save(tmp_path / "bundle")
     predictor = Predictor(tmp_path / "bundle", device="cpu")
-    row = predictor.predict([{"prompt": "pick", "choices": ["up", "down", "dark green"]}])[0]
-    assert set(row["probs"]) == {"up", "down", "dark green"}
+    assert predictor.predict([mine])[0].keys() == rows[0].keys()
     with pytest.raises(UserError, match="query 1: has no choices"):
         predictor.predict(["pick"])
 

@@ -23,7 +23,7 @@ from fewfit.examples.cells import Notices, is_turns, label, row_choices
 from fewfit.examples.cells import prompt as read_prompt
 from fewfit.examples.example import Example
 from fewfit.examples.shapes import PAIRS, columns
-from fewfit.models import local
+from fewfit.models import bundled, local
 from fewfit.models.digest import of_object
 from fewfit.render import Prompt, Renderer
 
@@ -89,7 +89,7 @@ class Predictor:
         name, revision = base.name, base.revision
         if base.from_hub:
             revision = base.digest
-        elif base.folder and base.name not in local.BUNDLED:
+        elif base.folder and base.name not in bundled.NAMES:
             name = base.folder
         if not name:
             raise UserError(
@@ -201,12 +201,10 @@ class Predictor:
         with as_it_was(self._model):
             peft = put_adapter_on(self._model, self.bundle.folder) if self.bundle.weights == "adapter" else None
             try:
-                # It may have been changed since the last call, so nothing computed with it is kept between calls.
-                self._prefix = None
                 self._prepare_prefix(prompts)
                 yield
             finally:
-                self._prefix = None
+                self._prefix = None  # the model may be changed before the next call
                 take_adapter_off(self._model, peft)
 
     def _prepare_prefix(self, prompts: Sequence[Prompt]) -> None:
@@ -296,6 +294,7 @@ def as_example(query: Query, number: int) -> Example:
     if isinstance(query, Mapping):
         names = columns(query)
         found = [names[column] for column in PROMPT_COLUMNS if column in names]
+        found = found[:1] if "prompt" in names else found
         if len(found) != 1:
             shown = (
                 f"two prompts, {found[0]} and {found[1]}" if found else f"no prompt among {', '.join(map(str, query))}"

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from fewfit.errors import EnvironmentProblem, UserError
+from fewfit.models import bundled
 from fewfit.models.digest import of_folder, of_object
 
-BUNDLED = ("lab", "lab-s", "lab-control")
 SMALL = ("*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json", "tiktoken.model")
 DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
@@ -34,7 +34,7 @@ class ModelRef:
     @property
     def short_name(self) -> str:
         """The name without a machine's path."""
-        return Path(self.name).name if self.folder is not None and self.name not in BUNDLED else self.name
+        return Path(self.name).name if self.folder is not None and self.name not in bundled.NAMES else self.name
 
 
 @dataclass
@@ -114,10 +114,10 @@ def resolve(name: str | Path, revision: str | None, *, weights: bool) -> tuple[M
     text = str(name)
     if not text.strip():
         raise UserError("no model is named", mend="give --model NAME or FOLDER, for instance --model lab")
-    if text in BUNDLED and not Path(text).is_dir():
-        folder = bundled(text)
-        if folder is not None:
-            return ModelRef(text, None, str(folder), of_folder(folder)), folder
+    if text in bundled.NAMES and not Path(text).is_dir():
+        at = bundled.resolve(text)
+        if at is not None:
+            return ModelRef(text, None, str(at), of_folder(at)), at
         raise UserError(
             f"this installation does not hold the bundled model {text!r}",
             mend="install fewfit again, or name a Hugging Face model",
@@ -134,14 +134,6 @@ def resolve(name: str | Path, revision: str | None, *, weights: bool) -> tuple[M
     if text.startswith((".", "/", "~")) or text.count("/") > 1 or "\\" in text:
         raise UserError(f"no such model folder (looked for {folder.absolute()})", where=text, mend="check the path")
     return from_hub(text, revision, weights)
-
-
-def bundled(name: str) -> Path | None:
-    try:
-        from fewfit.models import bundled as module
-    except ImportError:
-        return None
-    return module.resolve(name)
 
 
 def from_hub(name: str, revision: str | None, weights: bool) -> tuple[ModelRef, Path]:
