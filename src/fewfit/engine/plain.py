@@ -37,7 +37,7 @@ class PlainLearner:
         self.end_ids, self.ended, self.totals = end_ids, ended, totals
         self._was_training = model.training
         self._wanted_grad = {name: p.requires_grad for name, p in model.named_parameters()}
-        self._checkpointing = bool(getattr(model, "is_gradient_checkpointing", False))
+        self._checkpointing = checkpoints(model)
         model.eval()
         if self._checkpointing:
             model.gradient_checkpointing_disable()
@@ -318,15 +318,23 @@ class _Full(_Active):
         self.model.requires_grad_(False)
 
 
+def checkpoints(model: Any) -> bool:
+    """Whether the model came with checkpointing on; transformers is renaming the flag."""
+    name = "is_activation_checkpointing" if hasattr(type(model), "is_activation_checkpointing") else None
+    return bool(getattr(model, name or "is_gradient_checkpointing", False))
+
+
 def lora_config(model: Any, lane: Lane) -> Any:
     from peft import LoraConfig
 
+    names = adapted_modules(model, lane)
     return LoraConfig(
         r=lane.rank,
         lora_alpha=2 * lane.rank,
         lora_dropout=0.0,
         bias="none",
-        target_modules=adapted_modules(model, lane),
+        target_modules=names,
+        fan_in_fan_out=any(type(model.get_submodule(name)).__name__ == "Conv1D" for name in names),
         task_type="CAUSAL_LM",
     )
 
