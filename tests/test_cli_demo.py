@@ -30,9 +30,9 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     (tmp_path / "demo" / "data").mkdir(parents=True)
     for name, seed in (("first", 2), ("second", 3)):
-        for part, n in (("train", 6), ("test", 5)):
+        for part, n in (("", 6), ("-test", 5)):
             text = "".join(json.dumps({"text": t, "label": a}) + "\n" for t, a in rows_of(n, seed))
-            (tmp_path / "demo" / "data" / f"{name}.{part}.jsonl").write_text(text)
+            (tmp_path / "demo" / "data" / f"{name}{part}.jsonl").write_text(text)
     monkeypatch.setattr(demo, "files", lambda package: tmp_path)
     monkeypatch.chdir(tmp_path)
     return ["first", "second"]
@@ -54,9 +54,9 @@ def test_the_demo_runs_each_task_and_says_what_they_say(
 def test_the_demo_says_what_is_missing(
     tasks: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fewfit.models import local
+    from fewfit.models import bundled
 
-    monkeypatch.setattr(local, "bundled", lambda name: None)
+    monkeypatch.setattr(bundled, "resolve", lambda name: None)
     assert run(["demo"]) == 2
     assert "bundled model 'lab'" in capsys.readouterr().err
     for file in (tmp_path / "demo" / "data").iterdir():

@@ -60,11 +60,9 @@ def bundled_tasks() -> list[tuple[str, Path, Path]]:
     """(name, examples, unseen examples) of every pair of files beside this package."""
     folder = Path(str(files("fewfit"))) / "demo" / "data"
     found = []
-    for train in sorted(folder.glob("*.train.jsonl")):
-        name = train.name.removesuffix(".train.jsonl")
-        test = folder / f"{name}.test.jsonl"
-        if test.is_file():
-            found.append((name, train, test))
+    for test in sorted(folder.glob("*-test.jsonl")):
+        name = test.name.removesuffix("-test.jsonl")
+        found.append((name, folder / f"{name}.jsonl", test))
     if not found:
         raise UserError(
             "this installation holds no example files for the demo", mend="install fewfit again, or try fewfit fit DATA"

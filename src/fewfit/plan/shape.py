@@ -11,7 +11,7 @@ from typing import Any
 from fewfit.engine.targets import adapted_modules, layer_prefixes
 from fewfit.errors import UserError
 from fewfit.grid import Lane
-from fewfit.models import local
+from fewfit.models import bundled, local
 
 EXPERT = re.compile(r"\bexperts?\b")
 
@@ -92,7 +92,7 @@ def adapter_size(model: Any, lane: Lane) -> int:
 
 def is_here(name: str, revision: str | None) -> bool:
     """Whether the weights are on this machine: a folder, a bundled model, or what the cache holds."""
-    if name in local.BUNDLED or Path(name).expanduser().is_dir():
+    if name in bundled.NAMES or Path(name).expanduser().is_dir():
         return True
     from huggingface_hub import try_to_load_from_cache
 
