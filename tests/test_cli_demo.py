@@ -51,6 +51,15 @@ def test_the_demo_runs_each_task_and_says_what_they_say(
     assert {folder.name.split("-")[1] for folder in Path("runs").glob("demo-*")} == set(tasks)
 
 
+def test_the_package_brings_three_tasks() -> None:
+    """Break seen to fail: the names of the files changed on one side."""
+    from fewfit.cli.demo import bundled_tasks
+
+    found = bundled_tasks()
+    assert len(found) == 3
+    assert all(train.is_file() and test.is_file() for _, train, test in found)
+
+
 def test_the_demo_says_what_is_missing(
     tasks: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -117,6 +117,22 @@ def test_a_lane_that_left_early_is_no_work_any_more(tmp_path: Path, watch: Clock
     assert board.share() == 1.0
 
 
+def test_a_resumed_run_knows_what_ended_before(tmp_path: Path) -> None:
+    """And with which scores. Break seen to fail: earlier_statuses left out: "running" for ever."""
+    from fewfit.engine.learner import Track
+    from fewfit.engine.snapshot import track_name
+
+    folder = tmp_path / "lanes" / track_name(Track("icl-4", 0))
+    folder.mkdir(parents=True)
+    (folder / "state.json").write_text(json.dumps({"status": "dropped"}))
+    rows = [{"lane": "icl-4", "seed": 0, "i": i, "score": score} for i, score in ((1, 1.0), (2, 0.0))]
+    (folder / "predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    resumed = info(tmp_path, (Lane(), Lane(shots=4)), done={("icl-4", 0): 2})
+    board = Board(resumed, boards.earlier_scores(resumed))
+    assert board.status("icl-4") == "dropped" and board.status("zero-shot") == "waiting"
+    assert (board.lanes["icl-4"].mean, board.lanes["icl-4"].done) == (0.5, 2)
+
+
 def test_early_means_are_not_the_best(tmp_path: Path) -> None:
     """One hit out of one is no lead over twenty rows. Break seen to fail: the plain maximum."""
     board = Board(info(tmp_path))

@@ -55,6 +55,8 @@ class Board:
         for name, scores in (earlier or {}).items():
             for score in scores:
                 self.lanes[name].add(score)
+        for (name, seed), status in earlier_statuses(info).items():
+            self.ended(name, seed, status)
         self.started = time.monotonic()
         self.share_at_start = self.share()
 
@@ -147,6 +149,26 @@ def earlier_scores(info: RunInfo) -> dict[str, list[float]]:
                 out.setdefault(row["lane"], []).append(float(row["score"]))
     except (FewfitError, OSError, ValueError, KeyError):
         return {}  # it is only for show
+    return out
+
+
+def earlier_statuses(info: RunInfo) -> dict[tuple[str, int], str]:
+    """What ended in an earlier sitting: nobody tells it again."""
+    if not info.done:
+        return {}
+    from fewfit.engine.learner import Track
+    from fewfit.engine.snapshot import STATE, track_name
+    from fewfit.predictions import LANES
+
+    out = {}
+    for name, seed in info.done:
+        try:
+            text = (info.folder / LANES / track_name(Track(name, seed)) / STATE).read_text(encoding="utf-8")
+            status = json.loads(text)["status"]
+        except (OSError, ValueError, KeyError):
+            continue
+        if status in WORST:
+            out[name, seed] = status
     return out
 
 
