@@ -74,7 +74,16 @@ def evaluate(
             figures = "  ".join(f"{value:4.2f}" for value in row["shots"].values())
             chance = f"  chance {row['chance']:.2f}" if row["chance"] else ""
             typer.echo(f"  {name:22s} {figures}{chance}")
-    for part in ("summary", "copying", "many_shots", "reversals", "held_out_reversals", "syllogisms", "instructions"):
+    for part in (
+        "summary",
+        "label_words",
+        "copying",
+        "many_shots",
+        "reversals",
+        "held_out_reversals",
+        "syllogisms",
+        "instructions",
+    ):
         typer.echo(f"\n{part.replace('_', ' ')}")
         for name, value in report[part].items():
             typer.echo(f"  {name:38s} {value}")

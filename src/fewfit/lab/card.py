@@ -74,6 +74,7 @@ def table_rows(report: dict) -> list[str]:
 def others(report: dict) -> list[str]:
     lines = []
     titles = {
+        "label_words": "Labelling at 8 shots, with label words that training used and with others",
         "copying": "Copying fresh nonsense, next-token accuracy by distance in tokens",
         "many_shots": "Many demonstrations",
         "reversals": "A reversed comparison, forced choice of the relation and of the name",

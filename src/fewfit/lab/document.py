@@ -36,13 +36,18 @@ class Task:
 
 
 LABEL_POOLS = (
-    *((W.SEEN_LABELS,) * 3),
-    *((W.SYLLABLES,) * 2),
-    *((W.SEEN_NONSENSE,) * 2),
-    tuple(W.LEXICON),
-    tuple(word for word in W.ENGLISH if word not in W.HELD_OUT_LABELS),
+    *((W.SEEN_LABELS,) * 2),
+    W.SYLLABLES,
+    *((W.SEEN_NONSENSE,) * 4),
+    *((tuple(W.LEXICON),) * 2),
+    *((tuple(word for word in W.ENGLISH if word not in W.HELD_OUT_LABELS),) * 2),
     W.NAMES,
 )
+
+
+# Label words as ordinary words of lists and look-ups. The held-out ones, which no labelling task uses, come most often:
+# a word that is never written cannot be chosen either.
+LABEL_WORDS = (*sorted(W.HELD_OUT_LABELS) * 2, *W.LABELS)
 
 
 @dataclass
@@ -53,6 +58,7 @@ class Source:
     fresh: bool = False
     reach: float = 1.0  # 0 to 1: how long texts may become, raised by the curriculum
     style: str = ""
+    usual_labels: bool = False  # in evaluation: label words that training used as labels
     _pool: tuple[str, ...] = field(default=(), repr=False)
 
     def pick(self, pool: tuple | list):
@@ -76,12 +82,12 @@ class Source:
             self.style, self._pool = "nonsense", W.FRESH_NONSENSE
         elif r < 0.25:
             self.style, self._pool = "syllable", W.SYLLABLES
-        elif r < 0.65:
+        elif r < 0.60:
             self.style, self._pool = "nonsense", W.SEEN_NONSENSE
-        elif r < 0.77:
+        elif r < 0.72:
             self.style, self._pool = "lexicon", tuple(W.LEXICON)
         elif r < 0.86:
-            self.style, self._pool = "labels", W.LABELS
+            self.style, self._pool = "labels", LABEL_WORDS
         elif r < 0.92:
             self.style, self._pool = "letters", W.LETTERS
         elif r < 0.95:
@@ -107,8 +113,9 @@ class Source:
         return self.some(self.between(low, high))
 
     def labels(self, count: int) -> tuple[str, ...]:
+        pool: tuple[str, ...]
         if self.fresh:
-            pool: tuple[str, ...] = tuple(sorted(W.HELD_OUT_LABELS))
+            pool = W.SEEN_LABELS if self.usual_labels else tuple(sorted(W.HELD_OUT_LABELS))
         else:
             # Any word may be a label: with few of them, a model learns the labels and not to take what is shown.
             pool = self.pick(LABEL_POOLS)

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from fewfit.lab import chats, families_lists, families_lookup, skills, worlds
 from fewfit.lab import words as W
-from fewfit.lab.corpus import HELD_OUT, SEEN
-from fewfit.lab.document import CHAT, PLAIN, Encoder, Source
+from fewfit.lab.corpus import HELD_OUT, SEEN, Family
+from fewfit.lab.document import CHAT, PLAIN, Encoder, Source, Task
 from fewfit.lab.words import digest
 
 SUMMARY = {
@@ -77,6 +77,33 @@ def families(subject: Subject, documents: int) -> dict[str, dict]:
                 "chance": chance,
                 "shots": {str(k): v for k, v in shots.items()},
             }
+    return out
+
+
+def label_words(subject: Subject, documents: int) -> dict[str, dict[str, float]]:
+    """Labelling at 8 shots with label words of training and with held-out ones: does it take what stands there?"""
+    out: dict[str, dict[str, float]] = {}
+    for name in (
+        "kinds",
+        "topic",
+        "sentiment",
+        "mood",
+        "keyword",
+        "held-out pair",
+        "held-out kinds",
+        "four held-out kinds",
+    ):
+        family = SEEN.get(name) or HELD_OUT[name]
+
+        def usual(source: Source, family: Family = family) -> Task:
+            source.usual_labels = True
+            return family(source)
+
+        row = {}
+        for which, made in (("usual", usual), ("held out", family)):
+            shots = skills.curve(name, made, subject.forward, subject.encoder, documents, items=10, spread=2)
+            row[which] = shots[8]
+        out[name] = row
     return out
 
 
@@ -209,6 +236,7 @@ def evaluate(folder: Path, documents: int = 60) -> dict:
         "documents": documents,
         "summary": summary,
         **table,
+        "label_words": label_words(subject, documents),
         "copying": copying(subject),
         "many_shots": many_shots(subject, max(8, documents // 3)),
         "reversals": reversals(subject, documents, held_out=False),

@@ -27,7 +27,7 @@ BATCH_TOKENS = 2048
 LOSS_TOKENS = 768  # of a batch; answers are a quarter of all tokens
 WARM_UP = 100
 AVERAGE = 200  # steps that the running mean of the weights reaches back
-PACE = {"lab-s": 0.6, "lab-control": 0.6}  # the length of phases, beside lab's
+PACE = {"lab-s": 0.5, "lab-control": 0.5}  # the length of phases, beside lab's
 DECAY = 0.3  # the last part of the time, in which the rate falls to zero
 
 
