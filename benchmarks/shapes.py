@@ -43,7 +43,8 @@ SHAPES: dict[str, dict[str, Any]] = {
 }
 
 
-def shaped(name: str, *, layers: int | None = None, dtype: torch.dtype = torch.float32) -> Any:
+def shaped(name: str, *, layers: int | None = None, dtype: torch.dtype = torch.float32, meta: bool = False) -> Any:
+    """`meta`: without weights, to count."""
     import transformers
 
     settings = {"max_position_embeddings": 4096, "bos_token_id": 1, "eos_token_id": 2, **SHAPES[name]}
@@ -51,7 +52,8 @@ def shaped(name: str, *, layers: int | None = None, dtype: torch.dtype = torch.f
     if layers is not None:
         settings["num_hidden_layers"] = layers
     torch.manual_seed(0)
-    return transformers.AutoModelForCausalLM.from_config(kind(**settings), dtype=dtype).eval()
+    with torch.device("meta" if meta else "cpu"):
+        return transformers.AutoModelForCausalLM.from_config(kind(**settings), dtype=dtype).eval()
 
 
 def base_parameters(model: Any) -> int:

@@ -167,7 +167,6 @@ def test_the_trace_of_a_step_is_gone_after_it() -> None:
     assert learner._graphs
     learner.update([row])
     assert not learner._graphs and learner._wrapped.now is None
-    assert learner._tracks[track_of(one)].adapter.gradient is None
 
 
 def test_a_full_tuning_lane_is_refused() -> None:

@@ -86,68 +86,110 @@ class Layout:
 
 
 class Matrices:
-    """A flat vector seen as matrices: for each sibling group A_(kR)D and a list of B_OR."""
+    """Vectors of several lanes seen as matrices: for each sibling group A_G(kR)D and a list of B_GOR."""
 
-    def __init__(self, layout: Layout, flat_P: Tensor):
-        self.flat_P = flat_P
-        self.written: set[Siblings] = set()  # of a gradient: groups that hold this step's; the rest is old
+    def __init__(self, layout: Layout, flat_GP: Tensor):
+        self.flat_GP = flat_GP
+        self.written: set[Siblings] = set()  # of gradients: the groups that hold anything yet
         self.of: dict[Siblings, tuple[Tensor, list[Tensor]]] = {}
-        rank = layout.rank
+        rank, lanes = layout.rank, len(flat_GP)
         for group, place in layout.places.items():
             rows, width = len(group.names) * rank, group.width
-            a_KD = flat_P[place.a : place.a + rows * width].view(rows, width)
+            a_GKD = flat_GP[:, place.a : place.a + rows * width].view(lanes, rows, width)
             b = []
             for module, at in zip(group.modules, place.b, strict=True):
                 out = width_in_out(module)[1]
-                b.append(flat_P[at : at + out * rank].view(out, rank))
-            self.of[group] = (a_KD, b)
+                b.append(flat_GP[:, at : at + out * rank].view(lanes, out, rank))
+            self.of[group] = (a_GKD, b)
+
+    def finish(self) -> None:
+        """Groups that the backward did not reach have no gradient."""
+        for group in self.of.keys() - self.written:
+            a_GKD, b = self.of[group]
+            for part in (a_GKD, *b):
+                part.zero_()
 
 
 class Adapter:
-    """One lane's matrices in the dtype of the products, and where their gradients go while it trains."""
+    """One lane's matrices."""
 
-    def __init__(self, layout: Layout, weight_P: Tensor, compute: torch.dtype):
-        self.layout, self.weight_P, self.rank = layout, weight_P, layout.rank
-        self.own = weight_P.dtype == compute  # else a copy for the products, made anew after each update
-        self.matrices = Matrices(layout, weight_P if self.own else weight_P.to(compute))
-        self.gradient: Matrices | None = None
+    def __init__(self, layout: Layout, weight_P: Tensor):
+        self.layout, self.weight_P = layout, weight_P
 
-    def refresh(self) -> None:
-        """After the weights changed."""
-        if not self.own:
-            self.matrices.flat_P.copy_(self.weight_P)
+
+class Bundle:
+    """Lanes next to each other in a pass, alike in layout and rows: their adapters are batched products."""
+
+    def __init__(self, adapters: Sequence[Adapter], compute: torch.dtype):
+        self.adapters = list(adapters)
+        self.layout = adapters[0].layout
+        self.rank = self.layout.rank
+        self.weights = Matrices(self.layout, torch.stack([one.weight_P for one in adapters]).to(compute))
+        self.gradients: Matrices | None = None
+
+    def collect(self) -> None:
+        """From now on a backward writes gradients."""
+        like = self.adapters[0].weight_P
+        self.gradients = Matrices(self.layout, like.new_empty(len(self.adapters), self.layout.size))
+
+
+Piece = tuple[Bundle, int, int]  # lanes, and the tokens of the flattened input that are theirs, in equal shares
 
 
 class Pass:
     """The explicit map of one forward: which adapter each row of the batch meets, None for rows without one."""
 
-    def __init__(self, adapters_B: Sequence[Adapter | None]):
+    def __init__(self, adapters_B: Sequence[Adapter | None], compute: torch.dtype):
         self.rows = len(adapters_B)
-        self.runs: list[tuple[Adapter, int, int]] = []  # consecutive rows of one adapter
+        runs: list[tuple[Adapter, int, int]] = []  # consecutive rows of one adapter
         for b, adapter in enumerate(adapters_B):
             if adapter is None:
                 continue
-            if self.runs and self.runs[-1][0] is adapter and self.runs[-1][2] == b:
-                self.runs[-1] = (adapter, self.runs[-1][1], b + 1)
+            if runs and runs[-1][0] is adapter and runs[-1][2] == b:
+                runs[-1] = (adapter, runs[-1][1], b + 1)
             else:
-                self.runs.append((adapter, b, b + 1))
-        self.touched = {group for adapter, _, _ in self.runs for group in adapter.layout.places}
+                runs.append((adapter, b, b + 1))
+        self.runs: list[tuple[Bundle, int, int]] = []
+        start = 0
+        for end in range(1, len(runs) + 1):
+            if end < len(runs) and alike(runs[end - 1], runs[end]):
+                continue
+            bundle = Bundle([one for one, _, _ in runs[start:end]], compute)
+            self.runs.append((bundle, runs[start][1], runs[end - 1][2]))
+            start = end
+        self.touched = {group for bundle, _, _ in self.runs for group in bundle.layout.places}
         self.keeps = False  # whether the cache of this forward only remembers
         self.answers: Tensor | None = None  # places of the flattened batch that the head is asked for, and
         self.starts: list[int] = []  # where each row's places begin among them
         self.trimmed = False  # whether the last layer gave those places only
         self.stash: tuple[Any, dict[int, Tensor]] | None = None
 
-    def pieces(self, group: Siblings, tokens: int) -> list[tuple[Adapter, int, int]]:
-        """Token ranges of the flattened input, each with its adapter."""
+    def pieces(self, group: Siblings, tokens: int) -> list[Piece]:
         each, rest = divmod(tokens, self.rows)
         if rest:
             raise RuntimeError(f"{group.names[0]} saw {tokens} tokens in a pass of {self.rows} rows")
         return [(one, s * each, e * each) for one, s, e in self.runs if group in one.layout.places]
 
-    def answer_pieces(self, group: Siblings) -> list[tuple[Adapter, int, int]]:
-        at = self.starts
-        return [(one, at[s], at[e]) for one, s, e in self.runs if group in one.layout.places and at[s] < at[e]]
+    def even(self) -> bool:
+        """Whether the lanes of each bundle ask for equally many places, so that places can be batched too."""
+        for bundle, s, e in self.runs:
+            each = (e - s) // len(bundle.adapters)
+            counts = {self.starts[b + each] - self.starts[b] for b in range(s, e, each)}
+            if len(counts) > 1 or 0 in counts:
+                return False
+        return True
+
+    def answer_pieces(self, group: Siblings) -> list[Piece]:
+        return [(one, self.starts[s], self.starts[e]) for one, s, e in self.runs if group in one.layout.places]
+
+
+def alike(one: tuple[Adapter, int, int], other: tuple[Adapter, int, int]) -> bool:
+    return (
+        one[0].layout is other[0].layout
+        and one[2] == other[1]
+        and one[2] - one[1] == other[2] - other[1]
+        and one[0] is not other[0]
+    )
 
 
 class Wrapped:
@@ -184,7 +226,7 @@ class Wrapped:
 
     @contextmanager
     def using(self, adapters_B: Sequence[Adapter | None]) -> Iterator[Pass]:
-        kept, self.now = self.now, Pass(adapters_B)
+        kept, self.now = self.now, Pass(adapters_B, self.model.dtype)
         try:
             yield self.now
         finally:
@@ -220,7 +262,7 @@ class Together(torch.autograd.Function):
         x_ND = x.reshape(-1, x.shape[-1])
         outs = [frozen(group.modules[m], x_ND) for m in members]
         pieces = now.pieces(group, len(x_ND))
-        hidden = [add_adapters(outs, x_ND[s:e], one, group, members, s, e) for one, s, e in pieces]
+        hidden = [add_adapters(outs, x_ND, piece, group, members) for piece in pieces]
         ctx.group, ctx.members, ctx.pieces = group, members, pieces
         ctx.save_for_backward(x, *hidden)
         return tuple(out.view(*x.shape[:-1], out.shape[-1]) for out in outs)
@@ -236,9 +278,8 @@ class Together(torch.autograd.Function):
             for m, grad_NO in zip(members, grads_NO, strict=True):
                 weight_OD = frozen_weight(group.modules[m])
                 gx_ND = torch.mm(grad_NO, weight_OD) if gx_ND is None else gx_ND.addmm_(grad_NO, weight_OD)
-        for (one, s, e), h_NK in zip(ctx.pieces, hidden, strict=True):
-            part = [grad_NO[s:e] for grad_NO in grads_NO]
-            adapter_backward(part, x_ND[s:e], h_NK, one, group, members, None if gx_ND is None else gx_ND[s:e])
+        for piece, h_GnK in zip(ctx.pieces, hidden, strict=True):
+            adapter_backward(grads_NO, x_ND, h_GnK, piece, group, members, gx_ND)
         return None if gx_ND is None else gx_ND.view(x.shape), None, None, None, None
 
 
@@ -250,7 +291,7 @@ class Added(torch.autograd.Function):
         x_ND = x.reshape(-1, x.shape[-1])
         out_NO = y.reshape(-1, y.shape[-1]).clone()
         pieces = now.pieces(group, len(x_ND))
-        hidden = [add_adapters([out_NO], x_ND[s:e], one, group, (index,), s, e) for one, s, e in pieces]
+        hidden = [add_adapters([out_NO], x_ND, piece, group, (index,)) for piece in pieces]
         ctx.group, ctx.index, ctx.pieces = group, index, pieces
         ctx.save_for_backward(x, *hidden)
         return out_NO.view(y.shape)
@@ -260,9 +301,8 @@ class Added(torch.autograd.Function):
         x, *hidden = ctx.saved_tensors
         x_ND, grad_NO = x.reshape(-1, x.shape[-1]), grad.reshape(-1, grad.shape[-1])
         gx_ND = torch.zeros_like(x_ND) if ctx.needs_input_grad[1] else None
-        for (one, s, e), h_NK in zip(ctx.pieces, hidden, strict=True):
-            gx = None if gx_ND is None else gx_ND[s:e]
-            adapter_backward([grad_NO[s:e]], x_ND[s:e], h_NK, one, ctx.group, (ctx.index,), gx)
+        for piece, h_GnK in zip(ctx.pieces, hidden, strict=True):
+            adapter_backward([grad_NO], x_ND, h_GnK, piece, ctx.group, (ctx.index,), gx_ND)
         return grad, None if gx_ND is None else gx_ND.view(x.shape), None, None, None, None
 
 
@@ -298,50 +338,56 @@ class Head(torch.autograd.Function):
         return outs[0] if len(outs) == 1 else torch.cat(outs)
 
 
-def add_adapters(
-    outs: list[Tensor], x_ND: Tensor, one: Adapter, group: Siblings, members: tuple[int, ...], s: int, e: int
-) -> Tensor:
-    """Adds B·A·x to rows s:e of each output; returns A·x, which the backward wants."""
-    a_KD, b = one.matrices.of[group]
-    rank = one.rank
+def add_adapters(outs: list[Tensor], x_ND: Tensor, piece: Piece, group: Siblings, members: tuple[int, ...]) -> Tensor:
+    """Adds B·A·x to a bundle's rows of each output; returns A·x, which the backward wants."""
+    bundle, s, e = piece
+    a_GKD, b = bundle.weights.of[group]
+    lanes, rank = len(a_GKD), bundle.rank
     if len(members) != len(group.modules):
-        a_KD = a_KD[members[0] * rank : (members[0] + 1) * rank]
-    h_NK = torch.mm(x_ND, a_KD.t())
+        a_GKD = a_GKD[:, members[0] * rank : (members[0] + 1) * rank]
+    h_GnK = torch.bmm(x_ND[s:e].view(lanes, -1, x_ND.shape[1]), a_GKD.mT)
     for place, (m, out_NO) in enumerate(zip(members, outs, strict=True)):
-        out_NO[s:e].addmm_(h_NK[:, place * rank : (place + 1) * rank], b[m].t(), alpha=SCALE)
-    return h_NK
+        part_GnR = h_GnK[..., place * rank : (place + 1) * rank]
+        out_NO[s:e].view(lanes, -1, out_NO.shape[1]).baddbmm_(part_GnR, b[m].mT, alpha=SCALE)
+    return h_GnK
 
 
 def adapter_backward(
-    grads_NO: list[Tensor],
+    grads_NO: Sequence[Tensor],
     x_ND: Tensor,
-    h_NK: Tensor,
-    one: Adapter,
+    h_GnK: Tensor,
+    piece: Piece,
     group: Siblings,
     members: tuple[int, ...],
     gx_ND: Tensor | None,
 ) -> None:
-    """Gradients of one lane's A and B into its buffer, and of its rows of x, added to what stands there."""
-    a_KD, b = one.matrices.of[group]
-    rank, first = one.rank, members[0] * one.rank
-    gh_NK = torch.empty_like(h_NK)
+    """Gradients of a bundle's A's and B's into its buffer, and of its rows of x, added to what stands there."""
+    bundle, s, e = piece
+    a_GKD, b = bundle.weights.of[group]
+    lanes, rank, into = len(a_GKD), bundle.rank, bundle.gradients
+    fresh = into is not None and group not in into.written
+    gh_GnK = torch.empty_like(h_GnK)
     for place, (m, grad_NO) in enumerate(zip(members, grads_NO, strict=True)):
         part = slice(place * rank, (place + 1) * rank)
-        torch.mm(grad_NO, b[m], out=gh_NK[:, part])
-        if one.gradient is not None:
-            add_product(one.gradient.of[group][1][m], grad_NO.t(), h_NK[:, part])
-    rows = slice(first, first + gh_NK.shape[1])
-    if one.gradient is not None:
-        add_product(one.gradient.of[group][0][rows], gh_NK.t(), x_ND)
+        grad_GnO = grad_NO[s:e].view(lanes, -1, grad_NO.shape[1])
+        gh_GnK[..., part].copy_(torch.bmm(grad_GnO, b[m]))
+        if into is not None:
+            add_product(into.of[group][1][m], grad_GnO.mT, h_GnK[..., part], fresh)
+    rows = slice(members[0] * rank, members[0] * rank + gh_GnK.shape[2])
+    if into is not None:
+        add_product(into.of[group][0][:, rows], gh_GnK.mT, x_ND[s:e].view(lanes, -1, x_ND.shape[1]), fresh)
+        if members[-1] == len(group.modules) - 1:
+            into.written.add(group)
     if gx_ND is not None:
-        gx_ND.addmm_(gh_NK, a_KD[rows], alpha=SCALE)
+        gx_ND[s:e].view(lanes, -1, gx_ND.shape[1]).baddbmm_(gh_GnK, a_GKD[:, rows], alpha=SCALE)
 
 
-def add_product(into: Tensor, left: Tensor, right: Tensor) -> None:
+def add_product(into: Tensor, left: Tensor, right: Tensor, fresh: bool) -> None:
     if into.dtype == left.dtype:
-        into.addmm_(left, right, alpha=SCALE)
+        into.baddbmm_(left, right, beta=0.0 if fresh else 1.0, alpha=SCALE)
     else:  # gradients stay in fp32 where products are in less
-        into.add_(torch.mm(left, right), alpha=SCALE)
+        product = torch.bmm(left, right).to(into.dtype).mul_(SCALE)
+        into.copy_(product) if fresh else into.add_(product)
 
 
 def width_in_out(module: nn.Module) -> tuple[int, int]:

@@ -1,9 +1,9 @@
-"""Whole decoder layers of the Llama family, forward and backward written out: the same mathematics with fewer passes.
+"""Whole decoder layers of the Llama family, forward and backward written out: the same mathematics in fewer passes.
 
-Autograd's way through a stock layer is half of a step's time on a small model. Here a layer is one node: norms, rotation
-and activation work in place, gradients of siblings are summed inside the products, the first layer computes no gradient
-for its input, and the last one runs its output projection and MLP on answer places only. Stock layers of other families,
-layers with masks, caches or anything unusual keep their own forward (with adapters in their linear layers); a layer is
+Autograd's way through a stock layer is half of a step's time on a small model. Here a layer is one node: norms,
+rotation and activation work in place, gradients of siblings are summed inside the products, the first layer computes no
+gradient for its input, and the last one runs its output projection and MLP on answer places only. Other families, and
+layers with masks, caches or anything unusual, keep their own forward (with adapters in their linear layers); a layer is
 taken over only if it gives what the stock forward gives.
 """
 
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from fewfit.engine.adapters import (
-    Adapter,
     Pass,
+    Piece,
     Siblings,
     Wrapped,
     adapter_backward,
@@ -29,14 +29,13 @@ from fewfit.engine.adapters import (
 FAMILY = {"LlamaDecoderLayer", "MistralDecoderLayer", "Qwen2DecoderLayer", "Qwen3DecoderLayer"}
 NORMS = ("input_layernorm", "post_attention_layernorm")
 TAKEN: tuple[torch.dtype, ...] = (torch.float32,)  # stock norms compute in fp32 whatever the model's dtype is
-Pieces = list[tuple[Adapter, int, int]]
 
 
 class Block:
     """One decoder layer that we run ourselves."""
 
     def __init__(self, layer: Any, groups: dict[str, Siblings], prefix: str, last: bool):
-        attention, mlp = layer.self_attn, layer.mlp
+        attention = layer.self_attn
         self.last = last
         self.index = attention.layer_idx
         self.norms = [(getattr(layer, name).weight, getattr(layer, name).variance_epsilon) for name in NORMS]
@@ -54,7 +53,7 @@ class Block:
     def run(self, x_BTD: Tensor, now: Pass, cos: Tensor, sin: Tensor, anchor: Tensor, cache: Any) -> Tensor:
         touched = any(group in now.touched for group in (self.qkv, self.o, self.gate_up, self.down))
         train = torch.is_grad_enabled() and (x_BTD.requires_grad or touched)
-        trim = now.answers if self.last else None
+        trim = now.answers if self.last and now.answers is not None and now.even() else None
         out = Layer.apply(x_BTD, anchor if train else None, self, now, cos, sin, trim, cache)
         if trim is not None:
             now.trimmed = True
@@ -96,7 +95,7 @@ class Layer(torch.autograd.Function):
             cache.update(k, v, block.index)
         with torch.set_grad_enabled(train):
             heads = tuple(part.requires_grad_(train) for part in (q, k, v))
-            mixed = attention(*heads, block.scaling)
+            mixed = attention(heads[0], heads[1], heads[2], block.scaling)
         a_ND = mixed.detach().transpose(1, 2).reshape(len(x_ND), -1)
         if answers_M is not None:
             a_ND, x_ND = a_ND[answers_M], x_ND[answers_M]
@@ -159,10 +158,10 @@ class Layer(torch.autograd.Function):
         return gx_BTD, None, None, None, None, None, None, None
 
 
-def linear(x_ND: Tensor, group: Siblings, pieces: dict[Siblings, Pieces]) -> tuple[list[Tensor], list[Tensor]]:
+def linear(x_ND: Tensor, group: Siblings, pieces: dict[Siblings, list[Piece]]) -> tuple[list[Tensor], list[Tensor]]:
     outs = [frozen(module, x_ND) for module in group.modules]
     members = tuple(range(len(outs)))
-    return outs, [add_adapters(outs, x_ND[s:e], one, group, members, s, e) for one, s, e in pieces[group]]
+    return outs, [add_adapters(outs, x_ND, piece, group, members) for piece in pieces[group]]
 
 
 def backward(
@@ -170,7 +169,7 @@ def backward(
     x_ND: Tensor,
     hidden: list[Tensor],
     group: Siblings,
-    pieces: dict[Siblings, Pieces],
+    pieces: dict[Siblings, list[Piece]],
     needed: bool = True,
 ) -> Any:
     gx_ND = None
@@ -178,9 +177,8 @@ def backward(
         weight_OD = frozen_weight(module)
         gx_ND = torch.mm(grad_NO, weight_OD) if gx_ND is None else gx_ND.addmm_(grad_NO, weight_OD)
     members = tuple(range(len(grads)))
-    for (one, s, e), h_NK in zip(pieces[group], hidden, strict=True):
-        into = None if gx_ND is None else gx_ND[s:e]
-        adapter_backward([grad[s:e] for grad in grads], x_ND[s:e], h_NK, one, group, members, into)
+    for piece, h_GnK in zip(pieces[group], hidden, strict=True):
+        adapter_backward(grads, x_ND, h_GnK, piece, group, members, gx_ND)
     return gx_ND
 
 
@@ -235,7 +233,7 @@ def take_over(wrapped: Wrapped, layers: list[str]) -> int:
         block = Block(layer, groups, prefix, last=place == len(layers) - 1)
         cos, sin = kwargs["position_embeddings"]
         with torch.no_grad():
-            ours = Layer.apply(x, None, block, Pass([None] * len(x)), cos, sin, None, None)
+            ours = Layer.apply(x, None, block, Pass([None] * len(x), x.dtype), cos, sin, None, None)
         if not torch.allclose(ours, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max())):
             continue
         wrapped.patch(layer, forward_of(wrapped, block, layer.forward))
@@ -250,7 +248,8 @@ def forward_of(wrapped: Wrapped, block: Block, original: Any) -> Any:
         if not usual or kwargs.get("position_embeddings") is None:
             return original(hidden_states, *args, **kwargs)
         assert now is not None
-        return block.run(hidden_states, now, *kwargs["position_embeddings"], wrapped.anchor, cache)
+        cos, sin = kwargs["position_embeddings"]
+        return block.run(hidden_states, now, cos, sin, wrapped.anchor, cache)
 
     return forward
 

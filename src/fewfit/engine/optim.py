@@ -99,8 +99,10 @@ class Adafactor:
         beta = 1.0 - steps**DECAY
         with torch.no_grad():
             for (names, at, apart, shape), row_MR, column_MC in zip(self.series, self.rows, self.columns, strict=True):
-                where = (len(names), *shape), (apart, shape[1], 1), at
-                weight_MRC, gradient_MRC = weight_P.as_strided(*where), gradient_P.as_strided(*where)
+                size, stride = (len(names), *shape), (apart, shape[1], 1)
+                weight_MRC, gradient_MRC = (
+                    flat_P.as_strided(size, stride, flat_P.storage_offset() + at) for flat_P in (weight_P, gradient_P)
+                )
                 self.rms.update(zip(names, rms(weight_MRC).flatten().tolist(), strict=True))
                 square_MRC = gradient_MRC.square().add_(TINY)
                 row_MR.mul_(beta).add_(square_MRC.mean(dim=-1), alpha=1.0 - beta)

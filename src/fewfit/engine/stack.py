@@ -6,6 +6,7 @@ harms itself alone. Equal, lane by lane, to `plain.PlainLearner`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from fewfit.engine import blocks, keyvalue, optim
-from fewfit.engine.adapters import Adapter, Layout, Matrices, Pass, Wrapped
+from fewfit.engine.adapters import Adapter, Layout, Pass, Wrapped
 from fewfit.engine.forward import logits_at
 from fewfit.engine.generate import greedy
 from fewfit.engine.learner import LaneState, Row, Scored, Track
@@ -50,6 +51,7 @@ class _Graph:
     """The losses of one forward, kept until the update."""
 
     loss_N: Tensor
+    now: Pass
     places: dict[Row, tuple[list[int], int]] = field(default_factory=dict)  # where in loss_N, and how many tokens
 
 
@@ -77,7 +79,6 @@ class StackLearner:
         self._tracks: dict[Track, _Track] = {}
         self._wrapped: Wrapped | None = None
         self._layouts: dict[tuple[int, str], Layout] = {}
-        self._buffers: dict[Layout, list[Matrices]] = {}
         self._graphs: list[_Graph] = []
         self._keys = keyvalue.usable(model)
 
@@ -95,7 +96,7 @@ class StackLearner:
         layout = self._layout(lane)
         dtype = torch.float64 if self.model.dtype == torch.float64 else torch.float32
         weight_P = layout.fresh(seed, dtype, self.device)
-        return _Track(lane, Adapter(layout, weight_P, self.model.dtype), optim.optimizer(layout, lane, weight_P))
+        return _Track(lane, Adapter(layout, weight_P), optim.optimizer(layout, lane, weight_P))
 
     @property
     def wrapped(self) -> Wrapped:
@@ -127,14 +128,11 @@ class StackLearner:
             return
         for name in one.adapter.layout.parameters:
             one.adapter.layout.view(one.adapter.weight_P, name).copy_(state.tensors[f"weight/{name}"])
-        one.adapter.refresh()
         one.optimizer.load(state.tensors)
 
     def forget(self, track: Track) -> None:
         self._graphs.clear()  # they hold the adapters of all rows just predicted
         self._tracks.pop(track, None)
-        used = {one.adapter.layout for one in self._tracks.values() if one.adapter is not None}
-        self._buffers = {layout: buffers for layout, buffers in self._buffers.items() if layout in used}
 
     def export(self, track: Track, folder: Path) -> None:
         """A stock PEFT adapter, written without touching the model."""
@@ -164,7 +162,6 @@ class StackLearner:
             self._wrapped = None
         self._tracks.clear()
         self._layouts.clear()
-        self._buffers.clear()
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(self._wanted_grad[name])
         if self._checkpointing:
@@ -186,7 +183,7 @@ class StackLearner:
 
     def _forward(self, rows: Sequence[Row], train: bool) -> list[Scored | None]:
         """One forward over the rows; with `train` their losses are kept for the update."""
-        rows_in_order = by_track(rows)
+        rows_in_order = by_track(rows, self._tracks)
         batch = [rows[i] for i in rows_in_order]
         if not batch or not any(row.scored or train for row in batch):
             return [None] * len(rows)
@@ -202,7 +199,7 @@ class StackLearner:
             wanted_N = torch.tensor(wanted, device=self.device)
             loss_N = torch.nn.functional.cross_entropy(logits_NV, wanted_N, reduction="none")
         if train:
-            graph = _Graph(loss_N)
+            graph = _Graph(loss_N, now)
             for row, some, start in zip(batch, spans, starts, strict=True):
                 carried = sum(e - s for s, e in row.loss)
                 graph.places[row] = (within(some, row.loss, start), carried)
@@ -224,8 +221,8 @@ class StackLearner:
         for b, row in enumerate(batch):
             ids_BT[b, : len(row.ids)] = torch.tensor(row.ids, dtype=torch.long)
         flat = [b * longest + p for b, some in enumerate(places) for p in some]
-        # Products of fewer than 16 rows, and what a vector register does not fill, are rounded otherwise: the last place
-        # stands in for what lacks to a multiple.
+        # Products of fewer than 16 rows, and what a vector register does not fill, are rounded otherwise: the last
+        # place stands in for what lacks to a multiple.
         flat_N = torch.tensor(flat + flat[-1:] * (-len(flat) % BUCKET), device=self.device)
         now.answers, now.starts, now.keeps = flat_N, [*offsets(places), len(flat)], cache is not None
 
@@ -332,13 +329,10 @@ class StackLearner:
                 self._step(self._tracks[track])
         finally:
             self._graphs.clear()
-            for track in learning:
-                self._give_back(self._tracks[track])
         return [not self._tracks[row.track].diverged for row in rows]
 
     def _backward(self, learning: dict[Track, list[Row]]) -> None:
-        for track in learning:
-            self._tracks[track].adapter.gradient = self._buffer(self._tracks[track].adapter.layout)  # type: ignore
+        """Each learning lane's gradient, in the bundles of the graphs that hold its rows."""
         weights: list[list[float]] = [[0.0] * graph.loss_N.shape[0] for graph in self._graphs]
         for some in learning.values():
             for row in some:
@@ -348,33 +342,32 @@ class StackLearner:
                     weights[g][n] += 1.0 / carried / len(some)
         for graph, weight_N in zip(self._graphs, weights, strict=True):
             if any(weight_N):
+                for bundle, _, _ in graph.now.runs:
+                    bundle.collect()
                 weight = torch.tensor(weight_N, dtype=graph.loss_N.dtype, device=self.device)
                 torch.autograd.backward([graph.loss_N], [weight])
+                for bundle, _, _ in graph.now.runs:
+                    assert bundle.gradients is not None
+                    bundle.gradients.finish()
 
     def _step(self, one: _Track) -> None:
-        assert one.adapter is not None and one.adapter.gradient is not None
-        gradient_P = one.adapter.gradient.flat_P
+        assert one.adapter is not None
+        parts = [
+            bundle.gradients.flat_GP[lane]
+            for graph in self._graphs
+            for bundle, _, _ in graph.now.runs
+            for lane, adapter in enumerate(bundle.adapters)
+            if adapter is one.adapter and bundle.gradients is not None
+        ]
+        gradient_P = parts[0]
+        for part in parts[1:]:
+            gradient_P.add_(part)
         if not optim.clip(gradient_P):
             one.diverged = True  # checked before the update, so the weights are still the last good ones
             return
         one.steps += 1
         lr = rate(one.lane, one.steps, self.totals(one.lane))
         one.optimizer.step(one.adapter.weight_P, gradient_P, one.steps, lr)
-        one.adapter.refresh()
-
-    def _buffer(self, layout: Layout) -> Matrices:
-        free = self._buffers.setdefault(layout, [])
-        if free:
-            buffer = free.pop()
-            buffer.flat_P.zero_()
-            return buffer
-        dtype = torch.float64 if self.model.dtype == torch.float64 else torch.float32
-        return Matrices(layout, torch.zeros(layout.size, dtype=dtype, device=self.device))
-
-    def _give_back(self, one: _Track) -> None:
-        if one.adapter is not None and one.adapter.gradient is not None:
-            self._buffers[one.adapter.layout].append(one.adapter.gradient)
-            one.adapter.gradient = None
 
     def generate(self, rows: Sequence[Row], max_new_tokens: int) -> list[tuple[int, ...]]:
         return greedy(
@@ -395,12 +388,19 @@ def adaptable(model: Any) -> list[str]:
         return []
 
 
-def by_track(rows: Sequence[Row]) -> list[int]:
-    """Rows of one track next to each other: their adapter is one product then."""
+def by_track(rows: Sequence[Row], tracks: dict[Track, _Track]) -> list[int]:
+    """Rows of one track next to each other, and tracks that are alike: their adapters are batched products."""
     first: dict[Track, int] = {}
     for row in rows:
         first.setdefault(row.track, len(first))
-    return sorted(range(len(rows)), key=lambda i: first[rows[i].track])
+    count = Counter(row.track for row in rows)
+
+    def place(i: int) -> tuple[int, int, int]:
+        track = rows[i].track
+        adapter = tracks[track].adapter
+        return (id(adapter.layout) if adapter else 0, count[track], first[track])
+
+    return sorted(range(len(rows)), key=place)
 
 
 def several(row: Row) -> bool:
