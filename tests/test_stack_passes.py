@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 import torch
 from models_made import MIXTURES, NAMES, WINDOWED, tiny
-from stack_rows import END, assert_alike, lane, largest_gap, opened, random_row, rows_of, stack_run, track_of
+from stack_rows import END, assert_alike, lane, largest_gap, opened, plain_run, random_row, rows_of, stack_run, track_of
 
 from fewfit.engine import keyvalue
 from fewfit.engine.learner import Row
@@ -184,3 +185,24 @@ def test_equal_rows_count_twice() -> None:
     theirs.update([row])
     assert largest_gap(ours.state(track_of(one)), theirs.state(track_of(one))) < 1e-14
     assert END
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma3", "mistral", "gpt2", "gpt-neox"])
+def test_lower_layers_are_shared_by_rows_of_equal_tokens(name: str) -> None:
+    """Break seen to fail: every row given the first unique row's states; masks left as they were."""
+    half = {"layers": "upper-half"}
+    lanes = (lane(**half), lane(rank=4, **half), lane(lr=1e-3, **half), lane(lr=2e-3, **half))
+    rng = random.Random(7)
+    steps = []
+    for kind in ("several", "", "one-apart"):
+        one, other = (random_row(track_of(lanes[0]), rng, choices=kind, length=40) for _ in range(2))
+        steps.append([replace(row, track=track_of(some)) for row, some in zip((one, other, other, one), lanes)])
+    tokens = []
+    model = tiny(name, dtype=torch.float64)
+    model.get_input_embeddings().register_forward_hook(lambda _m, args, _out: tokens.append(args[0].shape))
+    ours = stack_run(model, lanes, steps)
+    assert {shape[0] for shape in tokens if shape[1] == 48} == {2}
+    theirs = plain_run(tiny(name, dtype=torch.float64), lanes, steps)
+    for some in lanes:
+        assert_alike(ours[track_of(some)][0], theirs[track_of(some)][0], 1e-10)
+        assert largest_gap(ours[track_of(some)][1], theirs[track_of(some)][1]) <= 1e-9

@@ -161,10 +161,13 @@ class Pass:
         self.keeps = False  # whether the cache of this forward only remembers
         self.answers: Tensor | None = None  # places of the flattened batch that the head is asked for, and
         self.starts: list[int] = []  # where each row's places begin among them
+        self.shared: Any = None  # which rows were one below the first adapter
         self.trimmed = False  # whether the last layer gave those places only
         self.stash: tuple[Any, dict[int, Tensor]] | None = None
 
     def pieces(self, group: Siblings, tokens: int) -> list[Piece]:
+        if group not in self.touched:
+            return []
         each, rest = divmod(tokens, self.rows)
         if rest:
             raise RuntimeError(f"{group.names[0]} saw {tokens} tokens in a pass of {self.rows} rows")

@@ -12,6 +12,7 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from fewfit.engine.forward import head_on_rows
 from fewfit.engine.learner import Row
+from fewfit.engine.sharing import Shared
 
 BUCKET = 16
 USABLE = {"full_attention", "sliding_attention", "chunked_attention"}  # layers that are keys and values and no more
@@ -47,11 +48,12 @@ def logp_after(
     rows: Sequence[tuple[int, Row]],
     first_RV: Tensor,
     using: Callable[[Sequence[int]], AbstractContextManager[Any]],
+    below: Shared | None = None,
 ) -> list[tuple[float, ...]]:
     """Log p of each whole choice of some rows of a forward.
 
     `rows` are (place in that forward's batch, row); `first_RV` the logits behind each one's prompt; `using` sets the
-    row-to-lane map for a batch, given each row's place in that forward.
+    row-to-lane map for a batch, given each row's place in that forward; `below` says where it held rows in common.
     """
     first_RV = torch.log_softmax(first_RV.detach(), dim=-1).double()
     sums = [[float(first_RV[r, choice[0]]) for choice in row.choices] for r, (_, row) in enumerate(rows)]
@@ -67,7 +69,7 @@ def logp_after(
         # Products of fewer than 16 rows are rounded otherwise.
         padded = asked + asked[-1:] * max(0, -(-BUCKET // width) - len(asked))
         tails = [(rows[r][0], rows[r][1].prompt_tokens, rows[r][1].choices[c]) for r, c in padded]
-        for (r, c), more in zip(asked, tail_logp(model, cache, tails, most, width, using), strict=False):
+        for (r, c), more in zip(asked, tail_logp(model, cache, tails, most, width, using, below), strict=False):
             sums[r][c] += more
     return [tuple(one) for one in sums]
 
@@ -79,6 +81,7 @@ def tail_logp(
     most: int,
     width: int,
     using: Callable[[Sequence[int]], AbstractContextManager[Any]],
+    below: Shared | None,
 ) -> list[float]:
     """Log p of what follows each choice's first token; `tails` are (place in the batch, prompt tokens, choice)."""
     source, prompts, choices = zip(*tails, strict=True)
@@ -93,7 +96,9 @@ def tail_logp(
     wanted_N = torch.tensor([token for choice in choices for token in choice[1:]])
     past = DynamicCache()
     for index, layer in enumerate(cache.layers):
-        keys, values = (right_aligned(part, source, prompts, most) for part in (layer.keys, layer.values))
+        common = below is not None and index < below.layer
+        rows = [below.place[b] for b in source] if below is not None and common else source
+        keys, values = (right_aligned(part, rows, prompts, most) for part in (layer.keys, layer.values))
         past.update(keys, values, index)
     device = cache.layers[0].keys.device
     with torch.no_grad(), using(source), head_on_rows(model, row_N.to(device), place_N.to(device)):

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fewfit.engine import blocks, keyvalue, optim
+from fewfit.engine import blocks, keyvalue, optim, sharing
 from fewfit.engine.adapters import Adapter, Layout, Pass, Wrapped
 from fewfit.engine.forward import logits_at
 from fewfit.engine.generate import greedy
@@ -102,7 +102,10 @@ class StackLearner:
     def wrapped(self) -> Wrapped:
         if self._wrapped is None:
             self._wrapped = Wrapped(self.model, adaptable(self.model))
-            blocks.take_over(self._wrapped, layer_prefixes(self.model))
+            self._prefixes = layer_prefixes(self.model)
+            modules = dict(self.model.named_modules())
+            self._decoder = [modules[prefix.removesuffix(".")] for prefix in self._prefixes]
+            blocks.take_over(self._wrapped, self._prefixes)
         return self._wrapped
 
     def _layout(self, lane: Lane) -> Layout:
@@ -173,11 +176,14 @@ class StackLearner:
     def predict(self, rows: Sequence[Row]) -> list[Scored | None]:
         self._graphs.clear()
         out: list[Scored | None] = [None] * len(rows)
-        # Rows that train nothing need no graph: in a pass of their own they cost a third.
-        carrying = [i for i, row in enumerate(rows) if row.loss and self._tracks[row.track].learning]
-        resting = sorted(set(range(len(rows))) - set(carrying))
-        for part, train in ((carrying, True), (resting, False)):
-            for i, result in zip(part, self._forward([rows[i] for i in part], train), strict=True):
+        # Rows that train nothing need no graph: in a pass of their own they cost a third. Lanes that adapt the upper
+        # layers only need none below, beside others they would have one.
+        parts: dict[str, list[int]] = {}
+        for i, row in enumerate(rows):
+            one = self._tracks[row.track]
+            parts.setdefault(one.lane.layers if row.loss and one.learning else "none", []).append(i)
+        for kind, part in parts.items():
+            for i, result in zip(part, self._forward([rows[i] for i in part], train=kind != "none"), strict=True):
                 out[i] = result
         return out
 
@@ -209,7 +215,9 @@ class StackLearner:
             for row, some, start in zip(batch, spans, starts, strict=True)
         ]
         out: list[Scored | None] = [None] * len(rows)
-        for i, result in zip(rows_in_order, self._scored(batch, last, logits_NV, loss_N, cache), strict=True):
+        for i, result in zip(
+            rows_in_order, self._scored(batch, last, logits_NV, loss_N, cache, now.shared), strict=True
+        ):
             out[i] = result
         return out
 
@@ -217,8 +225,10 @@ class StackLearner:
         """Logits_NV at the places of all rows. The head sees no others, and where we run it the last layer neither."""
         # Sums over tokens are rounded by their number: a lane's padding must not depend on who shares the pass.
         longest = -(-max(len(row.ids) for row in batch) // BUCKET) * BUCKET
-        ids_BT = torch.zeros(len(batch), longest, dtype=torch.long)
-        for b, row in enumerate(batch):
+        found = now.shared = sharing.shared(now, self._prefixes, [row.ids for row in batch])
+        some = batch if found is None else [batch[b] for b in found.rows]
+        ids_BT = torch.zeros(len(some), longest, dtype=torch.long)
+        for b, row in enumerate(some):
             ids_BT[b, : len(row.ids)] = torch.tensor(row.ids, dtype=torch.long)
         flat = [b * longest + p for b, some in enumerate(places) for p in some]
         # Products of fewer than 16 rows, and what a vector register does not fill, are rounded otherwise: the last
@@ -233,7 +243,8 @@ class StackLearner:
 
         hook = self.model.get_output_embeddings().register_forward_pre_hook(gather)
         try:
-            out = self.model(input_ids=ids_BT.to(self.device), use_cache=cache is not None, past_key_values=cache)
+            with sharing.widened(self._decoder, found):
+                out = self.model(input_ids=ids_BT.to(self.device), use_cache=cache is not None, past_key_values=cache)
         finally:
             hook.remove()
         logits_NV = out.logits[0, : len(flat)]
@@ -244,7 +255,13 @@ class StackLearner:
 
     @torch.no_grad()
     def _scored(
-        self, batch: Sequence[Row], last: list[list[int]], logits_NV: Tensor, loss_N: Tensor, cache: Any
+        self,
+        batch: Sequence[Row],
+        last: list[list[int]],
+        logits_NV: Tensor,
+        loss_N: Tensor,
+        cache: Any,
+        below: sharing.Shared | None,
     ) -> list[Scored | None]:
         """`last` are the places of each row's last answer in logits_NV; empty for rows that are not scored."""
         at = [n for some in last for n in some]
@@ -254,7 +271,7 @@ class StackLearner:
         best = top_M2.indices[:, 0].tolist()
         gaps = (top_M2.values[:, 0] - top_M2.values[:, 1]).tolist()
         nlls = loss_N.detach()[at].double().tolist()
-        choices = self._choices(batch, last, logits_NV.detach(), cache)
+        choices = self._choices(batch, last, logits_NV.detach(), cache, below)
         out: list[Scored | None] = []
         for row, start, some, logp in zip(batch, offsets(last), last, choices, strict=True):
             part = slice(start, start + len(some))
@@ -276,7 +293,12 @@ class StackLearner:
         return out
 
     def _choices(
-        self, batch: Sequence[Row], last: list[list[int]], logits_NV: Tensor, cache: Any
+        self,
+        batch: Sequence[Row],
+        last: list[list[int]],
+        logits_NV: Tensor,
+        cache: Any,
+        below: sharing.Shared | None,
     ) -> list[tuple[float, ...]]:
         out: list[tuple[float, ...]] = [()] * len(batch)
         apart = {b: one_token_apart(row.choices) for b, row in enumerate(batch) if row.choices and last[b]}
@@ -298,6 +320,7 @@ class StackLearner:
                 [(b, batch[b]) for b in longer],
                 logits_NV[[last[b][0] for b in longer]],
                 lambda places: self._using([tracks[b] for b in places]),
+                below,
             )
             for b, logp in zip(longer, found, strict=True):
                 out[b] = logp
