@@ -124,6 +124,20 @@ EVERYTHING = _shares(
     orders=3,
     reason=4,
 )
+FINAL = _shares(
+    lexicon=3,
+    attributes=3,
+    labels_by_meaning=32,
+    keyword=10,
+    simple_labels=8,
+    lists=14,
+    lookups=8,
+    worlds=9,
+    consequences=1,
+    chats=7,
+    orders=2,
+    reason=3,
+)
 
 PHASES = (
     Phase("association", 2.5, 0.5, ASSOCIATION),
@@ -133,7 +147,7 @@ PHASES = (
     Phase("binding", 27.5, 0.7, BINDING, label_reach=0.3),
     Phase("one word", 31.0, 0.9, ONE_WORD, label_reach=0.0),
     Phase("longer", 42.0, 0.9, EVERYTHING, label_reach=0.5),
-    Phase("full length", 1e9, 1.0, EVERYTHING, long_every=4),
+    Phase("full length", 1e9, 1.0, FINAL, label_reach=0.8, long_every=4),
 )
 
 

@@ -55,6 +55,7 @@ def write_model(folder: Path, params: dict[str, Tensor], shape: Shape, tokenizer
         fresh / "model.safetensors",
         metadata={"format": "pt"},
     )
+    (fresh / "model.safetensors").chmod(0o644)
     (fresh / "config.json").write_text(json.dumps(config_of(shape), indent=1) + "\n")
     generation = {"bos_token_id": None, "eos_token_id": [0, 4], "pad_token_id": 0, "do_sample": False}
     (fresh / "generation_config.json").write_text(json.dumps(generation, indent=1) + "\n")

@@ -42,6 +42,7 @@ class Progress:
     decay_from: int = -1
     decay_steps: int = 0
     warm_from: int = 0
+    window_from: float = 0.0  # the second at which the present stretch of training began
 
 
 def forward_of(params: dict[str, Tensor], shape: Shape, dtype: torch.dtype) -> skills.Forward:
@@ -183,17 +184,20 @@ class Training:
     def run(
         self, minutes: float, save_every: float = 180, watch_every: float = 360, current: Path | None = None
     ) -> None:
-        """Train until `minutes` have passed since the run (not this process) began."""
+        """Train until `minutes` have passed since the run (not this process) began.
+
+        A run that had ended goes on for `minutes` more, at the full rate first.
+        """
         p = self.progress
         clock = time.monotonic()
         last_save = last_watch = last_log = clock
         if p.decay_from >= 0 and p.step >= p.decay_from + p.decay_steps:
-            p.decay_from, p.decay_steps, p.warm_from = -1, 0, p.step
-        began = p.seconds  # a resumed run that had ended gets `minutes` more
+            p.decay_from, p.decay_steps, p.warm_from, p.window_from = -1, 0, p.step, p.seconds
+        began, end = p.seconds, p.window_from + minutes * 60
         phase, losses, step0 = -1, [], p.step
         stop: list[int] = []
         signal.signal(signal.SIGTERM, lambda number, frame: stop.append(number))
-        while p.seconds < minutes * 60 and not stop:
+        while p.seconds < end and not stop:
             if self.phase() != phase:
                 phase = self.phase()
                 self.journal(phase=corpus.PHASES[phase].name)
@@ -201,9 +205,9 @@ class Training:
             now = time.monotonic()
             p.seconds += now - clock
             clock = now
-            if p.decay_from < 0 and p.seconds > minutes * 60 * (1 - DECAY) and p.step > step0 + 50:
+            if p.decay_from < 0 and p.seconds > end - minutes * 60 * DECAY and p.step > step0 + 50:
                 per_step = (p.seconds - began) / (p.step - step0)
-                p.decay_from, p.decay_steps = p.step, int((minutes * 60 - p.seconds) / per_step)
+                p.decay_from, p.decay_steps = p.step, max(1, int((end - p.seconds) / per_step))
                 self.journal(decay_from=p.decay_from, decay_steps=p.decay_steps)
             if now - last_log > 30:
                 self.journal(

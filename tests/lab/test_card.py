@@ -1,0 +1,44 @@
+"""The model card and its record: every family with its figures, and what was installed by hand."""
+
+from __future__ import annotations
+
+import json
+
+from fewfit.lab import card
+
+
+def report() -> dict:
+    row = {"metric": "choice", "chance": 0.5, "shots": {"0": 0.5, "8": 0.91}}
+    return {
+        "documents": 2,
+        "seen": {"kinds": row},
+        "held_out": {"rotate": {"metric": "match", "chance": None, "shots": {"8": 0.25}}},
+        "label_words": {"kinds": {"usual": 0.9, "held out": 0.8}},
+        "copying": {"64": 1.0},
+        "many_shots": {"copy": {"32": 0.5}},
+        "reversals": {"name": {"1 facts, 0 shots": 0.5}},
+        "held_out_reversals": {"name": {"1 facts, 0 shots": 0.5}},
+        "syllogisms": {"0 shots": 0.5},
+        "instructions": {"turn 1": 0.5},
+    }
+
+
+def test_a_card_says_how_the_model_began_and_gives_every_figure(tmp_path):
+    journal = [
+        {"step": 0, "tokens": 0, "phase": "association"},
+        {"step": 70, "tokens": 2_000_000, "decay_from": 70, "decay_steps": 40},
+        {"step": 100, "tokens": 3_000_000, "loss": 1.0, "seconds": 600, "rate": 0.1},
+        {"step": 100, "tokens": 3_000_000, "skills": {"copy": "0.10 0.20 0.30"}, "end": True},
+    ]
+    (tmp_path / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in journal))
+    record = card.training_record(tmp_path)
+    assert record["tokens"] == 3_000_000
+    assert record["decay_steps"] == 30
+    assert record["curves"] == [{"tokens": 3_000_000, "copy": "0.10 0.20 0.30"}]
+    text = card.card("lab", report(), record)
+    assert "set by hand" in text
+    assert "| kinds | 0.50 | 0.50 | - | - | - | 0.91 | - |" in text
+    assert "| *rotate* (held out) | - | - | - | - | - | 0.25 | - |" in text
+    assert "3.0M tokens in 10 minutes" in text
+    assert "reverses a relation" not in text
+    assert "reverses a relation" in card.card("lab-control", report(), record)
