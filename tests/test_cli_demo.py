@@ -42,13 +42,17 @@ def test_the_demo_runs_each_task_and_says_what_they_say(
     tasks: list[str], model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Break seen to fail: one task's result told twice."""
+    from fewfit.cli.demo import sentence
+
     assert run(["demo", "--model", str(model), "--budget", "1s"]) == 0
     printed = capsys.readouterr()
     closing = printed.out.split("\n- ")
     assert [text.split(":")[0] for text in closing[1:]] == tasks
     assert "unseen examples" in closing[1] and "bear out" in closing[-1]
     assert printed.out.count("test score") == 2
-    assert {folder.name.split("-")[1] for folder in Path("runs").glob("demo-*")} == set(tasks)
+    for name, said in zip(tasks, closing[1:], strict=True):
+        (folder,) = Path("runs").glob(f"demo-{name}-*")
+        assert sentence(json.loads((folder / "result.json").read_text())) in said
 
 
 def test_the_package_brings_three_tasks() -> None:

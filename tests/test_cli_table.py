@@ -160,7 +160,7 @@ def test_sparks_and_clocks() -> None:
     assert spark([0.0, 0.5, 1.0]) == "▁▅█"
     assert len(spark([0.5] * 500)) == 12
     assert spark([0.0] * 99 + [1.0])[-1] == "█", "the last one is now"
-    assert [clock(s) for s in (None, 5, 65, 3700)] == ["–", "5s", "1m05s", "1h01m"]
+    assert [clock(s) for s in (None, 5, 65, 3700, 260000)] == ["–", "5s", "1m05s", "1h01m", "3.0d"]
 
 
 # ---- while it runs --------------------------------------------------------------------------------------------------
@@ -183,8 +183,9 @@ def test_eighty_columns_are_enough(tmp_path: Path, lanes: tuple[Lane, ...]) -> N
 
 
 def test_a_low_terminal_shows_fewer_lanes(tmp_path: Path) -> None:
+    """Break seen to fail: the height not asked for."""
     board = Board(info(tmp_path, THOROUGH))
-    assert len(text_of(drawn(board, height=24)).splitlines()) <= 24
+    assert len(text_of(drawn(board, height=16)).splitlines()) <= 16
 
 
 class Terminal(io.StringIO):

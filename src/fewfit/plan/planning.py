@@ -277,7 +277,7 @@ def disk(shape: ModelShape, lanes: Sequence[Lane], n: int, seeds: int) -> int:
         total += seeds * n * lane.updates * (TRAINED_BYTES + ID_BYTES * lane.shots)
         if lane.trains:
             own = shape.parameters if lane.tune == "full" else shape.adapters[lane.name]
-            total += seeds * own * 4 * 3  # weights and two moments
+            total += seeds * own * 4 * (3 if lane.optimizer == "adamw" else 1)  # weights, and what AdamW keeps
     kinds = {lane.kind: lane for lane in lanes}
     for lane in kinds.values():
         total += TOKENIZER_BYTES * shape.vocabulary
