@@ -18,7 +18,7 @@ VOCABULARY = len(byte_level())
 TUNING = (
     Lane(lr=3e-3, updates=5),
     Lane(shots=2, lr=3e-3, updates=5),
-    Lane(shots=2, lr=3e-3, updates=3, tune="full"),
+    Lane(shots=2, lr=3e-3, updates=5, tune="full"),
 )
 
 

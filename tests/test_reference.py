@@ -59,11 +59,12 @@ def test_lane_equals_the_reference_on_every_architecture(name):
 
 
 def test_fifty_updates_in_fp64_at_a_high_rate():
+    """On GPT-2, which is fp64 all through; the norms of the others are fp32 inside, whatever the model's type."""
     compare(
-        tiny("llama", vocab_size=WORDS, dtype=torch.float64),
+        tiny("gpt2", vocab_size=WORDS, dtype=torch.float64),
         task_of(examples(10)),
         Lane(shots=3, lr=1e-2, updates=5),
-        tolerance=1e-5,  # the norms of these models are fp32 inside, so fp64 is not fp64 all through
+        tolerance=1e-8,
     )
 
 
@@ -149,4 +150,5 @@ def test_gradients_are_those_of_a_hand_made_sum_over_tokens(loss):
     finally:
         learner.close()
     for name, parameter in by_hand.named_parameters():
-        assert torch.allclose(seen[name], parameter.grad, rtol=1e-8, atol=1e-12), name
+        gap = (seen[name] - parameter.grad).norm() / parameter.grad.norm()
+        assert gap < 1e-5, name  # the norms of the model are fp32 inside

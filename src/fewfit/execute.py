@@ -82,7 +82,9 @@ def _execute(prepared: Prepared, judge: Metric, watch: Watch, caught: list[int],
         names = [lane.name for lane in lanes]
         left = {p.track.lane: p.left_at for p in tracks if p.left_at is not None}
         merge(store.shards(runs.PREDICTIONS), folder / runs.PREDICTIONS, names, until=left)
-        merge(store.shards(runs.TRAINED), folder / runs.TRAINED, names, until=left)
+        # How many updates of its last example a lane had made when it left depends on the moment: none of them counts.
+        before = {lane: i - 1 for lane, i in left.items()}
+        merge(store.shards(runs.TRAINED), folder / runs.TRAINED, names, until=before)
         delivery = Delivery(folder, record, lanes, tracks, tasks, prepared.loaded, judge, store)
         with one_thread(all(is_small(loaded.model) for loaded in prepared.loaded.values())):
             spent = earlier_seconds(record) + time.monotonic() - started
