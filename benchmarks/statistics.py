@@ -309,7 +309,7 @@ def as_markdown(report: dict[str, Any]) -> str:
     results = report["results"]
     blocks = [
         ["# What the statistics can do, by simulation", ""],
-        [f"`{report['command']}`: {report['repetitions']:,} repetitions a cell, {LANES} lanes, one core, "],
+        [f"`{report['command']}`: {report['repetitions']:,} repetitions a cell, {LANES} lanes, one core,"],
         [f"{report['seconds']:.0f} s."],
         ["Biases and true differences in points. The choice is by z23. What is simulated: benchmarks/statistics.py."],
         ["", "## `prequential`: the chosen lane's mean over the stream", ""],
