@@ -95,7 +95,8 @@ def usage(bundle: Bundle) -> list[str]:
             f"from {library} import {loader}",
             "from transformers import AutoTokenizer, GenerationConfig",
             "",
-            f'model = {loader}.from_pretrained("FOLDER")',
+            # transformers would otherwise take the type that the weights are stored in: other numbers than were tested
+            f'model = {loader}.from_pretrained("FOLDER", dtype="{bundle.model.dtype}")',
             'tokenizer = AutoTokenizer.from_pretrained("FOLDER")',
             'greedy = GenerationConfig.from_pretrained("FOLDER")',
             "```",
