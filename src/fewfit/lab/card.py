@@ -145,4 +145,4 @@ def main(run: Path, model: Path, documents: int = 60) -> None:
 if __name__ == "__main__":
     import sys
 
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 60)

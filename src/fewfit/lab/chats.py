@@ -99,12 +99,12 @@ def _name_and_end(source: Source) -> Turn:
 
 
 def _what_kind(source: Source) -> Turn:
-    kind = source.pick(_LABELLED)
+    kind = source.pick(tuple(W.KINDS))
     word = source.pick(W.KINDS[kind])
     if source.chance(0.5):
         return _exactly(f"what kind of thing is {word}?", kind)
     true = source.chance(0.5)
-    asked = kind if true else source.pick([k for k in _LABELLED if k != kind])
+    asked = kind if true else source.pick([k for k in W.KINDS if k != kind])
     return _exactly(f"is {word} a kind of {asked}?", "yes" if true else "no")
 
 

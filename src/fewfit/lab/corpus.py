@@ -138,6 +138,7 @@ FINAL = _shares(
     orders=2,
     reason=3,
 )
+LAST = tuple((name, {"lexicon": 10, "attributes": 1}.get(name, share)) for name, share in FINAL)
 
 PHASES = (
     Phase("association", 2.5, 0.5, ASSOCIATION),
@@ -147,7 +148,9 @@ PHASES = (
     Phase("binding", 27.5, 0.7, BINDING, label_reach=0.3),
     Phase("one word", 31.0, 0.9, ONE_WORD, label_reach=0.0),
     Phase("longer", 42.0, 0.9, EVERYTHING, label_reach=0.5),
-    Phase("full length", 1e9, 1.0, FINAL, label_reach=0.8, long_every=4),
+    Phase("full length", 44.6, 1.0, FINAL, label_reach=0.8, long_every=4),
+    Phase("meanings again", 49.6, 1.0, LAST, label_reach=0.8, long_every=4),
+    Phase("repetition again", 1e9, 1.0, (*LAST, ("far repetition", 7)), label_reach=0.8, long_every=3),
 )
 
 

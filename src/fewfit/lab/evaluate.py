@@ -10,7 +10,7 @@ from statistics import mean
 import torch
 from torch import Tensor
 
-from fewfit.lab import chats, families_lists, families_lookup, skills, worlds
+from fewfit.lab import chats, families_lists, skills, worlds
 from fewfit.lab import words as W
 from fewfit.lab.corpus import HELD_OUT, SEEN, Family
 from fewfit.lab.document import CHAT, PLAIN, Encoder, Source, Task
@@ -18,7 +18,7 @@ from fewfit.lab.words import digest
 
 SUMMARY = {
     "copying": ("copy", "reverse", "first", "last", "drop first", "drop last", "twice", "double"),
-    "look-up and membership": (*families_lookup.SEEN, "membership", "given list"),
+    "look-up and membership": ("mapping", "look up in text", "after", "membership", "given list"),
     "labelling": ("kinds", "topic", "size", "age", "mood", "sentiment", "keyword", "count", "same"),
     "held-out labels by position or list": ("first word", "hidden list"),
     "held-out meanings": ("held-out pair", "held-out kinds", "four held-out kinds", "held-out words"),

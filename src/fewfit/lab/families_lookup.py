@@ -99,6 +99,22 @@ def repetition(source: Source, budget: int) -> list[Part]:
     return parts
 
 
+def far_repetition(source: Source, budget: int) -> list[Part]:
+    """A stretch said again after a long while of other words."""
+    words = source.some(source.between(4, 14))
+    text = " " + " ".join(words)
+    parts: list[Part] = [(text, CONTEXT)]
+    used = len(words) * 2
+    while used < budget:
+        length = min(source.between(1, 120), max(1, budget - used))
+        parts.append((" " + " ".join(source.word() for _ in range(length)), CONTEXT))
+        parts.append((f" {words[0]}", CONTEXT))
+        parts.append(("".join(f" {word}" for word in words[1:]), INFERABLE * 0.5))
+        used += length + 2 * len(words)
+    parts.append(("<|endoftext|>", CONTEXT))
+    return parts
+
+
 def pairs(source: Source, budget: int) -> list[Part]:
     """Bare pairs in a stream, keys coming back: the simplest association."""
     keys = source.some(source.between(2, 10))
@@ -170,4 +186,10 @@ def attributes(source: Source, budget: int) -> list[Part]:
     return parts
 
 
-TEXTS = {"repetition": repetition, "pairs": pairs, "lexicon": lexicon_text, "attributes": attributes}
+TEXTS = {
+    "repetition": repetition,
+    "far repetition": far_repetition,
+    "pairs": pairs,
+    "lexicon": lexicon_text,
+    "attributes": attributes,
+}
