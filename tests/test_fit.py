@@ -139,3 +139,40 @@ def test_every_lane_diverging_leaves_nothing_to_deliver(model):
 def test_what_is_asked_wrongly_is_refused_with_a_mend(model, settings, says):
     with pytest.raises(UserError, match=says):
         fewfit.fit(pairs(8), **{"model": model, "tokenizer": byte_level(), **SMALL, **settings})
+
+
+def test_data_are_refused_before_a_model_is_loaded(tmp_path):
+    """Break seen to fail: loading the model first."""
+    with pytest.raises(UserError, match=r"nowhere\.csv"):
+        fewfit.fit("nowhere.csv", model="no-such-model")
+    with pytest.raises(UserError, match="give 1 or more"):
+        fewfit.fit(pairs(8), model="no-such-model", rank=0)
+
+
+def test_a_metric_of_ones_own_is_not_taken_for_another(model):
+    """Break seen to fail: recording a function called `match` as `match`."""
+
+    def match(prediction, example):
+        return 1.0
+
+    seen = []
+
+    def stop(row):
+        seen.append(row)
+        if len(seen) == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(pairs(10), model, methods=["ft"], metric=match, choices="none", on_row=stop)
+    with pytest.raises(UserError, match="function of your own, 'match'"):
+        fewfit.resume("last", model=model, tokenizer=byte_level())
+    with pytest.raises(UserError, match="scored by own:match"):
+        fewfit.resume("last", model=model, tokenizer=byte_level(), metric=lambda p, e: 0.0)
+    run = fewfit.resume("last", model=model, tokenizer=byte_level(), metric=match)
+    assert run.result["metric"] == "own:match" and run.score == 1.0
+
+
+def test_one_of_a_kind_is_as_good_as_a_list(model):
+    run = fewfit.fit(pairs(8), model=model, tokenizer=byte_level(), methods="icl", shots=2)
+    assert [lane["name"] for lane in run.lanes] == ["icl-2"]
+    assert "LlamaForCausalLM(" not in run.folder.name

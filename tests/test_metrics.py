@@ -128,7 +128,7 @@ def test_a_function_of_ones_own() -> None:
         return prediction[:1] == example.completion[:1]
 
     own = metrics.metric(shares_first_letter)
-    assert (own.name, own.needs) == ("shares_first_letter", "text")
+    assert (own.name, own.needs) == ("own:shares_first_letter", "text")
     assert own.score("Berlin", Example("1", "x", "Bonn")) == 1.0
 
 

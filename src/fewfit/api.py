@@ -9,11 +9,12 @@ from typing import Any
 from fewfit import runs
 from fewfit.errors import UserError
 from fewfit.execute import execute
+from fewfit.metrics import Metric
 from fewfit.metrics import metric as find_metric
 from fewfit.models import local
 from fewfit.models.local import Loaded
-from fewfit.predictions import read
-from fewfit.prepare import Prepared, prepare
+from fewfit.predictions import read as read_predictions
+from fewfit.prepare import Prepared, prepare, read
 from fewfit.watch import Callbacks, OnLane, OnRow, Watch
 
 
@@ -46,7 +47,7 @@ class Run:
 
     def predictions(self) -> Any:
         """One row per lane and example: a DataFrame where pandas is installed, else a list of dicts."""
-        rows = read(self.folder)
+        rows = read_predictions(self.folder)
         try:
             import pandas
         except ImportError:
@@ -126,9 +127,10 @@ def fit(
     asked = {k: v for k, v in locals().items() if k not in ("data", "tokenizer", "watch", "on_row", "on_lane")}
     told = Callbacks(watch, on_row, on_lane)
     check(asked)
+    material = read(asked, data)  # what is wrong with the data or the grid is said before a model is fetched
     loaded = load_models(asked, tokenizer, told)
-    prepared = prepare(asked, data, loaded, told)
-    return _run(prepared, metric, told, only_model(model, prepared))
+    prepared = prepare(asked, material, loaded, told)
+    return _run(prepared, material.judge, told, handed_in(model))
 
 
 def resume(
@@ -149,13 +151,25 @@ def resume(
     record = runs.record(where)
     told = Callbacks(watch, on_row, on_lane)
     if (where / runs.RESULT).exists():
-        return Run(where, runs.result(where), model)
+        return Run(where, runs.result(where), handed_in(model))
     refuse_changed_data(record, where)
+    judge = find_metric(metric or record["metric"], answer_patterns=tuple(record["answer_patterns"]))
+    if judge.name != record["metric"]:
+        raise UserError(
+            f"the run is scored by {record['metric']}, not by {judge.name}",
+            where=str(where),
+            mend="hand in the metric that it began with, or start a new run",
+        )
+    objects = handed_in_all(model)
+    if objects and len(objects) != len(record["models"]):
+        raise UserError(
+            f"{len(objects)} models for a run of {len(record['models'])}", where=str(where), mend="hand in all of them"
+        )
     loaded: dict[str | None, Loaded] = {}
-    for one in record["models"]:
+    for number, one in enumerate(record["models"]):
         told.phase(f"loading {one['name']}")
-        if model is not None and not isinstance(model, str):
-            loaded[one["lane"]] = local.wrap(model, tokenizer)
+        if objects:
+            loaded[one["lane"]] = wrapped(objects[number], tokenizer)
         else:
             loaded[one["lane"]] = local.load(
                 one["name"],
@@ -170,13 +184,10 @@ def resume(
                 where=str(where),
                 mend="put the old one back, or start a new run",
             )
-    prepared = Prepared(where, record, loaded)
-    return _run(prepared, metric or "recorded", told, only_model(model, prepared))
+    return _run(Prepared(where, record, loaded), judge, told, handed_in(model))
 
 
-def _run(prepared: Prepared, metric: Any, watch: Watch, model: Any) -> Run:
-    wanted = metric if callable(metric) else prepared.record["metric"]
-    judge = find_metric(wanted, answer_patterns=tuple(prepared.record["answer_patterns"]))
+def _run(prepared: Prepared, judge: Metric, watch: Watch, model: Any) -> Run:
     return Run(prepared.folder, execute(prepared, judge, watch), model)
 
 
@@ -190,6 +201,9 @@ def check(asked: dict[str, Any]) -> None:
         raise UserError(
             "--base-url: models behind an endpoint are not supported", mend="name a folder or a hub model with --model"
         )
+    for part in ("{prompt}", "{completion}"):
+        if asked["template"] is not None and part not in asked["template"]:
+            raise UserError(f"--template has no {part}", mend="write it like 'Q: {prompt}\\nA: {completion}'")
     for flag, known in (
         ("final", ("stream", "refit")),
         ("select", ("z23", "accuracy", "nll")),
@@ -221,10 +235,8 @@ def load_models(asked: dict[str, Any], tokenizer: Any, watch: Watch) -> dict[str
                 dtype=asked["dtype"],
                 quantize=asked["quantize"],
             )
-        elif isinstance(one, tuple):
-            found = local.wrap(*one)
         else:
-            found = local.wrap(one, tokenizer)
+            found = wrapped(one, tokenizer)
         name = None if len(wanted) == 1 else found.ref.name.rstrip("/").split("/")[-1]
         if name in loaded:
             raise UserError(f"two models called {name}", mend="rename one folder")
@@ -244,6 +256,18 @@ def refuse_changed_data(record: dict[str, Any], where: Path) -> None:
         )
 
 
-def only_model(model: Any, prepared: Prepared) -> Any:
-    """A model that was handed in as an object, for the bundle to use again."""
-    return None if model is None or isinstance(model, str | Path | list | tuple) else model
+def handed_in_all(model: Any) -> list[Any]:
+    """The models that were given as objects, not by name."""
+    several = model if isinstance(model, list | tuple) else [model]
+    return [one for one in several if one is not None and not isinstance(one, str | Path)]
+
+
+def handed_in(model: Any) -> Any:
+    """The one model that was given as an object, for the bundle to use again."""
+    objects = handed_in_all(model)
+    return objects[0] if len(objects) == 1 and not isinstance(model, list | tuple) else None
+
+
+def wrapped(model: Any, tokenizer: Any) -> Loaded:
+    """A loaded model, or a pair of model and tokenizer."""
+    return local.wrap(*model) if isinstance(model, tuple) else local.wrap(model, tokenizer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ class Delivery:
         return min(self.record["seeds"])
 
 
-def deliver(run: Delivery, watch: Watch, seconds: float, differing: list[str]) -> dict[str, Any]:
+def deliver(run: Delivery, watch: Watch, seconds: Callable[[], float], differing: list[str]) -> dict[str, Any]:
     rows = read(run.folder)
     selection = select(rows, run.lanes, metric=run.judge.name, statuses=run.statuses(), criterion=run.record["select"])
     folders = {}
@@ -70,7 +71,7 @@ def deliver(run: Delivery, watch: Watch, seconds: float, differing: list[str]) -
         "run": str(run.folder),
         **selection.as_json(),
         "test": judge_test(run, folders, watch),
-        "seconds": round(seconds, 3),
+        "seconds": round(seconds(), 3),
         "warnings": [*selection.warnings, *differing_warning(differing)],
     }
     write_json(run.folder / runs.RESULT, result)

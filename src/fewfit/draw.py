@@ -39,7 +39,14 @@ def order(examples: Sequence[Example], seed: int) -> list[Example]:
 
 
 def demonstrations(
-    candidates: Sequence[Example], target: Example, shots: int, *, seed: int, i: int, update: int
+    candidates: Sequence[Example],
+    target: Example,
+    shots: int,
+    *,
+    seed: int,
+    i: int,
+    update: int,
+    purpose: str = "demos",
 ) -> list[Example]:
     """Up to `shots` of the candidates for the target, in prompt order: the last stands next to the target.
 
@@ -47,7 +54,7 @@ def demonstrations(
     """
     if shots <= 0:
         return []
-    ranked = sorted(candidates, key=lambda e: (number(seed, i, update, "demos", e.id), e.id))
+    ranked = sorted(candidates, key=lambda e: (number(seed, i, update, purpose, e.id), e.id))
     taken: list[Example] = []
     for candidate in reversed(ranked):
         if candidate.kin(target) or any(candidate.kin(other) for other in taken):

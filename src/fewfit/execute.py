@@ -24,7 +24,7 @@ from fewfit.errors import Interrupted, UserError
 from fewfit.examples import Dataset
 from fewfit.examples import restore as restore_examples
 from fewfit.grid import Lane
-from fewfit.metrics import Metric
+from fewfit.metrics import OWN, Metric
 from fewfit.models.local import Loaded
 from fewfit.predictions import merge
 from fewfit.prepare import Prepared
@@ -52,6 +52,10 @@ def _execute(prepared: Prepared, judge: Metric, watch: Watch, caught: list[int],
     dataset = checked_examples(folder, record)
     lanes = [Lane.from_json(one) for one in record["lanes"]]
     tracks: list[Progress] = []
+
+    def spent() -> float:
+        return float(record.get("seconds", 0.0)) + time.monotonic() - started
+
     store = Store(folder / runs.LANES)
     plans = {lane.name: list(steps(lane, len(dataset.examples))) for lane in lanes}
     # Prompting lanes first: their scores are there in seconds.
@@ -87,12 +91,10 @@ def _execute(prepared: Prepared, judge: Metric, watch: Watch, caught: list[int],
         merge(store.shards(runs.TRAINED), folder / runs.TRAINED, names, until=before)
         delivery = Delivery(folder, record, lanes, tracks, tasks, prepared.loaded, judge, store)
         with one_thread(all(is_small(loaded.model) for loaded in prepared.loaded.values())):
-            spent = earlier_seconds(record) + time.monotonic() - started
             result = deliver(delivery, watch, spent, store.differing())
     finally:
         store.close()
-        spent = earlier_seconds(record) + time.monotonic() - started
-        runs.write_record(folder, {**record, "seconds": round(spent, 3)})
+        runs.write_record(folder, {**record, "seconds": round(spent(), 3)})
     clean(folder)
     return result
 
@@ -124,7 +126,7 @@ def run_team(
         tokens=team.tokens(loaded.model),
         others=helpers,
     )
-    with one_thread(helpers is not None):
+    with one_thread(helpers is not None or is_small(loaded.model)):
         try:
             for progress in mine:
                 state = states[progress.track]
@@ -145,7 +147,7 @@ def helpers_for(
     loaded = prepared.loaded[model["lane"]]
     device = next(loaded.model.parameters()).device.type
     in_memory = loaded.ref.digest.startswith("weights:")  # an object: nobody else has it
-    if device != "cpu" or in_memory or len(tracks) < 2:
+    if device != "cpu" or in_memory or prepared.record["metric"].startswith(OWN) or len(tracks) < 2:
         return None
     spare = memory_for(loaded.model)
     job = Job(
@@ -164,10 +166,6 @@ def helpers_for(
         stacked=team.stacked,
     )
     return Helpers(job, store, min(processors() - 1, spare))
-
-
-def earlier_seconds(record: dict[str, Any]) -> float:
-    return float(record.get("seconds", 0.0))
 
 
 def checked_examples(folder: Path, record: dict[str, Any]) -> Dataset:

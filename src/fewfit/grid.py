@@ -45,8 +45,9 @@ class Lane:
     def __post_init__(self) -> None:
         if (self.lr > 0) != (self.updates > 0):
             raise UserError(f"a lane with lr={self.lr:g} and updates={self.updates}", mend="give both or neither")
-        if self.shots < 0 or self.rank < 1 or self.batch < 1 or self.block < 1 or self.lr < 0:
-            raise UserError(f"a lane with an impossible number: {self}", mend="shots >= 0, rank, batch, block >= 1")
+        for name, least in (("shots", 0), ("lr", 0), ("updates", 0), ("rank", 1), ("batch", 1), ("block", 1)):
+            if getattr(self, name) < least:
+                raise UserError(f"--{name} {getattr(self, name)}", mend=f"give {least} or more")
 
     @property
     def trains(self) -> bool:
@@ -150,6 +151,7 @@ class Grid:
         **common: Any,
     ) -> Grid:
         """The grid of all combinations. Methods alone decide which kinds run."""
+        methods, shots, lr, updates = several(methods), several(shots), several(lr), several(updates)
         unknown = [m for m in methods if m not in KINDS]
         if unknown:
             raise UserError(f"unknown method {unknown[0]!r}", mend=f"choose among {', '.join(KINDS)}")
@@ -171,6 +173,13 @@ class Grid:
                         for e in sorted(set(updates))
                     ]
         return Grid(tuple(lanes))
+
+
+def several(value: Any) -> tuple[Any, ...]:
+    """One of a kind is as good as a list of one; text is split at commas, as on the command line."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(","))
+    return tuple(value) if isinstance(value, Sequence) else (value,)
 
 
 def prompting(common: dict[str, Any]) -> dict[str, Any]:

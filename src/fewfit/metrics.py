@@ -21,6 +21,8 @@ from typing import Any, Literal
 from fewfit.errors import UserError
 from fewfit.examples.example import Example
 
+OWN = "own:"  # before the name of a function of the user's: it must not be taken for one of ours
+
 Needs = Literal["choices", "teacher", "text"]
 Score = Callable[[str, Example, Sequence[str] | None], float]
 
@@ -61,6 +63,11 @@ def metric(wanted: str | Metric | Callable[[str, Example], Any], *, answer_patte
     if wanted in SIMPLE:
         needs, function = SIMPLE[wanted]
         return Metric(wanted, needs, lambda prediction, example, _: function(prediction, example.completion))
+    if wanted.startswith(OWN):
+        name = wanted.removeprefix(OWN)
+        raise UserError(
+            f"scored by a function of your own, {name!r}", mend=f"hand it in again: fewfit.resume(RUN, metric={name})"
+        )
     raise UserError(f"unknown metric {wanted!r}", mend=f"one of: auto, {', '.join(NAMES)}")
 
 
@@ -78,7 +85,7 @@ def own(function: Callable[[str, Example], Any]) -> Metric:
             f"a metric of type {type(function).__name__}", mend="give a name or a function f(prediction, example)"
         )
     name = getattr(function, "__name__", type(function).__name__).strip("<>")
-    return Metric(name, "text", lambda prediction, example, _: function(prediction, example))
+    return Metric(OWN + name, "text", lambda prediction, example, _: function(prediction, example))
 
 
 # ---- the text that counts ----------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from fewfit.examples import Dataset
 from fewfit.examples import load as load_examples
 from fewfit.examples import save as save_examples
 from fewfit.grid import PAPER_SEEDS, PRESETS, QUICK_ORDER, Grid, Lane
+from fewfit.metrics import Metric
 from fewfit.metrics import auto as auto_metric
 from fewfit.metrics import metric as find_metric
 from fewfit.models.local import Loaded
@@ -95,8 +96,20 @@ def fitting_lanes(grid: Grid, cost: dict[str, float], budget: float) -> Grid:
     return Grid(tuple(lane for lane in grid.lanes if lane.name in names))
 
 
-def prepare(asked: dict[str, Any], data: Any, loaded: dict[str | None, Loaded], watch: Watch) -> Prepared:
-    """Checks everything that can be checked before hours are spent, then writes the run folder."""
+@dataclass(frozen=True)
+class Material:
+    """What can be read and checked without a model."""
+
+    dataset: Dataset
+    test: Dataset | None
+    judge: Metric
+    seeds: int
+    path: str | None
+    file_digest: str | None
+
+
+def read(asked: dict[str, Any], data: Any) -> Material:
+    """Everything that can be refused before a model is fetched."""
     dataset = load_examples(
         data,
         input=asked["input"],
@@ -117,16 +130,26 @@ def prepare(asked: dict[str, Any], data: Any, loaded: dict[str | None, Loaded], 
             skip_bad=asked["skip_bad"],
             keep_duplicates=True,
         )
-    metric_name = asked["metric"] if asked["metric"] != "auto" else auto_metric(dataset)
-    judge = find_metric(metric_name, answer_patterns=tuple(asked["answer_pattern"] or ()))
+    wanted = asked["metric"] if asked["metric"] != "auto" else auto_metric(dataset)
+    judge = find_metric(wanted, answer_patterns=tuple(asked["answer_pattern"] or ()))
     if judge.needs == "choices" and dataset.choices is None and any(e.choices is None for e in dataset.examples):
         raise UserError("--metric choice needs choices", mend="give --choices a,b,c, or a `choices` field in every row")
-    grid, sources = grid_of(asked, tuple(loaded))
+    grid_of(asked, (None,))
     seeds = asked["seeds"]
     if seeds is None:
         seeds = PAPER_SEEDS if asked["preset"] == "paper" else 1
     if seeds < 1:
         raise UserError(f"--seeds {seeds}", mend="give 1 or more")
+    if asked["budget"] is not None:
+        seconds(asked["budget"])
+    path = str(Path(data).resolve()) if isinstance(data, str | Path) else None
+    return Material(dataset, test, judge, seeds, path, file_digest(data))
+
+
+def prepare(asked: dict[str, Any], material: Material, loaded: dict[str | None, Loaded], watch: Watch) -> Prepared:
+    """Settles what is left to settle with the models at hand, and writes the run folder."""
+    dataset, test, judge, seeds = material.dataset, material.test, material.judge, material.seeds
+    grid, sources = grid_of(asked, tuple(loaded))
     renderers = {name: renderer_for(one, dataset, judge.needs, asked) for name, one in loaded.items()}
     notices = [*dataset.notices, *(test.notices if test else ())]
     for name, renderer in renderers.items():
@@ -135,6 +158,8 @@ def prepare(asked: dict[str, Any], data: Any, loaded: dict[str | None, Loaded], 
         notices.append(
             f"{len(dataset.examples)} examples: the longest prompts will have fewer demonstrations than asked"
         )
+    if asked["template"] is not None and any(renderer.settings.chat for renderer in renderers.values()):
+        notices.append("--template is not used: the chat template writes the prompts (--chat off for plain text)")
     budget = seconds(asked["budget"]) if asked["budget"] is not None else QUICK_BUDGET
     cost: dict[str, float] = {}
     if is_sized(asked):
@@ -159,8 +184,8 @@ def prepare(asked: dict[str, Any], data: Any, loaded: dict[str | None, Loaded], 
         },
         "data": {
             "source": dataset.source,
-            "path": str(Path(data).resolve()) if isinstance(data, str | Path) else None,
-            "file_digest": file_digest(data),
+            "path": material.path,
+            "file_digest": material.file_digest,
             "digest": dataset.digest,
             "n": len(dataset.examples),
             "choices": dataset.choices,
@@ -185,7 +210,7 @@ def prepare(asked: dict[str, Any], data: Any, loaded: dict[str | None, Loaded], 
         "notices": notices,
         "versions": runs.versions(),
     }
-    name = str(asked["model"][0] if isinstance(asked["model"], list | tuple) else asked["model"])
+    name = next(iter(loaded.values())).ref.short_name
     folder = runs.create(Path(asked["out"]) if asked["out"] else None, dataset.source, name)
     save_examples(dataset, folder / runs.EXAMPLES)
     if test is not None:

@@ -53,8 +53,11 @@ def slug(text: str) -> str:
 
 def remember(folder: Path) -> None:
     """So that `last` finds it, also with --out elsewhere."""
-    RUNS.mkdir(exist_ok=True)
-    (RUNS / ".last").write_text(str(folder.resolve()) + "\n")
+    try:
+        RUNS.mkdir(exist_ok=True)
+        (RUNS / ".last").write_text(str(folder.resolve()) + "\n")
+    except OSError:
+        return  # a folder where nothing may be written: the run itself lies elsewhere, only `last` will not find it
 
 
 def find(name: str | Path) -> Path:

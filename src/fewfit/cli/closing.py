@@ -94,10 +94,12 @@ def grouped(lanes: Sequence[dict[str, Any]], best: str) -> list[tuple[str, list[
 
 def expectation(result: dict[str, Any]) -> str:
     chosen = f", corrected for choosing among {len(result['lanes'])} lanes" if len(result["lanes"]) > 1 else ""
+    plain = next(lane for lane in result["lanes"] if lane["name"] == result["best"])
     return (
         f"{result['best']} is expected to score {points(result['score'])} of 100 on new data "
-        f"({span(result['interval'])}){chosen}; over the stream it was {points(result['prequential'])} "
-        f"({span(result['prequential_interval'])}). Scores are by {result['metric']}."
+        f"({span(result['interval'])}){chosen}. Over the stream it scored {points(plain['prequential'])}; so corrected "
+        f"{points(result['prequential'])} ({span(result['prequential_interval'])}). The table is uncorrected. "
+        f"Scores are by {result['metric']}."
     )
 
 
@@ -132,6 +134,17 @@ def next_commands(result: dict[str, Any], folder: Path) -> list[str]:
     return [*commands, third_command(result, folder, run)]
 
 
+def grid_flags(asked: dict[str, Any]) -> str:
+    """What spelled the grid out: without it the next command would run another one."""
+    words = []
+    for flag in ("methods", "shots", "lr", "updates", "rank", "tune", "optimizer", "loss", "replay"):
+        value = (asked.get(flag) or {}).get("value")
+        if value is not None and (asked[flag] or {}).get("source") == "given":
+            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            words.append(f" --{flag} {text}")
+    return "".join(words)
+
+
 def third_command(result: dict[str, Any], folder: Path, run: str) -> str:
     from fewfit import runs
 
@@ -139,7 +152,7 @@ def third_command(result: dict[str, Any], folder: Path, run: str) -> str:
     data, asked = record["data"]["path"], record["asked"]
     model = (asked.get("model") or {}).get("value")
     if data is not None and isinstance(model, str) and not model.startswith("<"):
-        again = f"fewfit fit {shlex.quote(short_path(data))} --model {shlex.quote(model)}"
+        again = f"fewfit fit {shlex.quote(short_path(data))} --model {shlex.quote(model)}{grid_flags(asked)}"
         if "not settled" in result["verdict"] and len(record["seeds"]) == 1:
             return f"{again} --seeds 3"
         if (asked.get("preset") or {}).get("value") == "quick":

@@ -82,13 +82,17 @@ def of_run(name: str, lane: str | None, at: int | None, update: int | None, seed
     folder = runs.find(name)
     record = runs.record(folder)
     if lane is None:
+        if not (folder / runs.RESULT).exists():
+            mend = f"name a lane with --lane, or go on with: fewfit resume {folder}"
+            raise UserError("the run is not done, so there is no best lane to show", where=str(folder), mend=mend)
         lane = runs.result(folder)["best"]
     n = record["data"]["n"]
     at = n if at is None else at
     check(at, n, "--at")
     if seed not in record["seeds"]:
         raise UserError(f"--seed {seed}", where=str(folder), mend=f"the run's seeds: {record['seeds']}")
-    return (*sequence(folder, lane, at, update, seed), ())
+    when = "as predicted" if update is None else f"update {update}"
+    return (*sequence(folder, lane, at, update, seed), (f"{lane}, seed {seed}, example {at} of {n}, {when}",))
 
 
 def check(at: int, n: int, flag: str) -> None:

@@ -5,6 +5,7 @@ The model stays in eval mode and adapters have no dropout, so that the scored fo
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -271,7 +272,9 @@ class _Lora(_Active):
         from peft import get_peft_model
 
         super().__init__(model, track, lane)
-        self.peft = get_peft_model(model, lora_config(model, lane))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of PEFT about transformers: nothing to act on
+            self.peft = get_peft_model(model, lora_config(model, lane))
         self.peft.eval()
         named = [(name, p) for name, p in self.peft.named_parameters() if p.requires_grad]
         with torch.no_grad():

@@ -57,8 +57,11 @@ class Task:
         """
         order = self.order(seed)
         candidates = order[: i - 1] if update == 1 and slot == 0 else order[:i]
-        key = update if slot == 0 else update * 1000 + slot  # rows of one batch have demonstrations of their own
-        demos = draw.demonstrations(candidates, order[target - 1], shots, seed=seed, i=i, update=key)
+        # The rows of one batch have demonstrations of their own.
+        purpose = "demos" if slot == 0 else f"demos of slot {slot}"
+        demos = draw.demonstrations(
+            candidates, order[target - 1], shots, seed=seed, i=i, update=update, purpose=purpose
+        )
         return self.renderer.render(demos, order[target - 1])
 
     def scored_row(self, track: Track, lane: Lane, i: int, *, train: bool) -> Seen:

@@ -26,6 +26,7 @@ from typing import Any
 from fewfit.engine.learner import Track
 from fewfit.engine.snapshot import Store
 from fewfit.engine.stream import Progress, Stream, steps
+from fewfit.errors import EnvironmentProblem
 from fewfit.grid import Lane
 
 LOOK_AFTER = 2.0  # seconds of work, before it is judged how much is left
@@ -163,6 +164,11 @@ class Helpers:
         """From its last snapshot; rows that were told beyond it are computed again, and come out the same."""
         progress.elsewhere = False
         was = self.store.begin(progress)
+        left = stream.race.left.get(progress.track.lane) if stream.race is not None else None
+        if left is not None and progress.running:  # it left the race while it was on its way back
+            progress.status, progress.left_at = "dropped", left
+            stream.end(progress)
+            return
         if was.state is not None and progress.running:
             stream.learner.restore(progress.track, progress.lane, was.state)
             progress.opened = True
@@ -228,6 +234,7 @@ QUICK_MEMORY = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "PYTHONWARNINGS": "ignore::FutureWarning",
 }
 
 
@@ -358,9 +365,13 @@ def wait_for_orphans(lanes_folder: Path, seconds: float = 30.0) -> None:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
-                except OSError:
+                except OSError as error:
                     if time.monotonic() > deadline:
-                        raise
+                        raise EnvironmentProblem(
+                            "a helper process of the stopped run is still writing",
+                            where=str(lanes_folder.parent),
+                            mend="end it, then resume again",
+                        ) from error
                     time.sleep(0.05)
 
 
