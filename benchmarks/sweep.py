@@ -8,6 +8,9 @@ runs as one process of two threads and as two processes of one thread, the rival
 updates than the sweep asks for, and is counted in their favour), with the output head on answer places only: the plain
 loop by the same hook that fewfit uses, TRL as it does by itself. Building a model or a trainer is never counted.
 
+On a machine that others use, leave out 1x2 (threads that wait for each other burn the time that they wait) and compare
+the processor time: the `cpu ratio` below the table.
+
 Contenders take turns, round after round, in processes that stay alive, so that a busy machine is busy for all of them;
 what is compared are medians of one run. The share is 4 · parameters · tokens operations a lane-step against the best
 matrix product that the same two processes reach in the same run.
@@ -26,7 +29,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-SETTINGS = ((1, 2), (2, 1))  # processes, threads
+SETTINGS = ("1x2", "2x1")  # processes x threads
 BATCHES = (1, 4, 8)
 KINDS = ("fewfit", "peft", "trl")
 
@@ -47,7 +50,10 @@ class Crew:
             task = {**vars(self.arguments), "kind": self.kind, "threads": self.threads, "lanes": lanes, "index": index}
             environment = {**os.environ, **threads_of(self.threads)}
             if self.kind == "fewfit":
-                environment |= {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
+                environment |= {
+                    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+                    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+                }  # as fit does
             self.members.append(
                 subprocess.Popen(
                     [sys.executable, "-m", "benchmarks.sweep_worker", json.dumps(task, default=str)],
@@ -94,7 +100,9 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """One record for each contender, setting and batch."""
     crews: list[Crew] = []
     try:
-        crews += [Crew(kind, *setting, arguments) for kind in arguments.kinds for setting in SETTINGS]
+        crews += [
+            Crew(kind, *map(int, s.split("x")), arguments) for kind in arguments.kinds for s in arguments.settings
+        ]
         peak = Crew("peak", 2, 1, arguments)
         crews.append(peak)
         plan = [
@@ -141,12 +149,12 @@ def table(records: list[dict[str, Any]]) -> str:
             f"| {r['contender']} | {r['processes']} × {r['threads']} | {r['batch'] or '–'} "
             f"| {r['lane_steps_per_second']:.2f} | {r['cpu_ms_per_lane_step']:.1f} | {r['peak_share']:.0%} |"
         )
-    best = {
-        kind: max((r["lane_steps_per_second"] for r in records if r["contender"] == kind), default=0) for kind in KINDS
-    }
     for rival in ("peft", "trl"):
-        if best[rival]:
-            lines.append(f"\nbest fewfit / best {rival}: {best['fewfit'] / best[rival]:.2f}x")
+        ours, theirs = ([r for r in records if r["contender"] == kind] for kind in ("fewfit", rival))
+        if ours and theirs:
+            rate = max(r["lane_steps_per_second"] for r in ours) / max(r["lane_steps_per_second"] for r in theirs)
+            cpu = min(r["cpu_ms_per_lane_step"] for r in theirs) / min(r["cpu_ms_per_lane_step"] for r in ours)
+            lines.append(f"\nbest fewfit against best {rival}: {rate:.2f}x the rate, cpu ratio {cpu:.2f}")
     return "\n".join(lines)
 
 
@@ -162,6 +170,7 @@ def main() -> None:
     parser.add_argument("--shared", action="store_true", help="all lanes hold identical tokens, as those of a grid do")
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)
     parser.add_argument("--batches", nargs="+", type=int, default=list(BATCHES))
+    parser.add_argument("--settings", nargs="+", default=list(SETTINGS), help="processes x threads")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--verbose", action="store_true")
     arguments = parser.parse_args()

@@ -55,7 +55,7 @@ def logp_after(
     `rows` are (place in that forward's batch, row); `first_RV` the logits behind each one's prompt; `using` sets the
     row-to-lane map for a batch, given each row's place in that forward; `below` says where it held rows in common.
     """
-    first_RV = torch.log_softmax(first_RV.detach(), dim=-1).double()
+    first_RV = torch.log_softmax(first_RV.detach(), dim=-1)
     sums = [[float(first_RV[r, choice[0]]) for choice in row.choices] for r, (_, row) in enumerate(rows)]
     # Batches by length, so that a row's padding, and with it its rounding, does not depend on who shares the pass.
     batches: dict[tuple[int, int], list[tuple[int, int]]] = {}
@@ -110,7 +110,7 @@ def tail_logp(
             use_cache=True,
         ).logits[0]
     logits_NV = logits_NV if logits_NV.dtype == torch.float64 else logits_NV.float()
-    logp_N = -torch.nn.functional.cross_entropy(logits_NV, wanted_N.to(device), reduction="none").double().cpu()
+    logp_N = -torch.nn.functional.cross_entropy(logits_NV, wanted_N.to(device), reduction="none").cpu().double()
     return torch.zeros(len(tails), dtype=torch.float64).index_add_(0, row_N, logp_N).tolist()
 
 

@@ -21,7 +21,7 @@ from fewfit.engine.adapters import Adapter, Layout, Pass, Wrapped
 from fewfit.engine.forward import logits_at
 from fewfit.engine.generate import greedy
 from fewfit.engine.learner import LaneState, Row, Scored, Track
-from fewfit.engine.plain import lora_config
+from fewfit.engine.plain import checkpoints, lora_config
 from fewfit.engine.rates import rate
 from fewfit.engine.score import choice_rows, one_token_apart, sum_logp
 from fewfit.engine.targets import adapted_modules, layer_prefixes
@@ -71,7 +71,7 @@ class StackLearner:
         self.device = next(model.parameters()).device
         self._was_training = model.training
         self._wanted_grad = {name: p.requires_grad for name, p in model.named_parameters()}
-        self._checkpointing = bool(getattr(model, "is_gradient_checkpointing", False))
+        self._checkpointing = checkpoints(model)
         model.eval()
         if self._checkpointing:
             model.gradient_checkpointing_disable()
@@ -270,7 +270,7 @@ class StackLearner:
         top_M2 = logits_NV.detach()[at].topk(2, dim=-1)
         best = top_M2.indices[:, 0].tolist()
         gaps = (top_M2.values[:, 0] - top_M2.values[:, 1]).tolist()
-        nlls = loss_N.detach()[at].double().tolist()
+        nlls = loss_N.detach()[at].tolist()
         choices = self._choices(batch, last, logits_NV.detach(), cache, below)
         out: list[Scored | None] = []
         for row, start, some, logp in zip(batch, offsets(last), last, choices, strict=True):
@@ -305,10 +305,10 @@ class StackLearner:
         single = [(b, place) for b, place in apart.items() if place is not None]
         if single:
             some_SV = logits_NV[[last[b][place] for b, place in single]]
-            norm_S = torch.logsumexp(some_SV, dim=-1)
+            norm_S = torch.logsumexp(some_SV, dim=-1).tolist()
             for s, (b, place) in enumerate(single):
                 tokens = [choice[place] for choice in batch[b].choices]
-                out[b] = tuple((some_SV[s, tokens].double() - norm_S[s].double()).tolist())
+                out[b] = tuple(logit - norm_S[s] for logit in some_SV[s, tokens].tolist())
         longer = [b for b, place in apart.items() if place is None]
         if not longer:
             return out
