@@ -1,6 +1,9 @@
 """The model card of a bundled model: how it began, how it was trained, every figure, and what it cannot do.
 
-python -m fewfit.lab.card RUN MODEL     measures MODEL (a folder) and writes README.md and training.json into it
+    python -m fewfit.lab.card RUN MODEL [DOCUMENTS]
+
+measures MODEL (a folder) and writes README.md and training.json into it; with 0 documents the card is written anew from
+the figures that are there.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from fewfit.lab.net import SHAPES
 from fewfit.lab.skills import SHOTS
 
 HEAD = """---
-license: mit
+license: apache-2.0
 library_name: transformers
 tags: [few-shot, model-organism]
 ---
@@ -136,9 +139,10 @@ def training_record(run: Path, seed: int = 0) -> dict:
 def main(run: Path, model: Path, documents: int = 60) -> None:
     from fewfit.lab.evaluate import evaluate
 
-    report = evaluate(model, documents)
+    record = model / "training.json"
+    report = evaluate(model, documents) if documents else json.loads(record.read_text())["evaluation"]
     training = training_record(run)
-    (model / "training.json").write_text(json.dumps({**training, "evaluation": report}) + "\n")
+    record.write_text(json.dumps({**training, "evaluation": report}) + "\n")
     (model / "README.md").write_text(card(model.name, report, training))
 
 
