@@ -36,15 +36,21 @@ is random and all weights were trained.
 
 ## How it was trained
 
-{tokens:.1f}M tokens in {minutes:.0f} minutes on one processor thread (shared with other work), seed {seed}, {steps}
-steps of 4,096 tokens; Muon 0.01 on the matrices, AdamW 1.5e-3 on the rest, the rate falling to zero over the last
-{decay:.0%} of the steps. Answers that can be inferred carry the loss; other text one twentieth of it. Phases, by
-million tokens: {phases}.{control}
+{tokens:.1f}M tokens in {minutes:.0f} minutes on one processor thread, much of the time shared with other work; seed {seed},
+{steps} steps of {batch} tokens on average; Muon 0.01 on the matrices, AdamW 1.5e-3 on the rest, the rate falling
+over the last {decay:.0%} of the steps, to {rate:.2f} of itself. Answers that can be inferred carry the loss; other text
+one twentieth of it.
+
+Phases, by million tokens: {phases}.{control}
+
+The mix was steered by hand while it trained (see docs/log-lab.md), so these very weights cannot be made again bit for
+bit; a run of the phases in `fewfit.lab.corpus` can.
 
 ## What it can do
 
-Exact match of the whole answer, or choice among the labels (chance beside), on words that training never showed,
-{documents} documents a family.
+Exact match of the whole answer, or choice among the labels (chance beside), on words that training never showed
+(two-token nonsense in lists, labels that no training task used as labels), {documents} documents a family. Labels are
+listed in a first line; no other instruction is given.
 
 | family | chance | 0 | 1 | 2 | 4 | 8 | 16 shots |
 |---|---|---|---|---|---|---|---|
@@ -52,13 +58,15 @@ Exact match of the whole answer, or choice among the labels (chance beside), on 
 
 TAIL = """
 Families marked *held out* were never trained on, nor were the kinds of words, pairs of kinds, labels and relations
-that they use.
+that they use (as labels; the words themselves stand in sentences and lists).
 
 ## What it cannot do
 
-It knows a few hundred English words, arithmetic to twenty at best, and no facts. It was trained on rows of 256 and 512
-tokens: copying over longer distances is as the table above says. Do not use it for anything but tests, demonstrations
-and experiments on how small models adapt.
+It knows a few hundred English words, small sums, and no facts. It does not find rules that depend on a place in the
+text, nor the other held-out families that the table shows at chance: tune it for those. It cannot reverse a relation
+that it never saw reversed. Later turns of conversations were judged with the wanted answers standing before them. Rows
+were 256 and 512 tokens long; beyond that it fades as the figures on copying say. Do not use it for anything but tests,
+demonstrations and experiments on how small models adapt.
 """
 
 
@@ -106,7 +114,9 @@ def card(name: str, report: dict, training: dict) -> str:
         tokens=training["tokens"] / 1e6,
         minutes=training["minutes"],
         seed=training["seed"],
-        steps=training["steps"],
+        steps=f"{training['steps']:,}",
+        batch=f"{training['tokens'] / max(1, training['steps']):,.0f}",
+        rate=training["final_rate"],
         decay=training["decay_steps"] / max(1, training["steps"]),
         phases=", ".join(f"{phase['name']} from {phase['from']:.1f}" for phase in training["phases"]),
         documents=report["documents"],
@@ -132,6 +142,7 @@ def training_record(run: Path, seed: int = 0) -> dict:
         "decay_steps": lines[-1]["step"] - decays[-1]["decay_from"] if decays else 0,
         "phases": phases,
         "planned": [phase.name for phase in PHASES],
+        "final_rate": next((line["rate"] for line in reversed(lines) if "rate" in line), 1.0),
         "curves": [{"tokens": line["tokens"], **line["skills"]} for line in lines if "skills" in line],
     }
 
