@@ -58,7 +58,11 @@ def loss_of(model, rendered, lane):
 
 
 def reference(model, renderer, examples, lane, *, seed=0, order="shuffle", choices=()):
-    """Prediction rows and what was trained on. The model is changed: hand in a copy."""
+    """Prediction rows and what was trained on. The model is changed: hand in a copy.
+
+    Studies' coordinates (batch, block, schedule, shots at use, upper half) are the engine's alone.
+    """
+    assert (lane.batch, lane.block, lane.schedule, lane.layers) == (1, 1, "constant", "all"), lane.name
     model.eval()
     model.requires_grad_(False)
     stream = list(examples) if order == "file" else draw.order(examples, seed)
