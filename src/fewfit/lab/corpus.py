@@ -172,8 +172,9 @@ def document(seed: int, index: int, phase: int, budget: int = 170, control: bool
     at = rng.random() * wheel[-1]
     name = next(n for n, edge in zip(names, wheel, strict=True) if at < edge)
     source = Source(rng, reach=PHASES[phase].reach)
-    if PHASES[phase].label_reach is not None and name in LABELLING:
-        source.reach = PHASES[phase].label_reach
+    label_reach = PHASES[phase].label_reach
+    if label_reach is not None and name in LABELLING:
+        source.reach = label_reach
     if name in GROUPS:
         name = source.pick(GROUPS[name])
     if control and name in REVERSALS:
