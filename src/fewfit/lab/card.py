@@ -38,8 +38,8 @@ is random and all weights were trained.
 
 {tokens:.1f}M tokens in {minutes:.0f} minutes on one processor thread, much of the time shared with other work; seed
 {seed}, {steps} steps of {batch} tokens on average; Muon 0.01 on the matrices, AdamW 1.5e-3 on the rest, the rate
-falling over the last {decay:.0%} of the steps, to {rate:.2f} of itself. Answers that can be inferred carry the loss; other text
-one twentieth of it.
+falling over the last {decay:.0%} of the steps, to {rate:.2f} of itself. Answers that can be inferred carry the loss;
+other text one twentieth of it.
 
 Phases, by million tokens: {phases}.{control}
 
