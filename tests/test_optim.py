@@ -27,7 +27,7 @@ def layout_of(name: str, one: Lane) -> Layout:
     {"optimizer": "adafactor", "weight_decay": 0.1, "rank": 3}, {"optimizer": "adafactor", "layers": "upper-half"},
 ])  # fmt: skip
 def test_thirty_steps_equal_the_stock_optimizer(name: str, settings: dict) -> None:
-    """Break seen to fail: row and column means swapped; the decay's exponent -0.8 → -0.7; weight decay not applied."""
+    """Break seen to fail: column means reversed; the decay's exponent -0.8 → -0.7; weight decay not applied."""
     one = lane(**settings)
     layout = layout_of(name, one)
     torch.manual_seed(0)
@@ -47,7 +47,7 @@ def test_thirty_steps_equal_the_stock_optimizer(name: str, settings: dict) -> No
 
 
 def test_clipping_is_torchs_and_refuses_what_is_not_finite() -> None:
-    """Break seen to fail: clipping each lane to the norm of all."""
+    """Break seen to fail: clipping at 2."""
     for size in (0.01, 30.0):
         gradient_P = torch.randn(500, generator=torch.Generator().manual_seed(1)) * size
         parameter = torch.nn.Parameter(torch.zeros(500))

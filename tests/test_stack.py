@@ -27,7 +27,7 @@ LANES = (
 
 @pytest.mark.parametrize("name", NAMES)
 def test_lanes_of_all_kinds_equal_plain_peft_in_fp64(name: str) -> None:
-    """Break seen to fail: the adapter scale 2 → 1; B of one sibling taken for another's; padding rows counted."""
+    """Break seen to fail: the adapter scale 2 → 1; the first sibling's B taken for all."""
     steps = rows_of(LANES, 9)
     ours = stack_run(tiny(name, dtype=torch.float64), LANES, steps, total=9)
     theirs = plain_run(tiny(name, dtype=torch.float64), LANES, steps, total=9)

@@ -20,7 +20,8 @@ from fewfit.grid import Lane
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_lane_in_a_batch_is_bit_equal_to_the_lane_alone(name: str) -> None:
-    """Promise 3, one thread. Break seen to fail: each lane's rows divided by the number of lanes in the pass."""
+    """Promise 3, one thread. Break seen to fail: answer places not filled up to 16; each row's weight
+    divided by the number of lanes in the pass."""
     torch.set_num_threads(1)
     lanes = (lane(), lane(rank=4, lr=1e-3), lane(optimizer="adafactor"), lane(layers="upper-half"))
     rng = random.Random(6)
@@ -42,7 +43,7 @@ def test_a_lane_in_a_batch_is_bit_equal_to_the_lane_alone(name: str) -> None:
 
 
 def test_a_lane_that_goes_to_nan_is_frozen_and_harms_nobody() -> None:
-    """Promise 2. Break seen to fail: one norm over the gradients of all lanes."""
+    """Promise 2. Break seen to fail: one norm over the gradients of all lanes; finiteness not checked."""
     wild = lane(lr=1e30, rank=2)
     lanes = (lane(), wild, lane(rank=4))
     steps = rows_of(lanes, 6, length=32)
@@ -107,7 +108,7 @@ def test_only_rows_of_the_update_are_trained_on() -> None:
 
 @pytest.mark.parametrize("name", ["llama", "gemma3", "gpt2", "phi3"])
 def test_text_of_many_lanes_is_the_text_of_each(name: str) -> None:
-    """Break seen to fail: the row-to-lane map of the whole batch used for its sorted chunks."""
+    """Break seen to fail: the first rows' lanes taken for every sorted chunk."""
     lanes = (lane(lr=3e-2), lane(rank=4, lr=3e-2), Lane(shots=2))
     steps = rows_of(lanes, 4)
     texts = []
@@ -189,7 +190,8 @@ def test_equal_rows_count_twice() -> None:
 
 @pytest.mark.parametrize("name", ["llama", "gemma3", "mistral", "gpt2", "gpt-neox"])
 def test_lower_layers_are_shared_by_rows_of_equal_tokens(name: str) -> None:
-    """Break seen to fail: every row given the first unique row's states; masks left as they were."""
+    """Break seen to fail: every row given the first unique row's states; masks left as they were;
+    the lower layers' keys picked by the row's place above."""
     half = {"layers": "upper-half"}
     lanes = (lane(**half), lane(rank=4, **half), lane(lr=1e-3, **half), lane(lr=2e-3, **half))
     rng = random.Random(7)
