@@ -8,7 +8,6 @@ from typing import Any
 
 from fewfit import runs
 from fewfit.errors import UserError
-from fewfit.execute import execute
 from fewfit.metrics import Metric
 from fewfit.metrics import metric as find_metric
 from fewfit.models import local
@@ -188,6 +187,8 @@ def resume(
 
 
 def _run(prepared: Prepared, judge: Metric, watch: Watch, model: Any) -> Run:
+    from fewfit.execute import execute  # the engine, and torch with it: `plan` asks this module without needing either
+
     return Run(prepared.folder, execute(prepared, judge, watch), model)
 
 

@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from fewfit import runs
-from fewfit.engine.task import Task
-from fewfit.engine.threads import is_small, one_thread
-from fewfit.engine.timing import lane_seconds
 from fewfit.errors import UserError
 from fewfit.examples import Dataset
 from fewfit.examples import load as load_examples
@@ -163,6 +160,10 @@ def prepare(asked: dict[str, Any], material: Material, loaded: dict[str | None, 
     budget = seconds(asked["budget"]) if asked["budget"] is not None else QUICK_BUDGET
     cost: dict[str, float] = {}
     if is_sized(asked):
+        from fewfit.engine.task import Task
+        from fewfit.engine.threads import is_small, one_thread
+        from fewfit.engine.timing import lane_seconds
+
         watch.phase("timing a few steps")
         for name, one in loaded.items():
             lanes = [lane for lane in grid.lanes if lane.model == name]

@@ -15,6 +15,8 @@ from fewfit.grid import Lane
 from fewfit.metrics import Metric
 from fewfit.render import Rendered, Renderer
 
+MISS_SHARE = 0.5  # of answers that have to be generated, where it has to be guessed beforehand
+
 
 @dataclass(frozen=True)
 class Seen:

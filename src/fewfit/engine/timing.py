@@ -8,11 +8,9 @@ from typing import Any
 
 from fewfit.engine.learner import Learner, Row, Track
 from fewfit.engine.stream import BUCKET, steps
-from fewfit.engine.task import Task
+from fewfit.engine.task import MISS_SHARE, Task
 from fewfit.engine.teams import Team, teams
 from fewfit.grid import Lane
-
-MISS_SHARE = 0.5  # of answers that have to be generated: not known beforehand
 
 
 def lane_seconds(model: Any, task: Task, lanes: Sequence[Lane], seeds: int) -> dict[str, float]:

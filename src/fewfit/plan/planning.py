@@ -19,8 +19,7 @@ from typing import Any
 from fewfit import api, prepare
 from fewfit.engine.score import one_token_apart
 from fewfit.engine.stream import steps
-from fewfit.engine.task import Task
-from fewfit.engine.timing import MISS_SHARE
+from fewfit.engine.task import MISS_SHARE, Task
 from fewfit.errors import UserError
 from fewfit.examples import Dataset
 from fewfit.examples import load as load_examples
