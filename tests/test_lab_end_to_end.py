@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,22 +19,19 @@ pytestmark = pytest.mark.slow
 GRID = {"methods": ["icl", "ft", "icl+ft"], "shots": [4], "lr": [1e-3], "updates": [3], "race": False}
 
 
-def go(data: Path, out: Path) -> int:
-    """The run in a process of its own, which may be killed."""
-    pid = os.fork()
-    if pid:
-        return pid
-    code = 1
-    try:
-        from fewfit import api, execute
-
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
-        execute.SNAPSHOT_SECONDS = 0.1
-        execute.processors = lambda: 1
-        (api.resume(out) if (out / "run.json").exists() else api.fit(str(data), model="lab", out=out, **GRID))
-        code = 0
-    finally:
-        os._exit(code)
+def go(data: Path, out: Path) -> subprocess.Popen:
+    """The run in a process of its own, which may be killed. Not forked: torch's threads do not outlive a fork."""
+    code = f"""
+from fewfit import api, execute
+execute.SNAPSHOT_SECONDS = 0.1
+execute.processors = lambda: 1
+out = {str(out)!r}
+if {(out / "run.json").exists()}:
+    api.resume(out)
+else:
+    api.fit({str(data)!r}, model="lab", out=out, **{GRID!r})
+"""
+    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, cwd=out.parent)
 
 
 @pytest.mark.skipif(resolve("lab") is None, reason="this checkout has no bundled weights")
@@ -46,17 +42,17 @@ def test_fit_kill_resume_bundle_predict_and_plain_libraries(tmp_path, monkeypatc
     data = tmp_path / "rotate.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows[:30]))
     out = tmp_path / "run"
-    pid = go(data, out)
+    child = go(data, out)
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         made = sum(len(p.read_bytes().splitlines()) for p in out.glob("lanes/*/trained.jsonl"))
-        if made > 60:
+        if made > 60 or child.poll() is not None:
             break
         time.sleep(0.01)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    child.kill()
+    child.wait()
     assert (out / "lanes").exists()
-    assert os.waitstatus_to_exitcode(os.waitpid(go(data, out), 0)[1]) == 0
+    assert go(data, out).wait() == 0
     result = runs.result(out)
     assert {lane["status"] for lane in result["lanes"]} == {"done"}
     scores = {lane["kind"]: lane["prequential"] for lane in result["lanes"]}

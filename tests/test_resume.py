@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import sys
@@ -42,15 +43,17 @@ def material(tmp_path_factory) -> Path:
     return folder
 
 
-def start(material: Path, out: Path, **settings):
-    """The run in a process of its own, which may be killed. Forked: torch need not be loaded again."""
-    pid = os.fork()
-    if pid:
-        return pid
+# Each run is a process of its own, which may be killed. Forked from one that has loaded torch and never used it: this
+# one may have threads of torch already, and those do not outlive a fork.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["torch", "transformers.models.llama.modeling_llama", "fewfit.api", "fewfit.execute"])
+
+
+def run(data: str, model: str, out: Path, settings: dict) -> None:
+    from fewfit import api, errors, execute
+
     code = 1
     try:
-        from fewfit import api, errors, execute
-
         os.chdir(out.parent)
         execute.SNAPSHOT_SECONDS = 0.02
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
@@ -58,7 +61,7 @@ def start(material: Path, out: Path, **settings):
             if (out / "run.json").exists():
                 api.resume(out)
             else:
-                api.fit(str(material / "data.jsonl"), model=str(material / "model"), out=out, **{**GRID, **settings})
+                api.fit(data, model=model, out=out, **settings)
             code = 0
         except errors.FewfitError as error:
             code = error.exit_code
@@ -66,19 +69,32 @@ def start(material: Path, out: Path, **settings):
         os._exit(code)
 
 
-def ended(pid: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+def start(material: Path, out: Path, **settings):
+    asked = (str(material / "data.jsonl"), str(material / "model"), out, {**GRID, **settings})
+    process = PROCESSES.Process(target=run, args=asked)
+    process.start()
+    return process
+
+
+def ended(process) -> int:
+    process.join()
+    return process.exitcode
+
+
+def kill(process) -> None:
+    process.kill()
+    process.join()
 
 
 def lines(folder: Path, name: str) -> int:
     return sum(len(path.read_bytes().splitlines()) for path in (folder / "lanes").glob(f"*/{name}"))
 
 
-def wait_for(pid: int, ready, seconds: float = 120.0) -> bool:
+def wait_for(process, ready, seconds: float = 120.0) -> bool:
     """False where the process ended first."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if os.waitpid(pid, os.WNOHANG)[0]:
+        if process.exitcode is not None:
             return False
         if ready():
             return True
@@ -99,12 +115,11 @@ def test_a_run_killed_at_twenty_moments_equals_one_never_killed(material, tmp_pa
     kills = tuning = 0
     for k in range(1, 21):
         mark = int(total * (k - draw.unit("kill", k)) / 20.5)
-        pid = start(material, killed)
-        if not wait_for(pid, lambda mark=mark: lines(killed, "trained.jsonl") > mark):
+        process = start(material, killed)
+        if not wait_for(process, lambda mark=mark: lines(killed, "trained.jsonl") > mark):
             break
         time.sleep(0.004 * draw.unit("moment", k))
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        kill(process)
         kills += 1
         tuning += 0 < lines(killed, "trained.jsonl") < total
     assert kills == 20 and tuning >= 15
@@ -119,10 +134,10 @@ def test_a_run_killed_at_twenty_moments_equals_one_never_killed(material, tmp_pa
 def test_an_interrupted_run_says_so_and_goes_on(material, tmp_path, number):
     out = tmp_path / "run"
     settings = {"methods": ["ft"], "updates": [6]}
-    pid = start(material, out, **settings)
-    assert wait_for(pid, lambda: (out / "run.json").exists() and lines(out, "trained.jsonl") > 5)
-    os.kill(pid, number)
-    assert ended(pid) == 128 + number
+    process = start(material, out, **settings)
+    assert wait_for(process, lambda: (out / "run.json").exists() and lines(out, "trained.jsonl") > 5)
+    os.kill(process.pid, number)
+    assert ended(process) == 128 + number
     assert ended(start(material, out)) == 0
     whole = tmp_path / "whole"
     assert ended(start(material, whole, **settings)) == 0
@@ -141,12 +156,11 @@ def test_the_same_run_twice_gives_the_same_bytes(material, tmp_path):
 def test_a_second_writer_is_refused(material, tmp_path):
     """Break seen to fail: no lock."""
     out = tmp_path / "run"
-    pid = start(material, out, methods=["ft"], updates=[6])
-    assert wait_for(pid, lambda: (out / "run.json").exists() and lines(out, "trained.jsonl") > 2)
+    process = start(material, out, methods=["ft"], updates=[6])
+    assert wait_for(process, lambda: (out / "run.json").exists() and lines(out, "trained.jsonl") > 2)
     with pytest.raises(UserError, match="is being written by process"), runs.lock(out):
         pass
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    kill(process)
     with runs.lock(out):
         pass  # a dead process holds nothing
 
@@ -157,10 +171,9 @@ def test_resume_refuses_changed_data(material, tmp_path):
     mine = tmp_path / "material"
     shutil.copytree(material, mine)
     out = tmp_path / "run"
-    pid = start(mine, out, methods=["ft"], updates=[6])
-    assert wait_for(pid, lambda: (out / "run.json").exists() and lines(out, "trained.jsonl") > 2)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    process = start(mine, out, methods=["ft"], updates=[6])
+    assert wait_for(process, lambda: (out / "run.json").exists() and lines(out, "trained.jsonl") > 2)
+    kill(process)
     text = (mine / "data.jsonl").read_text()
     (mine / "data.jsonl").write_text(text.replace("left", "up"))
     assert ended(start(mine, out)) == 2

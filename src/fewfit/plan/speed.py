@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-SECONDS = 0.1  # for each figure but the first, which matters most
+SECONDS = 0.04  # for each figure but the first, which matters most
 
 
 @dataclass(frozen=True)

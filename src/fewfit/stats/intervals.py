@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import betaincinv, ndtr
 
 from fewfit.stats.criterion import generator
 from fewfit.stats.stream import Floats
@@ -20,6 +19,8 @@ def clopper_pearson(hits: float, n: float, quantile: float = TWO_SIDED) -> tuple
 
     Only the lower end, since having been chosen can only flatter.
     """
+    from scipy.special import betaincinv, ndtr  # a quarter of a second, which commands that count nothing need not wait
+
     low = 0.0 if hits <= 0 else float(betaincinv(hits, n - hits + 1, ndtr(-quantile)))
     high = 1.0 if hits >= n else float(betaincinv(hits + 1, n - hits, 0.975))
     return low, high
