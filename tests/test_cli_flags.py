@@ -14,14 +14,19 @@ from fewfit.errors import UserError
 
 
 def test_every_flag_of_the_design_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that are refused are known too, and take no line of the help. Break seen to fail: one flag left out."""
     missing = """preset methods shots lr updates rank tune optimizer loss replay seeds model revision base-url augment
     budget race no-race metric choices answers instruction no-instruction system template chat chat-template-kwargs
     max-length input output labels order skip-bad keep-duplicates test final device dtype quantize out watch quiet json
     yes"""
     assert run(["fit", "--help"]) == 0
     shown = capsys.readouterr().out
-    assert [flag for flag in re.findall(r"[a-z-]+", missing) if not re.search(rf"--{flag}\b", shown)] == []
-    named = [flag for flag in flags.FLAGS.values() if flag.default is not False]
+    refused = {"base-url", "augment", "watch"}
+    there = [flag for flag in re.findall(r"[a-z-]+", missing) if flag not in refused]
+    assert [flag for flag in there if not re.search(rf"--{flag}\b", shown)] == []
+    assert not [flag for flag in refused if f"--{flag}" in shown]
+    assert all(f"\n{panel}:\n" in shown for panel in ("Model", "Lanes", "Scores", "Prompts", "Data", "Run"))
+    named = [f for f in flags.FLAGS.values() if f.default is not False and flags.REFUSAL not in f.help]
     assert shown.count("[default:") >= len(named) - 1, "each says its default; DATA and plain switches have none"
 
 
@@ -54,7 +59,7 @@ def test_flags_are_read(name: str, text: str, value: Any) -> None:
     "name, text, words",
     [
         ("shots", "4,x", "--shots x"),
-        ("shots", "0", "above 0"),
+        ("shots", "0", "zero-shot and ft"),
         ("lr", "nan", "--lr nan"),
         ("updates", "1.5", "whole numbers"),
         ("methods", " , ", "--methods is empty"),
@@ -80,3 +85,19 @@ def test_a_refusal_comes_before_anything_is_loaded(capsys: pytest.CaptureFixture
     """Break seen to fail: the check moved behind fit."""
     assert run(["fit", "no-such.csv", "--model", "no-such", "--augment", "local"]) == 2
     assert "--augment" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["plan", "DATA", "--model", "lab", "--model", "lab"], "two models called lab"),
+        (["fit", "DATA", "--model", "lab", "--model", "elsewhere/lab"], "two models called lab"),
+        (["inspect", "DATA", "--model", "lab", "--shots", "-2"], "--shots -2"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(arguments, words, tmp_path, capsys) -> None:
+    """Break seen to fail: each check left out."""
+    data = tmp_path / "data.jsonl"
+    data.write_text("".join(f'{{"prompt": "p{i}", "completion": "c{i}"}}\n' for i in range(4)))
+    assert run([str(data) if one == "DATA" else one for one in arguments]) == 2
+    assert words in capsys.readouterr().err

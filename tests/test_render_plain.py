@@ -265,13 +265,13 @@ def test_too_long_prompts_lose_demonstrations_from_the_front():
 def test_an_example_that_cannot_fit_is_named_before_anything_runs():
     """Break seen to fail: the check left to the first prompt."""
     long = Example("row 7", "word " * 300, "Yes")
-    with pytest.raises(UserError, match="example row 7 does not fit") as error:
+    with pytest.raises(UserError, match="example row 7: does not fit") as error:
         Renderer.resolve(byte_level(), [*EXAMPLES, long], max_length=128)
     assert error.value.mend is not None and "--max-length" in error.value.mend
     renderer = Renderer.resolve(byte_level(), EXAMPLES, max_length=128)
-    with pytest.raises(UserError, match="example row 7 does not fit"):
+    with pytest.raises(UserError, match="example row 7: does not fit"):
         renderer.prompt(EXAMPLES, long)
-    with pytest.raises(UserError, match="answer of example 1 does not fit"):
+    with pytest.raises(UserError, match="example 1: its answer does not fit"):
         renderer.render([], EXAMPLES[0], "word " * 300)
 
 

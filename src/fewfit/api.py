@@ -202,6 +202,7 @@ def check(asked: dict[str, Any]) -> None:
         raise UserError(
             "--base-url: models behind an endpoint are not supported", mend="name a folder or a hub model with --model"
         )
+    refuse_same_names(asked["model"])
     for part in ("{prompt}", "{completion}"):
         if asked["template"] is not None and part not in asked["template"]:
             raise UserError(f"--template has no {part}", mend="write it like 'Q: {prompt}\\nA: {completion}'")
@@ -222,6 +223,20 @@ def check(asked: dict[str, Any]) -> None:
             raise UserError(f"--{flag} {asked[flag]}", mend=f"choose among {choices}")
 
 
+def short_name(model: str | Path) -> str:
+    """The last part of a name or path: what lanes carry where there are several models."""
+    return str(model).rstrip("/").split("/")[-1]
+
+
+def refuse_same_names(model: Any) -> None:
+    wanted = (
+        [short_name(one) for one in model if isinstance(one, str | Path)] if isinstance(model, list | tuple) else []
+    )
+    for name in wanted:
+        if wanted.count(name) > 1:
+            raise UserError(f"two models called {name}", mend="name each once; rename a folder that is called the same")
+
+
 def load_models(asked: dict[str, Any], tokenizer: Any, watch: Watch) -> dict[str | None, Loaded]:
     """By the name that lanes carry: None where there is one model only."""
     wanted = asked["model"] if isinstance(asked["model"], list | tuple) else [asked["model"]]
@@ -238,7 +253,7 @@ def load_models(asked: dict[str, Any], tokenizer: Any, watch: Watch) -> dict[str
             )
         else:
             found = wrapped(one, tokenizer)
-        name = None if len(wanted) == 1 else found.ref.name.rstrip("/").split("/")[-1]
+        name = None if len(wanted) == 1 else short_name(found.ref.name)
         if name in loaded:
             raise UserError(f"two models called {name}", mend="rename one folder")
         loaded[name] = found

@@ -19,6 +19,7 @@ import typer
 
 from fewfit.errors import UserError
 
+REFUSAL = "Not supported: refused."  # known by name, so that a script learns why; not worth a line of --help
 C = TypeVar("C", bound=Callable[..., Any])
 
 
@@ -44,6 +45,7 @@ class Flag:
             help=self.help + (shown if self.default is not False else ""),
             show_default=False,
             metavar=self.metavar or ("|".join(self.known) or None),
+            hidden=REFUSAL in self.help,
             rich_help_panel=self.panel,
         )
 
@@ -67,7 +69,10 @@ def numbers(text: str, flag: str) -> list[float]:
 
 
 def counts(text: str, flag: str) -> list[int]:
-    return [_number(part, flag, int, "whole numbers such as 4,8") for part in names(text, flag)]
+    like = "whole numbers such as 4,8"
+    if flag == "--shots" and "0" in listed(text):
+        raise UserError(f"{flag} {text}", mend="prompts without demonstrations are the methods zero-shot and ft")
+    return [_number(part, flag, int, like) for part in names(text, flag)]
 
 
 def _number(text: str, flag: str, kind: Callable[[str], Any], like: str) -> Any:

@@ -43,6 +43,8 @@ def inspect(
     The loss falls on the marked tokens. With a data file, how its examples would be rendered; with a run, what a lane
     saw.
     """
+    if shots is not None and shots < 0:
+        raise UserError(f"--shots {shots}", mend="give 0 or more")
     if target == "last" or Path(target).is_dir():
         if shots is not None:
             raise UserError("--shots belongs to a data file", mend="a run's lane has its own: name it with --lane")

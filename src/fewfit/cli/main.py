@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from fewfit.cli import demo, fit, inspecting, output, predicting
 
@@ -42,6 +42,21 @@ class Commands(TyperGroup):
             raise Ending(error) from error
 
 
+class Grouped(TyperCommand):
+    """Help by what the options are about: fifty in one list are found by nobody."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        groups: dict[str, list[Any]] = {}
+        for param in self.get_params(ctx):
+            row = param.get_help_record(ctx)
+            if row is not None:
+                own = "Arguments" if param.param_type_name == "argument" else "Options"
+                groups.setdefault(getattr(param, "rich_help_panel", None) or own, []).append(row)
+        for title, rows in groups.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
 app = typer.Typer(
     name="fewfit",
     cls=Commands,
@@ -50,12 +65,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
     help="Prompt it, tune it, or both? Evidence from a handful of examples, and the best one ready to serve.",
 )
-app.command("fit")(fit.fit)
-app.command("plan")(fit.plan)
-app.command("resume")(fit.resume)
-app.command("inspect")(inspecting.inspect)
-app.command("predict")(predicting.predict)
-app.command("demo")(demo.demo)
+app.command("fit", cls=Grouped)(fit.fit)
+app.command("plan", cls=Grouped)(fit.plan)
+app.command("resume", cls=Grouped)(fit.resume)
+app.command("inspect", cls=Grouped)(inspecting.inspect)
+app.command("predict", cls=Grouped)(predicting.predict)
+app.command("demo", cls=Grouped)(demo.demo)
 
 
 def version(wanted: bool) -> None:

@@ -18,7 +18,7 @@ AT_ONCE = 256  # rows between two signs of life
 @f.takes("input", "quiet", "json_")
 def predict(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run, a bundle, or `last`.", show_default=False)],
-    prompt: Annotated[str | None, typer.Argument(metavar="[PROMPT]", help="One prompt.", show_default=False)] = None,
+    prompt: Annotated[str | None, typer.Argument(metavar="PROMPT", help="One prompt.", show_default=False)] = None,
     source: Annotated[
         str | None,
         typer.Option("--in", metavar="FILE", help="Prompts: JSONL, JSON, CSV, TSV or Parquet.", show_default=False),

@@ -16,7 +16,7 @@ def read_bytes(path: Path) -> bytes:
         raise UserError("the file is UTF-16", where=str(path), mend=SAVE_AS_UTF8)
     content = content.removeprefix(codecs.BOM_UTF8)
     if not content.strip():
-        raise UserError("the file is empty", where=str(path), mend="give at least 3 examples")
+        raise UserError("the file is empty", where=str(path), mend='write one row a line, as in {"prompt": "…"}')
     return content
 
 

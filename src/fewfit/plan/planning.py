@@ -173,7 +173,7 @@ def named(model: Any) -> dict[str | None, str]:
         raise UserError("plan reads a model's config, not a model in memory", mend="give its name or folder")
     if len(wanted) == 1:
         return {None: str(wanted[0])}
-    return {str(one).rstrip("/").split("/")[-1]: str(one) for one in wanted}
+    return {api.short_name(one): str(one) for one in wanted}
 
 
 def task_of(dataset: Dataset, config: Any, tokenizer: Any, judge: Any, asked: Mapping[str, Any]) -> Task:

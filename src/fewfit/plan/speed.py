@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 SECONDS = 0.04  # for each figure but the first, which matters most
+ROUND = 0.002  # shorter than the turns that a busy machine gives to others
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def measure(device: str, dtype: Any, width: int, tokens: int) -> Speed:
 
 
 def each(call: Callable[[], Any], device: str, seconds: float = SECONDS) -> float:
-    """Seconds of one call, the best of several rounds: other work on the machine slows a round, never speeds it."""
+    """Seconds of one call, the best of many short rounds: other work on the machine slows a round, never speeds it."""
     wait(device, call())
     best, count, end = float("inf"), 1, time.perf_counter() + seconds
     while time.perf_counter() < end:
@@ -50,7 +51,7 @@ def each(call: Callable[[], Any], device: str, seconds: float = SECONDS) -> floa
         wait(device, got)
         spent = time.perf_counter() - start
         best = min(best, spent / count)
-        if spent < 0.02:
+        if spent < ROUND:
             count *= 2
     return max(best, 1e-9)
 

@@ -63,7 +63,7 @@ class Renderer:
                 break
             if not kept:
                 raise UserError(
-                    f"example {target.id} does not fit: {len(encoded.ids)} tokens of prompt and "
+                    f"does not fit: {len(encoded.ids)} tokens of prompt and "
                     f"{self.settings.max_new_tokens} for the answer, and the length is {self.settings.max_length}",
                     where=f"example {target.id}",
                     mend="raise --max-length, shorten it, or leave it out",
@@ -90,7 +90,7 @@ class Renderer:
         ids = prompt.ids + continuation
         if self.settings.max_length is not None and len(ids) > self.settings.max_length:
             raise UserError(
-                f"the answer of example {target.id} does not fit: prompt and answer are {len(ids)} tokens, and the "
+                f"its answer does not fit: prompt and answer are {len(ids)} tokens, and the "
                 f"length is {self.settings.max_length}",
                 where=f"example {target.id}",
                 mend="raise --max-length, shorten it, or leave it out",

@@ -69,7 +69,7 @@ def resolve(
     if settings.max_length is not None and longest >= settings.max_length:
         raise UserError(
             f"no prompt fits: answers may be {longest} tokens long, and the length is {settings.max_length}",
-            mend="raise --max-length or lower --max-new-tokens",
+            mend="raise --max-length",
             code="too-long",
         )
     renderer = Renderer(tokenizer, settings)
