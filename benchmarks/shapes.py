@@ -43,7 +43,14 @@ SHAPES: dict[str, dict[str, Any]] = {
 }
 
 
-def shaped(name: str, *, layers: int | None = None, dtype: torch.dtype = torch.float32, meta: bool = False) -> Any:
+def shaped(
+    name: str,
+    *,
+    layers: int | None = None,
+    dtype: torch.dtype = torch.float32,
+    attention: str = "sdpa",
+    meta: bool = False,
+) -> Any:
     """`meta`: without weights, to count."""
     import transformers
 
@@ -53,7 +60,9 @@ def shaped(name: str, *, layers: int | None = None, dtype: torch.dtype = torch.f
         settings["num_hidden_layers"] = layers
     torch.manual_seed(0)
     with torch.device("meta" if meta else "cpu"):
-        return transformers.AutoModelForCausalLM.from_config(kind(**settings), dtype=dtype).eval()
+        return transformers.AutoModelForCausalLM.from_config(
+            kind(**settings), dtype=dtype, attn_implementation=attention
+        ).eval()
 
 
 def base_parameters(model: Any) -> int:

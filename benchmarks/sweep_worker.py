@@ -20,6 +20,7 @@ from fewfit.engine.stack import StackLearner
 from fewfit.grid import Lane
 
 ANSWERS, ANSWER_TOKENS = 5, 2
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 Round = Callable[[int], int]  # batch -> lane-steps made
 
 
@@ -38,7 +39,7 @@ def rows_of(task: dict[str, Any], count: int, vocabulary: int) -> list[Row]:
 
 
 def fewfit_rounds(task: dict[str, Any]) -> Round:
-    model = shaped(task["shape"])
+    model = shaped(task["shape"], dtype=DTYPES[task["dtype"]], attention=task["attention"])
     learner = StackLearner(model, end_ids=frozenset({2}))
     lane = Lane(lr=1e-3, updates=1, layers=task["layers"])
     rows = rows_of(task, task["lanes"], model.config.vocab_size)
@@ -65,7 +66,7 @@ def peft_rounds(task: dict[str, Any]) -> Round:
     """What a careful user writes: frozen base, head on answer places, fused AdamW."""
     from peft import get_peft_model
 
-    model = shaped(task["shape"])
+    model = shaped(task["shape"], dtype=DTYPES[task["dtype"]], attention=task["attention"])
     vocabulary = model.config.vocab_size
     peft = get_peft_model(model, lora_config(model, Lane(lr=1e-3, updates=1, layers=task["layers"]))).eval()
     trained = [p for p in peft.parameters() if p.requires_grad]
@@ -116,7 +117,7 @@ def trl_rounds(task: dict[str, Any]) -> Round:
             self.end, self.cpu = time.perf_counter(), time.process_time() - self.cpu
 
     def trainer(batch: int) -> tuple[Any, Clock]:
-        model = shaped(task["shape"])
+        model = shaped(task["shape"], dtype=DTYPES[task["dtype"]], attention=task["attention"])
         config = lora_config(model, Lane(lr=1e-3, updates=1, layers=task["layers"]))
         settings = SFTConfig(
             output_dir=tempfile.mkdtemp(),
