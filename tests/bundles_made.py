@@ -128,3 +128,9 @@ def made(
             rendered = renderer.render(demos, target)
             learner.update([Row(TRACK, rendered.ids, rendered.spans, rendered.spans, scored=False)])
     return Made(loaded, learner, renderer, lane, metric, tuple(examples[: lane.shots]))
+
+
+def queries(kind: str, n: int = 12) -> list[Example]:
+    """New inputs of unlike lengths; their answers are not looked at but have to be something to be rendered."""
+    head, answer = ("what of the", "A") if kind == "choice" else ("code of", "1")
+    return [Example(f"q{k}", f"{head} {NOUNS[k % 12]} {'so ' * (k % 4)}{k * 31}?", answer) for k in range(n)]

@@ -7,6 +7,10 @@ need it start at once.
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from typing import Any
+
+import pytest
 
 # A lane is bit-equal to itself on one thread only, and two xdist workers would otherwise fight over the cores.
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -14,3 +18,18 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model's folder."""
+    from folders_made import model_folder
+
+    return model_folder(tmp_path_factory.mktemp("base") / "tiny")
+
+
+@pytest.fixture
+def loaded(base: Path) -> Any:
+    from fewfit.models import local
+
+    return local.load(base, device="cpu")
