@@ -330,7 +330,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="100 repetitions, n = 30 and 60")
     parser.add_argument("--repetitions", type=int, default=None)
-    parser.add_argument("--cell", default=None, help="only the cells whose name holds this")
+    parser.add_argument("--cell", default=None, help="only cells whose name holds this; others stay in --json")
     parser.add_argument("--json", type=Path, default=None, help="write figures here, and the tables beside as .md")
     asked = parser.parse_args(arguments)
     repetitions = asked.repetitions or (100 if asked.quick else 1000)
@@ -342,11 +342,20 @@ def main(arguments: list[str] | None = None) -> None:
             results.append({"cell": cell.name, "n": n, "seeds": cell.seeds, "figures": figures})
             print(f"{time.monotonic() - began:5.0f} s  {cell.name}, n = {n}", file=sys.stderr, flush=True)
     command = ["python -m benchmarks.statistics", *(arguments if arguments is not None else sys.argv[1:])]
+    seconds = time.monotonic() - began
+    if asked.cell is not None and asked.json is not None and asked.json.exists():
+        before = json.loads(asked.json.read_text())
+        if before["repetitions"] != repetitions:
+            raise SystemExit(f"{asked.json} holds {before['repetitions']} repetitions a cell, not {repetitions}")
+        again = {(each["cell"], each["n"]): each for each in results}
+        results = [again.get((each["cell"], each["n"]), each) for each in before["results"]]
+        command = [before["command"]]
+        seconds += before["seconds"]
     report = {
         "command": " ".join(command),
         "repetitions": repetitions,
         "lanes": LANES,
-        "seconds": round(time.monotonic() - began, 1),
+        "seconds": round(seconds, 1),
         "versions": {"python": platform.python_version(), "numpy": np.__version__},
         "results": results,
     }
