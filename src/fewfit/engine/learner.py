@@ -88,5 +88,11 @@ class Learner(Protocol):
     def forget(self, track: Track) -> None:
         """Give back the track's memory."""
 
+    def abandon(self) -> None:
+        """Drop what a pass that failed has left behind: graphs and gradients. It may be made again."""
+
+    def spare(self) -> bool:
+        """Use less memory from now on, at the price of time. False where nothing can be done, or is done already."""
+
     def close(self) -> None:
         """Give the model back as it came."""

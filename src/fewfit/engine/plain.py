@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fewfit import draw
+from fewfit.engine import memory
 from fewfit.engine.forward import logits_at
 from fewfit.engine.generate import greedy
 from fewfit.engine.learner import LaneState, Row, Scored, Track
@@ -47,6 +48,7 @@ class PlainLearner:
         self._parked: dict[Track, LaneState] = {}
         self._active: _Active | None = None
         self._graph: dict[Row, Any] = {}  # the loss of rows just predicted
+        self._whole: Callable[[], None] | None = None  # takes recomputation off again
 
     # ---- tracks ----------------------------------------------------------------------------------------------------
 
@@ -75,9 +77,25 @@ class PlainLearner:
         active = self._activate(track)
         active.export(folder)
 
+    def abandon(self) -> None:
+        self._graph.clear()
+        for parameter in self._active.trained if self._active is not None else ():
+            parameter.grad = None
+
+    def spare(self) -> bool:
+        if self._whole is not None:
+            return False
+        from fewfit.engine import recompute
+
+        self._whole = recompute.alone(self.model)
+        return True
+
     def close(self) -> None:
         """Also after an exception: nothing of ours stays in a model that was handed in."""
         self._graph.clear()
+        if self._whole is not None:
+            self._whole()
+            self._whole = None
         if self._active is not None:
             self._drop_active()
         for name, parameter in self.model.named_parameters():
@@ -177,7 +195,8 @@ class PlainLearner:
             for parameter in active.trained:
                 parameter.grad = None
             return False
-        active.step(self.totals(active.lane))
+        with memory.once():
+            active.step(self.totals(active.lane))
         return True
 
     def generate(self, rows: Sequence[Row], max_new_tokens: int) -> list[tuple[int, ...]]:

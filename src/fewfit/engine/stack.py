@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fewfit.engine import blocks, keyvalue, optim, sharing
+from fewfit.engine import blocks, keyvalue, memory, optim, recompute, sharing
 from fewfit.engine.adapters import Adapter, Layout, Pass, Wrapped
 from fewfit.engine.forward import logits_at
 from fewfit.engine.generate import greedy
@@ -81,6 +81,7 @@ class StackLearner:
         self._layouts: dict[tuple[int, str], Layout] = {}
         self._graphs: list[_Graph] = []
         self._keys = keyvalue.usable(model)
+        self._spares = False  # memory: layers keep their input only
 
     # ---- tracks ----------------------------------------------------------------------------------------------------
 
@@ -157,12 +158,21 @@ class StackLearner:
         }
         save_file(weights, str(folder / "adapter_model.safetensors"), metadata={"format": "pt"})
 
+    def abandon(self) -> None:
+        self._graphs.clear()
+
+    def spare(self) -> bool:
+        if self._spares:
+            return False
+        self._spares = recompute.stacked(self.wrapped)
+        return self._spares
+
     def close(self) -> None:
         """Also after an exception: nothing of ours stays in a model that was handed in."""
         self._graphs.clear()
         if self._wrapped is not None:
             self._wrapped.close()
-            self._wrapped = None
+            self._wrapped, self._spares = None, False
         self._tracks.clear()
         self._layouts.clear()
         for name, parameter in self.model.named_parameters():
@@ -348,8 +358,9 @@ class StackLearner:
             self._graphs[-1].places = {row: places[short] for row, short in bare.items()}
         try:
             self._backward(learning)
-            for track in learning:
-                self._step(self._tracks[track])
+            with memory.once():
+                for track in learning:
+                    self._step(self._tracks[track])
         finally:
             self._graphs.clear()
         return [not self._tracks[row.track].diverged for row in rows]

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from fewfit.engine.learner import LaneState, Learner, Scored, Track
+from fewfit.engine import memory
+from fewfit.engine.learner import LaneState, Learner, Row, Scored, Track
 from fewfit.engine.race import Race
 from fewfit.engine.task import Seen, Task
 from fewfit.grid import Lane
@@ -113,6 +114,7 @@ class Stream:
 
     `race` is asked after every pass which lanes are surely behind. `stop` is asked between steps; when it says so,
     everything is written and the loop returns. Snapshots come every `every` seconds, more rarely where they are dear.
+    `narrowed` hears of how many tokens passes are from then on, where larger ones did not fit the memory.
     """
 
     def __init__(
@@ -128,10 +130,11 @@ class Stream:
         width: int = 1,
         tokens: int = 2048,
         others: Others | None = None,
+        narrowed: Callable[[int], None] = lambda tokens: None,
     ):
         self.task, self.learner, self.sink = task, learner, sink
         self.watch, self.stop, self.race, self.every = watch, stop, race, every
-        self.width, self.tokens, self.others = width, tokens, others
+        self.width, self.tokens, self.others, self.narrowed = width, tokens, others, narrowed
         self.tracks: list[Progress] = []
         self._waiting: dict[tuple[Track, Step], Ready] = {}
         self._last = time.monotonic()
@@ -265,13 +268,12 @@ class Stream:
         rows = [s.row for ready in chosen for s in ready.seen]
         results: list[Scored | None] = [None] * len(rows)
         if any(ready.step.predicts for ready in chosen):
-            results = self.learner.predict(rows)
+            results = self._in_parts(self.learner.predict, rows)
         flat = [(ready.progress, ready.step, s) for ready in chosen for s in ready.seen]
         self._write(flat, results)
         training = [s.row for progress, step, s in flat if step.update and progress.running]
-        alive = (
-            dict(zip([row.track for row in training], self.learner.update(training), strict=True)) if training else {}
-        )
+        went = self._in_parts(self.learner.update, training, tracks_whole=True) if training else []
+        alive = dict(zip([row.track for row in training], went, strict=True))
         for progress, step, seen, _ in chosen:
             progress.dirty = True
             if not progress.running:
@@ -281,6 +283,15 @@ class Stream:
                 if not alive[progress.track]:
                     progress.status = "diverged"
             progress.done += 1
+
+    def _in_parts(self, call: Callable[[Sequence[Row]], Sequence[Any]], rows: Sequence[Row], **how: Any) -> list[Any]:
+        return memory.in_parts(call, rows, self.learner, self._smaller, **how)
+
+    def _smaller(self, rows: Sequence[Row]) -> None:
+        """Passes from now on are no larger than these rows: more did not fit the memory."""
+        longest = max(-(-len(row.ids) // BUCKET) * BUCKET for row in rows)
+        self.tokens = min(self.tokens, len(rows) * longest)
+        self.narrowed(self.tokens)
 
     def _write(self, flat: list[tuple[Progress, Step, Seen]], results: list[Scored | None]) -> None:
         told = [(p, s, r) for (p, step, s), r in zip(flat, results, strict=True) if step.predicts and r is not None]
@@ -292,7 +303,7 @@ class Stream:
         texts: dict[int, tuple[int, ...]] = {}
         if silent:
             most = self.task.renderer.settings.max_new_tokens
-            new = self.learner.generate([told[k][1].row for k in silent], most)
+            new = self._in_parts(lambda rows: self.learner.generate(rows, most), [told[k][1].row for k in silent])
             texts = dict(zip(silent, new, strict=True))
         for k, (progress, seen, result) in enumerate(told):
             row = self.task.prediction(seen, result, texts.get(k))

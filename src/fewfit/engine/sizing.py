@@ -1,0 +1,229 @@
+"""How large passes may be and how many processes may work, before the first of them: on a CPU nothing is raised where
+memory ends, the system kills.
+
+One lane's longest step is made, then two lanes' at once, and the bytes of their tensors are counted: the difference is
+what each further row of a pass takes. Smaller passes come before fewer processes, and where a single row does not fit,
+layers are run again in the backward. None of it changes a number.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from fewfit.engine.learner import Learner, Row, Track
+from fewfit.engine.memory import CODE, MEND, available, lines
+from fewfit.engine.stream import BUCKET
+from fewfit.engine.task import Task
+from fewfit.errors import EnvironmentProblem
+from fewfit.grid import Lane
+
+SHARE = 0.8  # of what is free: the allocator's gaps, and whatever else comes to run on the machine
+LEAST_TOKENS = 256  # products of fewer rows are slower: below it another process is worth less than larger passes
+HELPER = 400 << 20  # bytes of a process with torch and tokenizers, without a model
+COPIES = {
+    "adamw": 3,
+    "adafactor": 1,
+}  # of a lane's weights, with what its optimizer keeps (Adafactor: rows and columns)
+
+
+class Counted(TorchDispatchMode):
+    """Bytes of the tensors that are made inside: `most` is the largest sum that there was at any moment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.most = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        given = {storage._cdata for storage in storages((args, kwargs))}
+        for storage in storages(out):
+            key = storage._cdata
+            if key not in given and key not in self._known:
+                self._known.add(key)
+                self.now += storage.nbytes()
+                self.most = max(self.most, self.now)
+                weakref.finalize(storage, self._gone, key, storage.nbytes())
+        return out
+
+    def _gone(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.now -= size
+
+
+def storages(tree: Any) -> Iterable[Any]:
+    return [leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes of a pass: whatever its size, and for each of its rows at their longest."""
+
+    once: int
+    row: int
+    length: int
+
+    def of(self, rows: int) -> int:
+        return self.once + rows * self.row
+
+    def rows(self, room: float) -> int:
+        return int((room - self.once) // max(1, self.row))
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a run may take. `free` is what it was found in, `told` a line for the user where it is less than usual."""
+
+    tokens: int
+    helpers: int
+    told: str | None = None
+
+    def halved(self, times: int) -> Sizes:
+        """After sittings that died: each halves the passes, and from the second on the helpers."""
+        return Sizes(max(1, self.tokens >> times), self.helpers >> max(0, times - 1), self.told)
+
+
+def sized(
+    learner: Learner, model: Any, task: Task, tracks: Sequence[tuple[Track, Lane]], *, tokens: int, helpers: int
+) -> Sizes:
+    """At the most `tokens` a pass and `helpers` beside this process; refused where nothing would do."""
+    lanes = [lane for _, lane in tracks]
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    mapped = is_mapped(model)
+    free = available() - (weights if mapped else 0)
+    room = SHARE * free
+    kept = [kept_bytes(model, lane) for lane in lanes]
+    if sum(kept) > room and max(kept) > 0:
+        raise too_many(lanes, kept, room)
+    room -= sum(kept)
+    need = probed(learner, task, lanes, room)
+    base = HELPER + (0 if mapped else weights)
+    least = max((lane.batch for lane in lanes if lane.trains), default=1)
+    found = dealt(need, room, tokens=tokens, helpers=helpers, base=base, least=least)
+    if found is None:
+        raise EnvironmentProblem(
+            f"one step of {need.length} tokens takes about {size(need.of(least))} of memory beside the model, and "
+            f"{size(max(0, room))} can be had",
+            mend=MEND,
+            code=CODE,
+        )
+    if found == Sizes(tokens, helpers):
+        return found
+    processes = f" in {found.helpers + 1} of {helpers + 1} processes" if found.helpers < helpers else ""
+    return Sizes(
+        found.tokens, found.helpers, f"{size(free)} of memory are free: passes of {found.tokens} tokens{processes}"
+    )
+
+
+def dealt(need: Need, room: float, *, tokens: int, helpers: int, base: int, least: int = 1) -> Sizes | None:
+    """The most processes that can make passes of a fair size, then the largest passes; None where nothing fits."""
+    for count in range(helpers, -1, -1):
+        rows = need.rows((room - count * base) / (count + 1))
+        fair = min(tokens, LEAST_TOKENS) if count else 1
+        if rows >= least and rows * need.length >= fair:
+            return Sizes(min(tokens, rows * need.length), count)
+    return None
+
+
+def probed(learner: Learner, task: Task, lanes: Sequence[Lane], room: float) -> Need:
+    """What one lane takes and what two take, at the longest step of the heaviest lane. The shortest step comes first:
+    if its like at full length would not fit, layers keep their input only, and if that would not do, nothing is tried.
+    """
+    lane = max(lanes, key=lambda lane: (lane.trains, lane.shots, lane.rank))
+    order = sorted(range(1, len(task) + 1), key=lambda i: len(task.render(0, i, 1, lane.shots_at_use, i).ids))
+    short, long = (task.scored_row(Track("probe", 0), lane, i, train=lane.trains).row for i in (order[0], order[-1]))
+    length = padded(long)
+    guess = peak(learner, lane, [short]) * length // padded(short)
+    if guess > room and learner.spare():
+        guess = peak(learner, lane, [short]) * length // padded(short)
+    if guess > room:
+        return Need(0, guess, length)
+    one = peak(learner, lane, [long])
+    if guess + one > room:
+        return Need(0, one, length)
+    two = peak(learner, lane, [long, Row(Track("probe", 1), long.ids, long.spans, long.loss, long.choices)])
+    return Need(max(0, 2 * one - two), max(1, two - one), length)
+
+
+def padded(row: Row) -> int:
+    return -(-len(row.ids) // BUCKET) * BUCKET
+
+
+def peak(learner: Learner, lane: Lane, rows: Sequence[Row]) -> int:
+    """Bytes of a step of these rows, each its own track's. A whole model is not stepped: what its optimizer keeps is
+    counted without trying."""
+    tracks = dict.fromkeys(row.track for row in rows)
+    for track in tracks:
+        learner.open(track, lane)
+    try:
+        with Counted() as counted:
+            learner.predict(rows)
+            if lane.trains and lane.tune == "lora":
+                learner.update(rows)
+            learner.abandon()
+    finally:
+        for track in tracks:
+            learner.forget(track)
+    return counted.most
+
+
+def kept_bytes(model: Any, lane: Lane) -> int:
+    """Of one lane all along the run: its own weights, and what its optimizer keeps."""
+    from fewfit.engine.targets import adapted_modules
+
+    if not lane.trains:
+        return 0
+    if lane.tune == "full":
+        return 0  # lanes go in turn: see whole_bytes
+    modules = dict(model.named_modules())
+    own = sum(lane.rank * sum(in_and_out(modules[name])) for name in adapted_modules(model, lane))
+    return COPIES[lane.optimizer] * own * (8 if model.dtype == torch.float64 else 4)
+
+
+def in_and_out(module: Any) -> tuple[int, int]:
+    if hasattr(module, "in_features"):
+        return int(module.in_features), int(module.out_features)
+    return int(module.nx), int(module.nf)
+
+
+def too_many(lanes: Sequence[Lane], kept: Sequence[int], room: float) -> EnvironmentProblem:
+    there, fit = 0.0, 0
+    for one in sorted(kept):
+        there += one
+        fit += there <= room
+    training = sum(one > 0 for one in kept)
+    fit -= len(kept) - training
+    ranks = sorted({lane.rank for lane in lanes if lane.trains}, reverse=True)
+    share = room / sum(kept)
+    rank = int(ranks[0] * share)
+    what = f"about {fit} of them fit" if fit else "not one of them fits"
+    lower = f"--rank {rank}, " if rank >= 1 else ""
+    return EnvironmentProblem(
+        f"the weights and optimizer states of {training} lanes take {size(sum(kept))} of memory, and "
+        f"{size(max(0, room))} can be had: {what}",
+        mend=f"{lower}fewer --lr, --updates or --seeds, or --optimizer adafactor",
+        code=CODE,
+    )
+
+
+def is_mapped(model: Any) -> bool:
+    """Whether the weights lie in a file's pages, which processes share."""
+    at = max(model.parameters(), key=lambda p: p.numel()).data_ptr()
+    for line in lines(Path("/proc/self/maps")):
+        span, _, rest = line.partition(" ")
+        start, _, end = span.partition("-")
+        if int(start, 16) <= at < int(end, 16):
+            return rest.split()[3] != "0"  # the inode
+    return False
+
+
+def size(value: float) -> str:
+    return f"{value / (1 << 30):.1f} GB" if value >= 1 << 30 else f"{value / (1 << 20):.0f} MB"
