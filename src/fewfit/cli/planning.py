@@ -75,9 +75,11 @@ def lanes_table(plan: Any, *, wide: bool) -> Any:
 def totals(plan: Any) -> list[str]:
     kept = [lane for lane in plan.lanes if lane.kept]
     there = "" if plan.memory_there is None else f" (there are {size(plan.memory_there)})"
+    each = f" in each of {plan.processes} processes" if plan.processes > 1 else ""
     lines = [
         f"About {clock(plan.seconds)} for {len(kept)} lanes, {amount(sum(x.tokens for x in kept))} tokens, at "
-        f"{amount(plan.speed)} operations a second; {size(plan.memory)} of memory{there}, {size(plan.disk)} of disk."
+        f"{amount(plan.speed)} operations a second{each}; {size(plan.memory)} of memory{there}, "
+        f"{size(plan.disk)} of disk."
     ]
     if plan.fetch:
         lines.append(f"Weights to fetch first: about {size(plan.fetch)}.")

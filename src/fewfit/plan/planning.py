@@ -20,6 +20,7 @@ from fewfit import api, prepare
 from fewfit.engine.score import one_token_apart
 from fewfit.engine.stream import steps
 from fewfit.engine.task import MISS_SHARE, Task
+from fewfit.engine.workers import processors
 from fewfit.errors import UserError
 from fewfit.examples import Dataset
 from fewfit.examples import load as load_examples
@@ -79,7 +80,8 @@ class Plan:
     models: tuple[ModelShape, ...]
     device: str
     dtype: str
-    speed: float  # operations a second
+    speed: float  # operations a second, of one process
+    processes: int  # that share the lanes
     seeds: int
     budget: float | None  # seconds; None where the grid was spelled out and is never cut
     lanes: tuple[LanePlan, ...]
@@ -141,6 +143,7 @@ def plan(data: Any, **settings: Any) -> Plan:
         budget = prepare.seconds(asked["budget"]) if asked["budget"] is not None else prepare.QUICK_BUDGET
         kept = prepare.fitting_lanes(grid, cost, budget)
     n = len(dataset.examples)
+    processes = max(1, min(processors(), seeds * len(kept.lanes))) if device == "cpu" else 1
     lanes = tuple(
         lane_plan(lane, n, seeds, lengths[lane.model], cost[lane.name], lane.name in kept.names) for lane in grid.lanes
     )
@@ -153,6 +156,7 @@ def plan(data: Any, **settings: Any) -> Plan:
         device=device,
         dtype=str(dtype).removeprefix("torch."),
         speed=speed.operations,
+        processes=processes,
         seeds=seeds,
         budget=budget,
         lanes=lanes,
@@ -161,7 +165,7 @@ def plan(data: Any, **settings: Any) -> Plan:
         memory_there=speed.memory,
         disk=sum(disk(shapes[m], [x for x in kept.lanes if x.model == m], n, seeds) for m in names),
         fetch=sum(shape.fetch for shape in shapes.values()),
-        seconds=sum(lane.seconds for lane in lanes if lane.kept),
+        seconds=sum(lane.seconds for lane in lanes if lane.kept) / processes,
         notices=tuple(dict.fromkeys(notices)),
     )
 

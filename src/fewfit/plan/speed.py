@@ -1,4 +1,8 @@
-"""What this machine does in a second: a few matrix products of the model's own shape."""
+"""What this machine does in a second: a few matrix products of the model's own shape.
+
+On a CPU what one thread does, in its own time: `fit` runs a process of one thread on every core, and how busy the
+machine is just now says little of the run to come.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from fewfit.engine.threads import one_thread
 
 SECONDS = 0.04  # for each figure but the first, which matters most
 ROUND = 0.002  # shorter than the turns that a busy machine gives to others
@@ -22,6 +28,11 @@ class Speed:
 
 
 def measure(device: str, dtype: Any, width: int, tokens: int) -> Speed:
+    with one_thread(device == "cpu"):
+        return measured(device, dtype, width, tokens)
+
+
+def measured(device: str, dtype: Any, width: int, tokens: int) -> Speed:
     import torch
 
     def product(rows: int, seconds: float = SECONDS) -> float:
@@ -43,13 +54,14 @@ def measure(device: str, dtype: Any, width: int, tokens: int) -> Speed:
 def each(call: Callable[[], Any], device: str, seconds: float = SECONDS) -> float:
     """Seconds of one call, the best of many short rounds: other work on the machine slows a round, never speeds it."""
     wait(device, call())
-    best, count, end = float("inf"), 1, time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        start = time.perf_counter()
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    best, count, end = float("inf"), 1, clock() + seconds
+    while clock() < end:
+        start = clock()
         for _ in range(count):
             got = call()
         wait(device, got)
-        spent = time.perf_counter() - start
+        spent = clock() - start
         best = min(best, spent / count)
         if spent < ROUND:
             count *= 2
