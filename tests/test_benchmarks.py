@@ -67,7 +67,7 @@ def rows_of_two(n: int) -> tuple[list[Lane], list[dict[str, Any]]]:
     """Three lanes of one kind: one right, one wrong, one right half of the time."""
     lanes = [Lane(lr=rate, updates=2) for rate in (1e-3, 2e-3, 3e-3)]
     right = (lambda i: True, lambda i: False, lambda i: i % 2 == 0)
-    common = {"model": None, "seed": 0, "shots": 0, "demos": [], "tokens": 2, "prompt_tokens": 8, "gold": "a"}
+    common: dict[str, Any] = {"model": None, "seed": 0, "shots": 0, "demos": [], "tokens": 2, "prompt_tokens": 8, "gold": "a"}
     rows = [
         {**common, "lane": lane.name, "i": i, "id": str(i), "nll": 0.1 if ok(i) else 2.1, "score": float(ok(i)),
          "correct": ok(i), "prediction": "a", "cut": False, "probs": None, "margin": 1.0}
