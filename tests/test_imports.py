@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("demonstrations", "models"),
     ("engine", "lab"),
     ("augment", "judges", "select", "bundle", "predict"),
-    ("runs", "watch", "prepare", "deliver", "execute", "inspection"),
+    ("runs", "watch", "sittings", "prepare", "deliver", "execute", "inspection"),
     ("api", "plan", "suites", "report", "serve", "bridges"),
     ("cli", "demo"),
 )

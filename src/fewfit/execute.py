@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fewfit import runs
 from fewfit.deliver import Delivery, deliver
+from fewfit.engine import memory
 from fewfit.engine.learner import LaneState, Track
 from fewfit.engine.race import Race
+from fewfit.engine.sizing import Sizes, sized
 from fewfit.engine.snapshot import Store
 from fewfit.engine.stream import Progress, Stream, steps
 from fewfit.engine.task import Task
 from fewfit.engine.teams import Team, teams
 from fewfit.engine.threads import is_small, one_thread
-from fewfit.engine.workers import Helpers, Job, memory_for, processors, wait_for_orphans
-from fewfit.errors import Interrupted, UserError
+from fewfit.engine.workers import Helpers, Job, processors, wait_for_orphans
+from fewfit.errors import EnvironmentProblem, Interrupted, UserError
 from fewfit.examples import Dataset
 from fewfit.examples import restore as restore_examples
 from fewfit.grid import Lane
@@ -29,143 +31,182 @@ from fewfit.models.local import Loaded
 from fewfit.predictions import merge
 from fewfit.prepare import Prepared
 from fewfit.render import Renderer, RenderSettings
+from fewfit.sittings import MEMORY, Journal
 from fewfit.watch import RunInfo, Watch
 
 SNAPSHOT_SECONDS = 5.0
 
 
+@dataclass
+class Sitting:
+    """One go at a run, from `fit` or `resume` to its end or a signal, and what all its teams share."""
+
+    prepared: Prepared
+    watch: Watch
+    journal: Journal
+    caught: list[int]
+    store: Store
+    race: Race | None = None
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return self.prepared.record
+
+    def tell(self, what: str) -> None:
+        self.watch.phase(what)
+        self.journal.tell(what)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One team's part of a run: its tracks, the field that they race in, and where each begins."""
+
+    team: Team
+    tracks: list[Progress]
+    field: list[Progress]
+    states: dict[Track, LaneState | None]
+    task: Task
+    model: dict[str, Any]  # as run.json has it
+    loaded: Loaded
+
+
 def execute(prepared: Prepared, judge: Metric, watch: Watch) -> dict[str, Any]:
     """The whole run; returns the result, which result.json holds too."""
-    with runs.lock(prepared.folder), catching_signals() as caught:
-        wait_for_orphans(prepared.folder / runs.LANES)
-        started = time.monotonic()
-        result = None
+    folder = prepared.folder
+    with runs.lock(folder), catching_signals() as caught:
+        wait_for_orphans(folder / runs.LANES)
+        journal = Journal(folder, prepared.record)
+        sitting = Sitting(prepared, watch, journal, caught, Store(folder / runs.LANES))
+        result, how = None, "failed"
+        journal.begin()
         try:
-            result = _execute(prepared, judge, watch, caught, started)
+            with memory.telling(str(folder), mend=f"{memory.MEND}; or go on with: fewfit resume {folder}"):
+                result = _execute(sitting, judge)
+            how = "done"
+        except (Interrupted, KeyboardInterrupt):
+            how = "stopped"
+            raise
+        except EnvironmentProblem as problem:
+            how = MEMORY if problem.code == memory.CODE else how
+            raise
         finally:
+            sitting.store.close()
+            journal.end(how)
             watch.end(result)
+        clean(folder)
         return result
 
 
-def _execute(prepared: Prepared, judge: Metric, watch: Watch, caught: list[int], started: float) -> dict[str, Any]:
-    folder, record = prepared.folder, prepared.record
+def _execute(sitting: Sitting, judge: Metric) -> dict[str, Any]:
+    prepared, record, store, watch = sitting.prepared, sitting.record, sitting.store, sitting.watch
+    folder = prepared.folder
     dataset = checked_examples(folder, record)
     lanes = [Lane.from_json(one) for one in record["lanes"]]
     tracks: list[Progress] = []
-
-    def spent() -> float:
-        return float(record.get("seconds", 0.0)) + time.monotonic() - started
-
-    store = Store(folder / runs.LANES)
     plans = {lane.name: list(steps(lane, len(dataset.examples))) for lane in lanes}
     # Prompting lanes first: their scores are there in seconds.
     for lane in sorted(lanes, key=lambda lane: lane.trains):
         tracks += [Progress(Track(lane.name, seed), lane, plans[lane.name]) for seed in record["seeds"]]
     earlier = {progress.track: store.begin(progress) for progress in tracks}
-    race = Race(lanes, record["seeds"], len(dataset.examples), judge.name) if record["race"] else None
-    if race is not None:
+    if record["race"]:
+        halvings = tuple(record.get("halvings", ()))
+        race = sitting.race = Race(lanes, record["seeds"], len(dataset.examples), judge.name, halvings)
         for was in earlier.values():
             for row in was.rows:
                 race.tell(row)
-    watch.begin(information(prepared, dataset, lanes, plans, tracks))
+    watch.begin(information(sitting, dataset, lanes, plans, tracks))
     tasks: dict[str | None, Task] = {}
-    try:
-        for model in record["models"]:
-            name = model["lane"]
-            loaded = prepared.loaded[name]
-            renderer = Renderer(loaded.tokenizer, RenderSettings.from_json(model["render"]))
-            task = tasks[name] = Task(dataset.examples, renderer, judge, order=record["order"])
-            for team in teams([lane for lane in lanes if lane.model == name]):
-                mine = [progress for progress in tracks if progress.lane in team.lanes]
-                states = {progress.track: earlier[progress.track].state for progress in mine}
-                helpers = helpers_for(prepared, model, team, mine, store)
-                run_team(team, mine, tracks, states, task, loaded, store, watch, race, helpers, caught)
-                if caught:
-                    raise interrupted(folder, caught[0])
-        watch.phase("choosing")
-        names = [lane.name for lane in lanes]
-        left = {p.track.lane: p.left_at for p in tracks if p.left_at is not None}
-        merge(store.shards(runs.PREDICTIONS), folder / runs.PREDICTIONS, names, until=left)
-        # How many updates of its last example a lane had made when it left depends on the moment: none of them counts.
-        before = {lane: i - 1 for lane, i in left.items()}
-        merge(store.shards(runs.TRAINED), folder / runs.TRAINED, names, until=before)
-        delivery = Delivery(folder, record, lanes, tracks, tasks, prepared.loaded, judge, store)
-        with one_thread(all(is_small(loaded.model) for loaded in prepared.loaded.values())):
-            result = deliver(delivery, watch, spent, store.differing())
-    finally:
-        store.close()
-        runs.write_record(folder, {**record, "seconds": round(spent(), 3)})
-    clean(folder)
-    return result
+    for model in record["models"]:
+        name = model["lane"]
+        loaded = prepared.loaded[name]
+        renderer = Renderer(loaded.tokenizer, RenderSettings.from_json(model["render"]))
+        task = tasks[name] = Task(dataset.examples, renderer, judge, order=record["order"])
+        for team in teams([lane for lane in lanes if lane.model == name]):
+            mine = [progress for progress in tracks if progress.lane in team.lanes]
+            states = {progress.track: earlier[progress.track].state for progress in mine}
+            run_team(Work(team, mine, tracks, states, task, model, loaded), sitting)
+            if sitting.caught:
+                raise interrupted(folder, sitting.caught[0])
+    watch.phase("choosing")
+    names = [lane.name for lane in lanes]
+    left = {p.track.lane: p.left_at for p in tracks if p.left_at is not None}
+    merge(store.shards(runs.PREDICTIONS), folder / runs.PREDICTIONS, names, until=left)
+    # How many updates of its last example a lane had made when it left depends on the moment: none of them counts.
+    before = {lane: i - 1 for lane, i in left.items()}
+    merge(store.shards(runs.TRAINED), folder / runs.TRAINED, names, until=before)
+    delivery = Delivery(folder, record, lanes, tracks, tasks, prepared.loaded, judge, store)
+    with one_thread(all(is_small(loaded.model) for loaded in prepared.loaded.values())):
+        return deliver(delivery, watch, sitting.journal.seconds, store.differing())
 
 
-def run_team(
-    team: Team,
-    mine: list[Progress],
-    field: list[Progress],
-    states: dict[Track, LaneState | None],
-    task: Task,
-    loaded: Loaded,
-    store: Store,
-    watch: Watch,
-    race: Race | None,
-    helpers: Helpers | None,
-    caught: list[int],
-) -> None:
+def run_team(work: Work, sitting: Sitting) -> None:
     """All tracks of one learner to their end, or to a signal."""
-    learner = team.learner(loaded.model, task.renderer, len(task))
-    stream = Stream(
-        task,
-        learner,
-        store,
-        watch=teller(watch),
-        stop=lambda: bool(caught),
-        race=race,
-        every=SNAPSHOT_SECONDS,
-        width=team.width,
-        tokens=team.tokens(loaded.model),
-        others=helpers,
-    )
-    with one_thread(helpers is not None or is_small(loaded.model)):
-        try:
-            for progress in mine:
-                state = states[progress.track]
-                if state is not None and progress.running:
+    team, model = work.team, work.loaded.model
+    going = [progress for progress in work.tracks if progress.running]
+    learner = team.learner(model, work.task.renderer, len(work.task))
+    helpers = None
+    try:
+        most = helpers_possible(work, sitting)
+        with one_thread(most > 0 or is_small(model)):
+            sizes = sized(learner, team, model, work.task, [progress.lane for progress in going], helpers=most)
+            if sizes.told is not None:
+                sitting.tell(sizes.told)
+            sizes = sizes.halved(sitting.journal.halved)
+            helpers = helpers_for(work, sitting, sizes) if most > 0 else None
+            stream = Stream(
+                work.task,
+                learner,
+                sitting.store,
+                watch=teller(sitting.watch),
+                stop=lambda: bool(sitting.caught),
+                race=sitting.race,
+                every=SNAPSHOT_SECONDS,
+                width=team.width,
+                tokens=sizes.tokens,
+                others=helpers,
+                narrowed=lambda tokens: sitting.tell(f"memory ran out: passes of {tokens} tokens from here on"),
+            )
+            for progress in going:
+                state = work.states[progress.track]
+                if state is not None:
                     learner.restore(progress.track, progress.lane, state)
                     progress.opened = True
-            stream.run(mine, field)
-        finally:
-            if helpers is not None:
-                helpers.stop(stream)
-            learner.close()
+            try:
+                stream.run(work.tracks, work.field)
+            finally:
+                if helpers is not None:
+                    helpers.stop(stream)
+    finally:
+        learner.close()
 
 
-def helpers_for(
-    prepared: Prepared, model: dict[str, Any], team: Team, tracks: list[Progress], store: Store
-) -> Helpers | None:
+def helpers_possible(work: Work, sitting: Sitting) -> int:
     """On a CPU, for a model that another process can load: one process a core, one thread each."""
-    loaded = prepared.loaded[model["lane"]]
-    device = next(loaded.model.parameters()).device.type
-    in_memory = loaded.ref.digest.startswith("weights:")  # an object: nobody else has it
-    if device != "cpu" or in_memory or prepared.record["metric"].startswith(OWN) or len(tracks) < 2:
-        return None
-    spare = memory_for(loaded.model)
+    device = next(work.loaded.model.parameters()).device.type
+    in_memory = work.loaded.ref.digest.startswith("weights:")  # an object: nobody else has it
+    alone = device != "cpu" or in_memory or sitting.record["metric"].startswith(OWN) or len(work.tracks) < 2
+    return 0 if alone else processors() - 1
+
+
+def helpers_for(work: Work, sitting: Sitting, sizes: Sizes) -> Helpers:
+    record = sitting.record
     job = Job(
-        lanes_folder=str(store.folder),
-        examples=str(prepared.folder / runs.EXAMPLES),
-        model=model["name"],
-        revision=model["revision"],
-        dtype=prepared.record["dtype"],
-        render=model["render"],
-        metric=prepared.record["metric"],
-        answer_patterns=tuple(prepared.record["answer_patterns"]),
-        order=prepared.record["order"],
+        lanes_folder=str(sitting.store.folder),
+        examples=str(sitting.prepared.folder / runs.EXAMPLES),
+        model=work.model["name"],
+        revision=work.model["revision"],
+        dtype=record["dtype"],
+        render=work.model["render"],
+        metric=record["metric"],
+        answer_patterns=tuple(record["answer_patterns"]),
+        order=record["order"],
         every=SNAPSHOT_SECONDS,
-        width=team.width,
-        tokens=team.tokens(loaded.model),
-        stacked=team.stacked,
+        width=work.team.width,
+        tokens=sizes.tokens,
+        stacked=work.team.stacked,
+        spare=sizes.spare,
     )
-    return Helpers(job, store, min(processors() - 1, spare))
+    return Helpers(job, sitting.store, sizes.helpers)
 
 
 def checked_examples(folder: Path, record: dict[str, Any]) -> Dataset:
@@ -191,9 +232,9 @@ def teller(watch: Watch) -> Callable[[Progress, dict[str, Any] | None], None]:
 
 
 def information(
-    prepared: Prepared, dataset: Dataset, lanes: list[Lane], plans: dict[str, list[Any]], tracks: list[Progress]
+    sitting: Sitting, dataset: Dataset, lanes: list[Lane], plans: dict[str, list[Any]], tracks: list[Progress]
 ) -> RunInfo:
-    record = prepared.record
+    prepared, record = sitting.prepared, sitting.record
     golds = [example.completion for example in dataset.examples]
     return RunInfo(
         folder=prepared.folder,
@@ -204,7 +245,7 @@ def information(
         lanes=tuple(lanes),
         seeds=tuple(record["seeds"]),
         totals={name: len(plan) for name, plan in plans.items()},
-        notices=tuple(record["notices"]),
+        notices=(*record["notices"], *sitting.journal.notices),
         majority=max(map(golds.count, golds)) / len(golds) if record["metric"] == "choice" else None,
         done={(p.track.lane, p.track.seed): p.predicted for p in tracks if p.done},
     )

@@ -67,6 +67,40 @@ def grid_of(asked: dict[str, Any], models: Sequence[str | None]) -> tuple[Grid, 
     return Grid.of(model=models, **values), sources
 
 
+def within_budget(
+    asked: dict[str, Any], grid: Grid, cost: dict[str, float], budget: float, n: int
+) -> tuple[Grid, tuple[int, ...], list[str]]:
+    """The lanes to run, after which examples the field is halved, and what to say of it.
+
+    The default budget cuts lanes from the quick grid and keeps the promise of racing for those that run. A budget that
+    was given halves the field on the way first: a lane that was seen on some examples is better judged than one that
+    was never run.
+    """
+    from fewfit.engine.race import halving_places, share_run
+
+    need = sum(cost.values())
+    shown = f"a budget of {budget / 60:.3g} minutes"
+    if need <= budget:
+        return grid, (), []
+    if not is_sized(asked):
+        return grid, (), [f"about {need / 60:.3g} minutes, more than {shown}; a grid that was spelled out is not cut"]
+    notices = []
+    halvings: tuple[int, ...] = ()
+    if asked["race"] and asked["budget"] is not None:
+        halvings = halving_places(n)
+        cost = {name: seconds * share_run(n, halvings) for name, seconds in cost.items()}
+        after = " and ".join(map(str, halvings))
+        if halvings:
+            notices.append(
+                f"{shown} does not hold all lanes to their end: the worse half leaves after example {after}, without "
+                "racing's promise (a would-be winner is dropped in at most 5 of 100 runs)"
+            )
+    kept = fitting_lanes(grid, cost, budget)
+    if len(kept.lanes) < len(grid.lanes):
+        notices.append(f"{len(kept.lanes)} of {len(grid.lanes)} lanes fit {shown}; --budget says otherwise")
+    return kept, halvings, notices
+
+
 def is_sized(asked: dict[str, Any]) -> bool:
     """Only the quick preset's own grid is cut to the budget; a grid that was spelled out never is."""
     return asked["preset"] == "quick" and all(asked.get(flag) is None for flag in GRID_FLAGS)
@@ -159,7 +193,8 @@ def prepare(asked: dict[str, Any], material: Material, loaded: dict[str | None, 
         notices.append("--template is not used: the chat template writes the prompts (--chat off for plain text)")
     budget = seconds(asked["budget"]) if asked["budget"] is not None else QUICK_BUDGET
     cost: dict[str, float] = {}
-    if is_sized(asked):
+    halvings: tuple[int, ...] = ()
+    if is_sized(asked) or asked["budget"] is not None:
         from fewfit.engine.task import Task
         from fewfit.engine.threads import is_small, one_thread
         from fewfit.engine.timing import lane_seconds
@@ -170,13 +205,8 @@ def prepare(asked: dict[str, Any], material: Material, loaded: dict[str | None, 
             task = Task(dataset.examples, renderers[name], judge, order=asked["order"])
             with one_thread(is_small(one.model)):
                 cost |= lane_seconds(one.model, task, lanes, seeds)
-        whole = grid
-        grid = fitting_lanes(grid, cost, budget)
-        if len(grid.lanes) < len(whole.lanes):
-            notices.append(
-                f"{len(grid.lanes)} of {len(whole.lanes)} lanes fit a budget of {budget / 60:.3g} minutes; "
-                "--budget says otherwise"
-            )
+        grid, halvings, told = within_budget(asked, grid, cost, budget, len(dataset.examples))
+        notices += told
     record: dict[str, Any] = {
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "asked": {
@@ -204,6 +234,7 @@ def prepare(asked: dict[str, Any], material: Material, loaded: dict[str | None, 
         "seeds": list(range(seeds)),
         "order": asked["order"],
         "race": bool(asked["race"]),
+        "halvings": list(halvings),
         "final": asked["final"],
         "select": asked["select"],
         "budget": budget if is_sized(asked) else None,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,9 @@ from torch.utils._pytree import tree_leaves
 from fewfit.engine.learner import Learner, Row, Track
 from fewfit.engine.memory import CODE, MEND, available, lines
 from fewfit.engine.stream import BUCKET
+from fewfit.engine.targets import adapted_modules
 from fewfit.engine.task import Task
+from fewfit.engine.teams import Team
 from fewfit.errors import EnvironmentProblem
 from fewfit.grid import Lane
 
@@ -70,6 +72,7 @@ class Need:
     once: int
     row: int
     length: int
+    spared: bool = False  # by running layers again
 
     def of(self, rows: int) -> int:
         return self.once + rows * self.row
@@ -80,47 +83,50 @@ class Need:
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a run may take. `free` is what it was found in, `told` a line for the user where it is less than usual."""
+    """Tokens of a pass, and helper processes. `told` is a line for the user, where that is less than usual."""
 
     tokens: int
     helpers: int
+    spare: bool = False  # layers are run again in the backward
     told: str | None = None
 
     def halved(self, times: int) -> Sizes:
         """After sittings that died: each halves the passes, and from the second on the helpers."""
-        return Sizes(max(1, self.tokens >> times), self.helpers >> max(0, times - 1), self.told)
+        return replace(self, tokens=max(1, self.tokens >> times), helpers=self.helpers >> max(0, times - 1))
 
 
-def sized(
-    learner: Learner, model: Any, task: Task, tracks: Sequence[tuple[Track, Lane]], *, tokens: int, helpers: int
-) -> Sizes:
-    """At the most `tokens` a pass and `helpers` beside this process; refused where nothing would do."""
-    lanes = [lane for _, lane in tracks]
+def sized(learner: Learner, team: Team, model: Any, task: Task, lanes: Sequence[Lane], *, helpers: int = 0) -> Sizes:
+    """For these lanes (one named twice where it has two seeds), with `helpers` processes beside this one at the most.
+    Refused where nothing would do. On a GPU passes are as large as they may be, and halved when that is too much."""
+    tokens = team.tokens(model)
+    usual = Sizes(tokens, helpers)
+    if not lanes or next(model.parameters()).device.type != "cpu":
+        return usual
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     mapped = is_mapped(model)
     free = available() - (weights if mapped else 0)
     room = SHARE * free
     kept = [kept_bytes(model, lane) for lane in lanes]
-    if sum(kept) > room and max(kept) > 0:
-        raise too_many(lanes, kept, room)
-    room -= sum(kept)
-    need = probed(learner, task, lanes, room)
+    held = sum(kept) if team.stacked else max(kept)  # whole models are trained one after another
+    if held > room:
+        raise too_many(lanes, kept, room) if team.stacked else too_large(held, room)
+    room -= held
+    need = probed(learner, model, task, lanes, room, wide=team.stacked)
     base = HELPER + (0 if mapped else weights)
-    least = max((lane.batch for lane in lanes if lane.trains), default=1)
-    found = dealt(need, room, tokens=tokens, helpers=helpers, base=base, least=least)
+    least = max((lane.batch for lane in lanes if lane.trains), default=1) if team.stacked else 1
+    found = dealt(need, room, tokens=tokens, helpers=helpers, base=base + (0 if team.stacked else held), least=least)
     if found is None:
         raise EnvironmentProblem(
             f"one step of {need.length} tokens takes about {size(need.of(least))} of memory beside the model, and "
-            f"{size(max(0, room))} can be had",
+            f"{size(room)} can be had",
             mend=MEND,
             code=CODE,
         )
-    if found == Sizes(tokens, helpers):
-        return found
+    if found == usual:
+        return usual
     processes = f" in {found.helpers + 1} of {helpers + 1} processes" if found.helpers < helpers else ""
-    return Sizes(
-        found.tokens, found.helpers, f"{size(free)} of memory are free: passes of {found.tokens} tokens{processes}"
-    )
+    again = ", layers run again in the backward" if found.spare else ""
+    return replace(found, told=f"{size(free)} of memory are free: passes of {found.tokens} tokens{processes}{again}")
 
 
 def dealt(need: Need, room: float, *, tokens: int, helpers: int, base: int, least: int = 1) -> Sizes | None:
@@ -129,28 +135,33 @@ def dealt(need: Need, room: float, *, tokens: int, helpers: int, base: int, leas
         rows = need.rows((room - count * base) / (count + 1))
         fair = min(tokens, LEAST_TOKENS) if count else 1
         if rows >= least and rows * need.length >= fair:
-            return Sizes(min(tokens, rows * need.length), count)
+            return Sizes(min(tokens, rows * need.length), count, need.spared)
     return None
 
 
-def probed(learner: Learner, task: Task, lanes: Sequence[Lane], room: float) -> Need:
-    """What one lane takes and what two take, at the longest step of the heaviest lane. The shortest step comes first:
-    if its like at full length would not fit, layers keep their input only, and if that would not do, nothing is tried.
-    """
+def probed(learner: Learner, model: Any, task: Task, lanes: Sequence[Lane], room: float, *, wide: bool = True) -> Need:
+    """What one lane takes and, where passes are `wide`, what two take, at the longest step of the heaviest lane. The
+    shortest step comes first: if its like at full length would not fit, layers keep their input only, and if that would
+    not do, nothing is tried."""
     lane = max(lanes, key=lambda lane: (lane.trains, lane.shots, lane.rank))
     order = sorted(range(1, len(task) + 1), key=lambda i: len(task.render(0, i, 1, lane.shots_at_use, i).ids))
     short, long = (task.scored_row(Track("probe", 0), lane, i, train=lane.trains).row for i in (order[0], order[-1]))
     length = padded(long)
-    guess = peak(learner, lane, [short]) * length // padded(short)
-    if guess > room and learner.spare():
-        guess = peak(learner, lane, [short]) * length // padded(short)
-    if guess > room:
-        return Need(0, guess, length)
+    own = 2 * kept_bytes(model, lane) // COPIES[lane.optimizer] if wide else 0  # a copy and gradients, at any length
+
+    def guess() -> int:
+        return own + max(0, peak(learner, lane, [short]) - own) * length // padded(short)
+
+    likely, spared = guess(), False
+    if likely > room and lane.trains and learner.spare():
+        likely, spared = guess(), True
+    if likely > room:
+        return Need(0, likely, length, spared)
     one = peak(learner, lane, [long])
-    if guess + one > room:
-        return Need(0, one, length)
+    if not wide or likely + one > room:
+        return Need(0, one, length, spared)
     two = peak(learner, lane, [long, Row(Track("probe", 1), long.ids, long.spans, long.loss, long.choices)])
-    return Need(max(0, 2 * one - two), max(1, two - one), length)
+    return Need(max(0, 2 * one - two), max(1, two - one), length, spared)
 
 
 def padded(row: Row) -> int:
@@ -164,6 +175,7 @@ def peak(learner: Learner, lane: Lane, rows: Sequence[Row]) -> int:
     for track in tracks:
         learner.open(track, lane)
     try:
+        learner.predict([replace(row, loss=()) for row in rows[:1]])  # what is made once, and a whole model's copy
         with Counted() as counted:
             learner.predict(rows)
             if lane.trains and lane.tune == "lora":
@@ -176,13 +188,12 @@ def peak(learner: Learner, lane: Lane, rows: Sequence[Row]) -> int:
 
 
 def kept_bytes(model: Any, lane: Lane) -> int:
-    """Of one lane all along the run: its own weights, and what its optimizer keeps."""
-    from fewfit.engine.targets import adapted_modules
-
+    """Of one lane as long as it runs: its own weights and what its optimizer keeps. Of a whole model also a copy to go
+    back to, and gradients."""
     if not lane.trains:
         return 0
     if lane.tune == "full":
-        return 0  # lanes go in turn: see whole_bytes
+        return (1 + COPIES[lane.optimizer]) * sum(p.numel() * p.element_size() for p in model.parameters())
     modules = dict(model.named_modules())
     own = sum(lane.rank * sum(in_and_out(modules[name])) for name in adapted_modules(model, lane))
     return COPIES[lane.optimizer] * own * (8 if model.dtype == torch.float64 else 4)
@@ -195,21 +206,22 @@ def in_and_out(module: Any) -> tuple[int, int]:
 
 
 def too_many(lanes: Sequence[Lane], kept: Sequence[int], room: float) -> EnvironmentProblem:
-    there, fit = 0.0, 0
-    for one in sorted(kept):
-        there += one
-        fit += there <= room
-    training = sum(one > 0 for one in kept)
-    fit -= len(kept) - training
-    ranks = sorted({lane.rank for lane in lanes if lane.trains}, reverse=True)
-    share = room / sum(kept)
-    rank = int(ranks[0] * share)
-    what = f"about {fit} of them fit" if fit else "not one of them fits"
+    own = sorted(one for one in kept if one)
+    fit = sum(sum(own[: k + 1]) <= room for k in range(len(own)))
+    rank = int(min(lane.rank for lane in lanes if lane.trains) * room / sum(own))
     lower = f"--rank {rank}, " if rank >= 1 else ""
     return EnvironmentProblem(
-        f"the weights and optimizer states of {training} lanes take {size(sum(kept))} of memory, and "
-        f"{size(max(0, room))} can be had: {what}",
+        f"the weights and optimizer states of {len(own)} lanes take {size(sum(own))} of memory, and "
+        f"{size(max(0, room))} can be had: {fit} of them fit",
         mend=f"{lower}fewer --lr, --updates or --seeds, or --optimizer adafactor",
+        code=CODE,
+    )
+
+
+def too_large(held: float, room: float) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"training the whole model takes {size(held)} beside it, and {size(max(0, room))} can be had",
+        mend="--tune lora, --optimizer adafactor, or a smaller model",
         code=CODE,
     )
 

@@ -145,6 +145,8 @@ class Stream:
         self.tracks = []
         for progress in tracks:
             self.admit(progress)
+        if self.race is not None:  # rows that came just before the run was killed may not have been looked at
+            self._drop(self.race, field or tracks)
         while not self.stop():
             if self.others is not None:
                 self.others.attend(self)
@@ -170,6 +172,11 @@ class Stream:
         if progress.running and progress.done >= len(progress.plan):
             progress.status = "done"
         self.tracks = [p for p in self.tracks if p.track != progress.track] + [progress]
+
+    def narrow(self, tokens: int = 0) -> None:
+        """Smaller passes from now on: of so many tokens at the most, or half as large as they were."""
+        self.tokens = min(self.tokens, tokens) if tokens else max(1, self.tokens // 2)
+        self.narrowed(self.tokens)
 
     def hand_over(self, progress: Progress) -> None:
         """Its state goes to disk, from where another process takes it."""
@@ -290,8 +297,7 @@ class Stream:
     def _smaller(self, rows: Sequence[Row]) -> None:
         """Passes from now on are no larger than these rows: more did not fit the memory."""
         longest = max(-(-len(row.ids) // BUCKET) * BUCKET for row in rows)
-        self.tokens = min(self.tokens, len(rows) * longest)
-        self.narrowed(self.tokens)
+        self.narrow(len(rows) * longest)
 
     def _write(self, flat: list[tuple[Progress, Step, Seen]], results: list[Scored | None]) -> None:
         told = [(p, s, r) for (p, step, s), r in zip(flat, results, strict=True) if step.predicts and r is not None]

@@ -51,6 +51,7 @@ class Job:
     width: int
     tokens: int
     stacked: bool
+    spare: bool
 
 
 class Helpers:
@@ -175,8 +176,11 @@ class Helpers:
 
     def _lost(self, helper: _Helper, stream: Stream) -> None:
         self._helpers.remove(helper)
-        helper.process.kill()
-        helper.process.wait()
+        if helper.ended() == -signal.SIGKILL:
+            # By hand, or by the system for want of memory, and then it may be this process's turn next.
+            stream.narrow()
+            for other in self._helpers:
+                other.say("narrow")
         helper.connection.close()
         for progress in stream.tracks:
             if progress.track in helper.tracks:
@@ -212,6 +216,15 @@ class _Helper:
         )
         theirs.close()
         self.say(job)
+
+    def ended(self) -> int:
+        """How it ended; one that does not is killed, and that is no sign of anything."""
+        try:
+            return self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            return 0
 
     def say(self, *what: Any) -> None:
         with contextlib.suppress(BrokenPipeError, OSError):  # it is gone: the next recv says so
@@ -265,6 +278,8 @@ def work(handle: int, number: int) -> None:
         task = Task(restore(Path(job.examples)).examples, renderer, judge, order=job.order)
         store = Store(Path(job.lanes_folder))
         learner = Team(job.stacked, ()).learner(loaded.model, renderer, len(task))
+        if job.spare:
+            learner.spare()
         main = _Main(connection, store)
         stream = Stream(
             task,
@@ -319,6 +334,8 @@ class _Main:
             return
         if what == "stop":
             self.stopped = True
+        elif what == "narrow":
+            stream.narrow()
         elif what == "take":
             self._idle_said = False
             for record, seed in told[0]:
@@ -373,32 +390,6 @@ def wait_for_orphans(lanes_folder: Path, seconds: float = 30.0) -> None:
                             mend="end it, then resume again",
                         ) from error
                     time.sleep(0.05)
-
-
-def memory_for(model: Any) -> int:
-    """How many more copies of the model, with as much again for activations, the machine has room for."""
-    size = sum(p.numel() * p.element_size() for p in model.parameters())
-    return int(available_memory() // (3 * size + (1 << 29)))
-
-
-def available_memory() -> int:
-    """Bytes; the smaller of what the machine and the control group leave."""
-    found = []
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                found.append(int(line.split()[1]) * 1024)
-    except OSError:
-        pass
-    for most, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ):
-        try:
-            found.append(int(Path(most).read_text()) - int(Path(used).read_text()))
-        except (OSError, ValueError):
-            continue
-    return max(0, min(found)) if found else 1 << 33
 
 
 def processors() -> int:
