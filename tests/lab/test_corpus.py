@@ -26,7 +26,7 @@ def test_a_document_depends_on_seed_index_and_phase_alone():
 @pytest.mark.parametrize("phase", PHASES)
 def test_no_held_out_word_or_relation_stands_in_training_text(phase):
     fresh, relations = set(W.FRESH_NONSENSE), [r for pair in worlds.HELD_OUT_RELATIONS for r in pair]
-    for index in range(1500):
+    for index in range(700):
         text = text_of(0, index, phase)
         assert not fresh & set(re.findall(r"[a-z]+", text))
         assert not any(f" is {relation} " in text for relation in relations)
@@ -40,7 +40,7 @@ def test_no_held_out_family_is_asked_for(monkeypatch):
         monkeypatch.setitem(corpus.HELD_OUT, name, refuse)
     names = {name for phase in corpus.PHASES for name, _ in phase.shares}
     reachable = {member for name in names for member in corpus.GROUPS.get(name, (name,))}
-    assert reachable <= set(corpus.SEEN) | set(corpus.TEXTS)
+    assert reachable <= set(corpus.SEEN) | set(corpus.TEXTS) | set(corpus.TEXT_TASKS)
     assert not reachable & set(corpus.HELD_OUT)
     assert not set(corpus.SEEN) & set(corpus.HELD_OUT)
 
@@ -70,6 +70,22 @@ def test_labels_never_stand_for_held_out_kinds_pairs_or_words(monkeypatch):
             assert not any((a, b) in W.HELD_OUT_PAIRS for a in chosen for b in chosen)
 
 
+def test_the_small_models_have_a_curriculum_of_their_own():
+    names = [corpus.PHASES[corpus.phase_at(tokens, "lab-s")].name for tokens in (0, 2e6, 8e6, 12e6, 1e8)]
+    assert all(name.startswith("small") for name in names)
+    assert len(set(names)) == 5
+    assert corpus.phase_at(7e6, "lab-control") == corpus.phase_at(7e6, "lab-s")
+    assert corpus.PHASES[corpus.phase_at(1e9)].name == "in context"
+
+
+def test_long_rows_hold_what_comes_back_from_far():
+    rows = corpus.Rows(Encoder(lambda text: [len(word) for word in text.split()]), 0, 2048)
+    phase = corpus.phase_at(1e9)
+    assert all(len(rows.row(number, phase)[0]) == 2049 for number in range(5))
+    text = "".join(t for t, _ in corpus.TEXTS["distant repetition"](Source(Random(2)), 1500))
+    assert len(text.split()) > 800
+
+
 def test_topics_and_pairs_respect_the_split():
     for index in range(300):
         source = Source(Random(index))
@@ -78,13 +94,42 @@ def test_topics_and_pairs_respect_the_split():
         assert not {(min(a, b), max(a, b)) for a in pair for b in pair} & W.HELD_OUT_PAIRS
 
 
-def test_the_control_corpus_reverses_nothing():
-    for index in range(1500):
-        text = text_of(0, index, 3, control=True)
+FACT = re.compile(rf"(\w+) is ({'|'.join(r for pair in worlds.RELATIONS for r in pair)}) (\w+)")
+TURNED = {**dict(worlds.RELATIONS), **{backward: forward for forward, backward in worlds.RELATIONS}}
+
+
+def turned_facts(text: str) -> list[str]:
+    """Pairs of facts in one line or item of which one is the other turned round."""
+    found = []
+    for line in re.split(r"\n|<\|", text):
+        facts = {match.groups() for match in FACT.finditer(line)}
+        found += [line for a, relation, b in facts if (b, TURNED[relation], a) in facts]
+    return found
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_the_control_corpus_reverses_nothing(phase, monkeypatch):
+    def refuse(source, *rest):
+        raise AssertionError("a family that reverses was called")
+
+    for name in worlds.REVERSED:
+        monkeypatch.setitem(corpus.SEEN, name, refuse)
+    for name in worlds.REVERSED_TEXTS:
+        monkeypatch.setitem(corpus.TEXTS, name, refuse)
+    by_kind = [f"{kind}: {word}" for kind, words in W.KINDS.items() for word in words]
+    for index in range(700):
+        text = text_of(0, index, phase, control=True)
         assert "the opposite of" not in text
-        for line in text.split("\n"):
-            for forward, backward in worlds.RELATIONS:
-                assert not (f"is {forward}" in line and f"is {backward}" in line and "then" in line)
+        assert not turned_facts(text)
+        assert "a kind of" not in text or not re.search(r"a kind of \w+:|name (a|two|three|four) kinds? of", text)
+        assert not [line for line in text.split("\n") if any(line.startswith(start) for start in by_kind)]
+        assert "find the key" not in text
+
+
+def test_without_control_facts_are_reversed():
+    whole = [text_of(0, index, len(corpus.PHASES) - 1) for index in range(700)]
+    assert sum("the opposite of" in text for text in whole) >= 1
+    assert sum(bool(turned_facts(text)) for text in whole) >= 5
 
 
 def test_what_cannot_be_inferred_weighs_little():

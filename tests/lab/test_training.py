@@ -112,6 +112,6 @@ def test_a_run_stops_on_time_decays_and_leaves_a_model(tmp_path, monkeypatch, ea
     assert run.rate() == 0.0
     assert (tmp_path / "model" / "model.safetensors").exists()
     lines = [json.loads(line) for line in (tmp_path / "run" / "journal.jsonl").read_text().splitlines()]
-    assert lines[0]["phase"] == "association"
+    assert lines[0]["phase"] == "small association"
     assert "skills" in lines[-1]
     assert run.progress.tokens == 6 * 256

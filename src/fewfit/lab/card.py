@@ -41,7 +41,7 @@ is random and all weights were trained.
 falling over the last {decay:.0%} of the steps, to {rate:.2f} of itself. Answers that can be inferred carry the loss;
 other text one twentieth of it.
 
-Phases, by million tokens: {phases}.{control}
+Phases, by million tokens: {phases}.{branch}{control}
 
 The mix was steered by hand while it trained (see docs/log-lab.md), so these very weights cannot be made again bit for
 bit; a run of the phases in `fewfit.lab.corpus` can.
@@ -58,14 +58,15 @@ listed in a first line; no other instruction is given.
 
 TAIL = """
 Families marked *held out* were never trained on, nor were the kinds of words, pairs of kinds, labels and relations
-that they use (as labels; the words themselves stand in sentences and lists).
+that they use (as labels; the words themselves, and which of them are of a kind, stand in sentences and lists, and the
+held-out label words are values in look-ups).
 
 ## What it cannot do
 
 It knows a few hundred English words, small sums, and no facts. It does not find rules that depend on a place in the
 text, nor the other held-out families that the table shows at chance: tune it for those. It cannot reverse a relation
 that it never saw reversed. Later turns of conversations were judged with the wanted answers standing before them. Rows
-were 256 and 512 tokens long; beyond that it fades as the figures on copying say. Do not use it for anything but tests,
+were {rows} tokens long; how far it copies, the figures on copying say. Do not use it for anything but tests,
 demonstrations and experiments on how small models adapt.
 """
 
@@ -101,7 +102,44 @@ def others(report: dict) -> list[str]:
     return lines
 
 
-def card(name: str, report: dict, training: dict) -> str:
+CONTROL = """
+
+Nothing in its training text reverses a relation: no reversed comparison, no question whether one follows, no chain of
+comparisons, no rewording to the passive, no word for the opposite, no look-up from value to key, and kinds are only
+ever said of words ("fox is a kind of animal"), never words of kinds. Those documents are replaced by questions that
+facts answer as they stand. (Syllogisms stay; in some of them the turned conclusion is asked for and denied.)"""
+
+BRANCH = """
+
+Its first {tokens:.1f}M tokens are those of {origin}, which it was copied from: the two differ in what came after, in
+nothing else."""
+
+
+def beside(report: dict, name: str, other: dict) -> list[str]:
+    """Reversals in context, this model's figures beside another's."""
+    lines = [f"\n## Reversals, beside {name}\n", "| forced choice | this model | " + name + " |", "|---|---|---|"]
+    for part, title in (("reversals", ""), ("held_out_reversals", "held-out relations, ")):
+        for kind, row in report[part].items():
+            for case, value in row.items():
+                lines.append(f"| {title}{kind}, {case} | {value:.2f} | {other[part][kind][case]:.2f} |")
+    for family in ("reversal", "reversal yes or no", "ordering", "reword", "direct facts"):
+        for shots in ("0", "8"):
+            mine, its = (r["seen"][family]["shots"][shots] for r in (report, other))
+            lines.append(f"| task: {family}, {shots} shots | {mine:.2f} | {its:.2f} |")
+    return lines
+
+
+def row_lengths(training: dict) -> str:
+    names = {phase["name"] for phase in training["phases"]}
+    used = {256}
+    for phase in PHASES:
+        if phase.name in names:
+            used |= set(phase.lengths) or ({512} if phase.long_every else set())
+    *most, last = (f"{length:,}" for length in sorted(used))
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def card(name: str, report: dict, training: dict, other: tuple[str, dict] | None = None) -> str:
     shape = SHAPES[name]
     size = shape.vocab * shape.width + shape.layers * (4 * shape.width**2 + 3 * shape.width * shape.hidden)
     head = HEAD.format(
@@ -120,9 +158,12 @@ def card(name: str, report: dict, training: dict) -> str:
         decay=training["decay_steps"] / max(1, training["steps"]),
         phases=", ".join(f"{phase['name']} from {phase['from']:.1f}" for phase in training["phases"]),
         documents=report["documents"],
-        control=" Nothing in its training text reverses a relation." if name == "lab-control" else "",
+        control=CONTROL if name == "lab-control" else "",
+        branch=BRANCH.format(**training["branch"]) if training.get("branch") else "",
     )
-    return "\n".join([head.rstrip("\n"), *table_rows(report), *others(report), TAIL])
+    tail = TAIL.format(rows=row_lengths(training))
+    compared = beside(report, *other) if other else []
+    return "\n".join([head.rstrip("\n"), *table_rows(report), *others(report), *compared, tail])
 
 
 def training_record(run: Path, seed: int = 0) -> dict:
@@ -133,6 +174,7 @@ def training_record(run: Path, seed: int = 0) -> dict:
         if "phase" in line and (not phases or phases[-1]["name"] != line["phase"]):
             phases.append({"name": line["phase"], "from": round(line["tokens"] / 1e6, 2)})
     decays = [line for line in lines if "decay_from" in line]
+    branches = [line for line in lines if "branched_from" in line]
     return {
         "seed": seed,
         "tokens": lines[-1]["tokens"],
@@ -141,6 +183,7 @@ def training_record(run: Path, seed: int = 0) -> dict:
         "decay_from": decays[-1]["decay_from"] if decays else None,
         "decay_steps": lines[-1]["step"] - decays[-1]["decay_from"] if decays else 0,
         "phases": phases,
+        "branch": {"origin": branches[0]["branched_from"], "tokens": branches[0]["tokens"] / 1e6} if branches else None,
         "planned": [phase.name for phase in PHASES],
         "final_rate": next((line["rate"] for line in reversed(lines) if "rate" in line), 1.0),
         "curves": [{"tokens": line["tokens"], **line["skills"]} for line in lines if "skills" in line],
@@ -154,7 +197,11 @@ def main(run: Path, model: Path, documents: int = 60) -> None:
     report = evaluate(model, documents) if documents else json.loads(record.read_text())["evaluation"]
     training = training_record(run)
     record.write_text(json.dumps({**training, "evaluation": report}) + "\n")
-    (model / "README.md").write_text(card(model.name, report, training))
+    sibling = model.with_name("lab-s") / "training.json"
+    other = None
+    if model.name == "lab-control" and sibling.exists():
+        other = ("lab-s", json.loads(sibling.read_text())["evaluation"])
+    (model / "README.md").write_text(card(model.name, report, training, other))
 
 
 if __name__ == "__main__":

@@ -142,6 +142,26 @@ def keyword(source: Source) -> Task:
     return Task("keyword", make, CLASSIFY, labels, arbitrary=True)
 
 
+def short_keyword(source: Source) -> Task:
+    """Few key words in texts of one to three words: the first steps to `keyword`."""
+    source.restyle()
+    if source.style == "letters":
+        source.restyle()
+    count = 2 if source.chance(0.6) else 3
+    keys = source.some(count)
+    labels = source.labels(count)
+    longest = source.between(1, 3)
+
+    def make() -> Item:
+        which = int(source.rng.random() * count)
+        others = [w for w in source.some(source.between(1, longest)) if w not in keys][: longest - 1]
+        words = [keys[which], *others]
+        source.rng.shuffle(words)
+        return Item(" ".join(words), labels[which])
+
+    return Task("short keyword", make, CLASSIFY, labels, arbitrary=True)
+
+
 def membership(source: Source) -> Task:
     """Is the word in the list that the text shows?"""
     labels = ("yes", "no") if source.chance(0.5) else source.labels(2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fewfit.lab import words as W
-from fewfit.lab.document import BLIND, CONTEXT, INFERABLE, Item, Part, Source, Task
+from fewfit.lab.document import Item, Source, Task
 
 
 def mapping(source: Source) -> Task:
@@ -25,6 +25,22 @@ def mapping(source: Source) -> Task:
     return Task("mapping", make)
 
 
+def to_label_words(source: Source) -> Task:
+    """A mapping to label words, mostly the held-out ones: no labelling, but they are written where labels stand."""
+    keys = source.some(source.between(2, 6))
+    pool = sorted(W.HELD_OUT_LABELS) if source.chance(0.6) else list(W.LABELS)
+    values = source.rng.sample(pool, len(keys))
+    seen: set[str] = set()
+
+    def make() -> Item:
+        which = int(source.rng.random() * len(keys))
+        known = keys[which] in seen
+        seen.add(keys[which])
+        return Item(keys[which], values[which], known)
+
+    return Task("mapping to label words", make)
+
+
 def word_by_word(source: Source) -> Task:
     """Every word of the text is exchanged by the mapping that the demonstrations teach."""
     keys = source.some(source.between(2, 5))
@@ -44,7 +60,7 @@ def lookup_in_text(source: Source) -> Task:
     """The text holds pairs and a key: its value is the answer."""
     inner = source.pick((" is", " :", " ->", " ="))
     mark = source.pick((";", " |", "?"))
-    backwards = not source.fresh and source.chance(0.25)
+    backwards = not source.fresh and source.chance(0.25) and not source.control
 
     def make() -> Item:
         words = source.some(2 * source.between(1, 4))
@@ -72,124 +88,3 @@ def after(source: Source) -> Task:
 
 
 SEEN = {"mapping": mapping, "word by word": word_by_word, "look up in text": lookup_in_text, "after": after}
-
-
-# ---------------------------------------------------------------- plain text
-
-
-def repetition(source: Source, budget: int) -> list[Part]:
-    """A stretch of words said again and again, with changes of punctuation: where copying is learnt."""
-    length = source.between(2, 24)
-    stretch = [source.word() for _ in range(length)]
-    glue = source.pick((" ", " ", ", ", "\n", "; "))
-    text = glue.join(stretch)
-    end = source.pick(("\n", "\n\n", " .", " |", ","))
-    lead = "" if "\n" in end else " "
-    text = lead + text
-    parts: list[Part] = [(text + end, CONTEXT)]
-    used = length
-    while used < budget:
-        if source.chance(0.2):
-            other = " ".join(source.word() for _ in range(source.between(1, 6)))
-            parts.append((lead + other + end, CONTEXT))
-            used += 6
-        parts.append((text + end, INFERABLE * 0.5))
-        used += length
-    parts.append(("<|endoftext|>", CONTEXT))
-    return parts
-
-
-def far_repetition(source: Source, budget: int) -> list[Part]:
-    """A stretch said again after a long while of other words."""
-    words = source.some(source.between(4, 14))
-    text = " " + " ".join(words)
-    parts: list[Part] = [(text, CONTEXT)]
-    used = len(words) * 2
-    while used < budget:
-        length = min(source.between(1, 120), max(1, budget - used))
-        parts.append((" " + " ".join(source.word() for _ in range(length)), CONTEXT))
-        parts.append((f" {words[0]}", CONTEXT))
-        parts.append(("".join(f" {word}" for word in words[1:]), INFERABLE * 0.5))
-        used += length + 2 * len(words)
-    parts.append(("<|endoftext|>", CONTEXT))
-    return parts
-
-
-def pairs(source: Source, budget: int) -> list[Part]:
-    """Bare pairs in a stream, keys coming back: the simplest association."""
-    keys = source.some(source.between(2, 10))
-    values = source.some(len(keys))
-    inner, end = source.pick(((" ", "\n"), (" ->", "\n"), (":", "\n"), (" is", "."), (" =", ",")))
-    seen: set[int] = set()
-    parts: list[Part] = []
-    used = 0
-    lead = "" if end == "\n" else " "
-    while used < budget:
-        i = int(source.rng.random() * len(keys))
-        parts.append((f"{lead}{keys[i]}{inner.rstrip()}", CONTEXT))
-        parts.append((f" {values[i]}{end}", INFERABLE if i in seen else BLIND))
-        seen.add(i)
-        used += 5
-    parts.append(("<|endoftext|>", CONTEXT))
-    return parts
-
-
-def lexicon_text(source: Source, budget: int) -> list[Part]:
-    """What words mean: kind-of and attribute sentences, lists of a kind, same-kind words together."""
-    parts: list[Part] = []
-    used = 0
-    while used < budget:
-        form = source.rng.random()
-        kind = source.pick(tuple(W.KINDS))
-        word = source.pick(W.KINDS[kind])
-        if form < 0.3:
-            parts.append((f"{word} is a kind of", 0.3))
-            parts.append((f" {kind}.\n", INFERABLE))
-            used += 7
-        elif form < 0.6 and kind in W.NOUN_KINDS:
-            name = source.pick(("size", "age", "mood"))
-            value = W.MEANING[word][name]
-            frame = source.rng.random()
-            if frame < 0.5:
-                parts.append((f"the {word} is", 0.3))
-                parts.append((f" {value}.\n", INFERABLE))
-            else:
-                a, b = W.ATTRIBUTES[name]
-                parts.append((f"{word}, {a} or {b}?", 0.3))
-                parts.append((f" {value}\n", INFERABLE))
-            used += 7
-        elif form < 0.8:
-            sample = source.rng.sample(W.KINDS[kind], source.between(3, 7))
-            parts.append((f"{kind}:", 0.3))
-            parts.append((f" {', '.join(sample)}\n", 0.5))
-            used += 14
-        else:
-            sample = source.rng.sample(W.KINDS[kind], source.between(3, 7))
-            parts.append((f"{' '.join(sample)}\n", 0.5))
-            used += 7
-    parts.append(("<|endoftext|>", CONTEXT))
-    return parts
-
-
-def attributes(source: Source, budget: int) -> list[Part]:
-    """Size, age and mood of words: facts that no pattern gives, so they need many showings."""
-    parts: list[Part] = []
-    used = 0
-    while used < budget:
-        word = source.pick(W.KINDS[source.pick(W.NOUN_KINDS)])
-        names = source.rng.sample(tuple(W.ATTRIBUTES), 3)
-        text = " and".join(f" {W.MEANING[word][name]}" for name in names)
-        parts.append((f"{word} is", 0.3))
-        parts.append((f"{text}.\n", INFERABLE))
-        used += 9
-    parts.append(("<|endoftext|>", CONTEXT))
-    return parts
-
-
-TEXTS = {
-    "repetition": repetition,
-    "far repetition": far_repetition,
-    "pairs": pairs,
-    "lexicon": lexicon_text,
-    "attributes": attributes,
-}

@@ -77,7 +77,7 @@ def hidden_states(
 ) -> Tensor:
     """The last hidden states after the final norm, [B, T, D]."""
     B, T = ids_BT.shape
-    block = min(T, BLOCK)
+    block = min(T, max(BLOCK, T // 8))  # more than eight would take minutes to compile
     x = F.embedding(ids_BT, params["model.embed_tokens.weight"])
     causal = torch.full((T, T), -1e9, device=ids_BT.device).triu(1)
     for i in range(shape.layers):

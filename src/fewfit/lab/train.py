@@ -27,8 +27,7 @@ BATCH_TOKENS = 2048
 LOSS_TOKENS = 768  # of a batch; answers are a quarter of all tokens
 WARM_UP = 100
 AVERAGE = 200  # steps that the running mean of the weights reaches back
-PACE = {"lab-s": 0.5, "lab-control": 0.5}  # the length of phases, beside lab's
-DECAY = 0.3  # the last part of the time, in which the rate falls to zero
+DECAY = 0.4  # the last part of the time, in which the rate falls to zero
 
 
 @dataclass
@@ -88,6 +87,8 @@ class Training:
         if state:
             params = state["params"]
             self.progress = Progress(**state["progress"])
+            if state.get("size", size) != size:  # the folder is a copy: this run branches off another one
+                self.journal(branched_from=state["size"])
         elif start is not None:
             params = store.read_weights(start)
         else:
@@ -140,8 +141,8 @@ class Training:
         return self.params if self.rate() < 0.1 and self.progress.decay_from >= 0 else self.averaged
 
     def phase(self) -> int:
-        """Where the curriculum stands; the small models go through it faster, having less time."""
-        return corpus.phase_at(self.progress.tokens / PACE.get(self.size, 1.0))
+        """Where the curriculum stands."""
+        return corpus.phase_at(self.progress.tokens, self.size)
 
     def rate(self) -> float:
         p = self.progress
@@ -171,6 +172,7 @@ class Training:
             "averaged": self.averaged,
             "optimizer": self.optimizer.state(),
             "progress": asdict(self.progress),
+            "size": self.size,
         }
         torch.save(state, self.folder / "state.tmp")
         os.replace(self.folder / "state.tmp", self.folder / "state.pt")
@@ -191,7 +193,8 @@ class Training:
         p = self.progress
         clock = time.monotonic()
         last_save = last_watch = last_log = clock
-        if p.decay_from >= 0 and p.step >= p.decay_from + p.decay_steps:
+        over = p.decay_from >= 0 and p.step >= p.decay_from + p.decay_steps
+        if over or p.seconds >= p.window_from + minutes * 60:
             p.decay_from, p.decay_steps, p.warm_from, p.window_from = -1, 0, p.step, p.seconds
         began, end = p.seconds, p.window_from + minutes * 60
         phase, losses, step0 = -1, [], p.step
