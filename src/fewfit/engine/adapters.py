@@ -388,9 +388,13 @@ def adapter_backward(
 def add_product(into: Tensor, left: Tensor, right: Tensor, fresh: bool) -> None:
     if into.dtype == left.dtype:
         into.baddbmm_(left, right, beta=0.0 if fresh else 1.0, alpha=SCALE)
-    else:  # gradients stay in fp32 where products are in less
-        product = torch.bmm(left, right).to(into.dtype).mul_(SCALE)
-        into.copy_(product) if fresh else into.add_(product)
+        return
+    # Gradients stay in fp32 where products are in less; the thin side on the left needs no copy of the other.
+    product = torch.bmm(right.mT, left.mT).mT if right.shape[2] < left.shape[1] else torch.bmm(left, right)
+    if fresh:
+        into.copy_(product).mul_(SCALE)
+    else:
+        into.add_(product, alpha=SCALE)
 
 
 def width_in_out(module: nn.Module) -> tuple[int, int]:

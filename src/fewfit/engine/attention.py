@@ -1,4 +1,4 @@
-"""Causal attention of a hand-written layer: torch's own kernel, and in bf16 on a CPU a backward of ours.
+"""Rotary causal attention of a hand-written layer: torch's own kernel, and in bf16 on a CPU a backward of ours.
 
 torch's backward of the CPU flash kernel takes 13 to 22 ms a layer in bf16 where the same by matrix products takes 2 to
 9: its products do not reach the processor's bf16 units. Ours keeps the kernel's forward, bit for bit, and rebuilds the
@@ -20,6 +20,9 @@ QUERIES = 128  # a block of queries sees no keys behind it
 CACHED = 1 << 19  # weights of this many numbers stay in the processor's second cache
 
 
+Turn = tuple[Tensor, Tensor]  # cosines and sines of the rotary embedding, both batch × token × width of a head
+
+
 class Kept(NamedTuple):
     """What the backward wants. By torch: the output and the leaves of its graph; by hand: I = batch × key heads."""
 
@@ -32,11 +35,16 @@ def by_hand(like: Tensor) -> bool:
     return like.dtype == torch.bfloat16 and like.device.type == "cpu"
 
 
-def attend(q_BTHE: Tensor, k_BTGE: Tensor, v_BTGE: Tensor, scaling: float, train: bool) -> tuple[Tensor, Kept | None]:
-    """Output as (B·T)(H·E), and what the backward wants if there will be one."""
-    tokens = q_BTHE.shape[0] * q_BTHE.shape[1]
+def attend(
+    q_BTHE: Tensor, k_BTGE: Tensor, v_BTGE: Tensor, turn: Turn, scaling: float, train: bool
+) -> tuple[Tensor, Tensor, Kept | None]:
+    """Output as (B·T)(H·E), the rotated keys, and what the backward wants if there will be one."""
     if train and by_hand(q_BTHE):
-        return attend_by_hand(q_BTHE, k_BTGE, v_BTGE, scaling)
+        return attend_by_hand(q_BTHE, k_BTGE, v_BTGE, turn, scaling)
+    cos, sin = (part.unsqueeze(2) for part in turn)
+    tokens = q_BTHE.shape[0] * q_BTHE.shape[1]
+    rotate = rotated if train or q_BTHE.dtype != torch.bfloat16 else rotated_as_stock
+    q_BTHE, k_BTGE = rotate(q_BTHE, cos, sin), rotate(k_BTGE, cos, sin)
     with torch.set_grad_enabled(train):
         heads = tuple(part.transpose(1, 2).requires_grad_(train) for part in (q_BTHE, k_BTGE, v_BTGE))
         q, k, v = heads
@@ -44,48 +52,77 @@ def attend(q_BTHE: Tensor, k_BTGE: Tensor, v_BTGE: Tensor, scaling: float, train
             q, k, v, is_causal=q.shape[2] > 1, scale=scaling, enable_gqa=q.shape[1] != k.shape[1]
         )
     kept = Kept(out_BHTE, heads) if train else None
-    return out_BHTE.detach().transpose(1, 2).reshape(tokens, -1), kept
+    return out_BHTE.detach().transpose(1, 2).reshape(tokens, -1), k_BTGE, kept
 
 
-def attend_backward(grad_BTHE: Tensor, kept: Kept, scaling: float) -> tuple[Tensor, Tensor, Tensor]:
+def attend_backward(grad_BTHE: Tensor, kept: Kept, turn: Turn, scaling: float) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of q_BTHE, k_BTGE and v_BTGE."""
     if kept.lse is not None:
-        return backward_by_hand(grad_BTHE, kept, scaling)
+        return backward_by_hand(grad_BTHE, kept, turn, scaling)
     gq, gk, gv = torch.autograd.grad(kept.out, kept.heads, grad_BTHE.transpose(1, 2))
-    return gq.transpose(1, 2), gk.transpose(1, 2), gv.transpose(1, 2)
+    cos, sin = (part.unsqueeze(2) for part in turn)
+    gq, gk = (rotated(part.transpose(1, 2), cos, sin, back=True) for part in (gq, gk))
+    return gq, gk, gv.transpose(1, 2)
 
 
-def attend_by_hand(q_BTHE: Tensor, k_BTGE: Tensor, v_BTGE: Tensor, scaling: float) -> tuple[Tensor, Kept]:
+def rotated(x: Tensor, cos: Tensor, sin: Tensor, back: bool = False, out: Tensor | None = None) -> Tensor:
+    """Rotary embedding in the half-split order, or its inverse (its transpose, for gradients)."""
+    half = x.shape[-1] // 2
+    sign = -1.0 if back else 1.0
+    out = x * cos if out is None else torch.mul(x, cos, out=out)
+    out[..., :half].addcmul_(x[..., half:], sin[..., :half], value=-sign)
+    out[..., half:].addcmul_(x[..., :half], sin[..., half:], value=sign)
+    return out
+
+
+def rotated_as_stock(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rounded wherever the library's own rotation rounds, for predictions equal to the library's."""
+    half = x.shape[-1] // 2
+    out = x * cos
+    out[..., :half].sub_(x[..., half:] * sin[..., :half])
+    out[..., half:].add_(x[..., :half] * sin[..., half:])
+    return out
+
+
+def attend_by_hand(
+    q_BTHE: Tensor, k_BTGE: Tensor, v_BTGE: Tensor, turn: Turn, scaling: float
+) -> tuple[Tensor, Tensor, Kept]:
     """Query heads that share keys (R of them) stand beside each other for every token: one product serves them."""
     batch, length, heads, width = q_BTHE.shape
     groups = k_BTGE.shape[2]
     shared = heads // groups
-    q = q_BTHE.new_empty(batch * groups, length, shared, width + MORE)
-    q.view(batch, groups, length, shared, -1)[..., :width].copy_(
-        q_BTHE.view(batch, length, groups, shared, width).transpose(1, 2)
-    )
-    k, v = (q.new_empty(batch * groups, length, width + MORE) for _ in range(2))
-    for wide, part in ((k, k_BTGE), (v, v_BTGE)):
-        wide.view(batch, groups, length, -1)[..., :width].copy_(part.transpose(1, 2))
+    cos, sin = (part[:, None, :, None] for part in turn)
+    q = q_BTHE.new_empty(batch, groups, length, shared, width + MORE)
+    k, v = (q.new_empty(batch, groups, length, 1, width + MORE) for _ in range(2))
+    rotated(regrouped(q_BTHE, groups), cos, sin, out=q[..., :width])
+    rotated(regrouped(k_BTGE, groups), cos, sin, out=k[..., :width])
+    v[..., :width].copy_(regrouped(v_BTGE, groups))
+    for wide in (k, v):
         wide[..., width:] = 1.0
+    q, k, v = (part.view(batch * groups, length, -1, width + MORE) for part in (q, k, v))
     out_IRTE, lse_IRT = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-        q[..., :width].transpose(1, 2), k[:, None, :, :width], v[:, None, :, :width], 0.0, True, scale=scaling
+        *(part[..., :width].transpose(1, 2) for part in (q, k, v)), 0.0, True, scale=scaling
     )
     out = out_IRTE.transpose(1, 2)
     a_ND = out.reshape(batch, groups, length, shared * width).transpose(1, 2).reshape(batch * length, -1)
-    return a_ND, Kept(out.reshape(batch * groups, -1, width), (q, k, v), lse_IRT)
+    k_BTGE = k.view(batch, groups, length, -1)[..., :width].transpose(1, 2)
+    return a_ND, k_BTGE, Kept(out.reshape(batch * groups, -1, width), (q, k.squeeze(2), v.squeeze(2)), lse_IRT)
 
 
-def backward_by_hand(grad_BTHE: Tensor, kept: Kept, scaling: float) -> tuple[Tensor, Tensor, Tensor]:
-    batch, length, _, width = grad_BTHE.shape
+def regrouped(x_BTHE: Tensor, groups: int) -> Tensor:
+    """Batch, key head, token, the query heads of that key head, width."""
+    batch, length, heads, width = x_BTHE.shape
+    return x_BTHE.view(batch, length, groups, heads // groups, width).transpose(1, 2)
+
+
+def backward_by_hand(grad_BTHE: Tensor, kept: Kept, turn: Turn, scaling: float) -> tuple[Tensor, Tensor, Tensor]:
+    batch, length, heads, width = grad_BTHE.shape
     q_ITRE, k_ITE, v_ITE = kept.heads
     assert kept.lse is not None
     count, _, shared, wide = q_ITRE.shape
     groups = count // batch
     g_ISE = grad_BTHE.new_empty(count, length * shared, wide)
-    g_ISE.view(batch, groups, length, shared, wide)[..., :width].copy_(
-        grad_BTHE.reshape(batch, length, groups, shared, width).transpose(1, 2)
-    )
+    g_ISE.view(batch, groups, length, shared, wide)[..., :width].copy_(regrouped(grad_BTHE, groups))
     q_ISE = q_ITRE.view(count, length * shared, wide)
     # Products then give log p, and the gradient of p less its mean over the row.
     append(q_ISE, kept.lse.transpose(1, 2).reshape(count, -1), -1.0 / scaling)
@@ -107,9 +144,11 @@ def backward_by_hand(grad_BTHE: Tensor, kept: Kept, scaling: float) -> tuple[Ten
             gv_ITE[some, :end].baddbmm_(p_IKS, g[..., :width], beta=beta)
             gk_ITE[some, :end].baddbmm_(gs_IKS, q[..., :width], beta=beta, alpha=scaling)
             gq_ISE[some, rows].baddbmm_(gs_IKS.mT, k[..., :width], beta=0.0, alpha=scaling)
-    gq = gq_ISE.view(batch, groups, length, shared, width).transpose(1, 2)
-    gk, gv = (part.view(batch, groups, length, width).transpose(1, 2) for part in (gk_ITE, gv_ITE))
-    return gq.reshape(batch, length, groups * shared, width), gk, gv
+    cos, sin = (part[:, None, :, None] for part in turn)
+    gq, gk = (grad_BTHE.new_empty(batch, length, count, width) for count in (heads, groups))
+    for into, part in ((gq, gq_ISE), (gk, gk_ITE)):
+        rotated(part.view(batch, groups, length, -1, width), cos, sin, back=True, out=regrouped(into, groups))
+    return gq, gk, gv_ITE.view(batch, groups, length, width).transpose(1, 2)
 
 
 def append(wide_ISE: Tensor, column_IS: Tensor, factor: float) -> None:

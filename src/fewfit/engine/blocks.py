@@ -84,28 +84,27 @@ class Layer(torch.autograd.Function):
                 pieces[group] = now.answer_pieces(group)
         ctx.heads = (batch, length, -1, block.head_dim)
         train = anchor is not None
-        n_ND, scale_N1 = normed(x_ND, *block.norms[0])
+        n_ND, scale_N1 = normed(x_ND, *block.norms[0], train)
         qkv, h_qkv = linear(n_ND, block.qkv, pieces)
         q, k, v = (part.view(ctx.heads) for part in qkv)
         raw: list[Tensor] = []
         if block.head_norms:
             raw = [q, k]
-            (q, q_scale), (k, k_scale) = (normed(p, *norm) for p, norm in zip(raw, block.head_norms, strict=True))
+            (q, q_scale), (k, k_scale) = (
+                normed(p, *norm, train) for p, norm in zip(raw, block.head_norms, strict=True)
+            )
             raw += [q_scale, k_scale]
-        q, k = rotated(q, cos, sin), rotated(k, cos, sin)
+        a_ND, k, ctx.attention = attend(q, k, v, (cos, sin), block.scaling, train)
         if cache is not None:
             cache.update(k.transpose(1, 2), v.transpose(1, 2), block.index)
-        a_ND, ctx.attention = attend(q, k, v, block.scaling, train)
         if answers_M is not None:
             a_ND, x_ND = a_ND[answers_M], x_ND[answers_M]
-        (y_ND,), h_o = linear(a_ND, block.o, pieces)
-        y_ND.add_(x_ND)
-        m_ND, y_scale_N1 = normed(y_ND, *block.norms[1])
+        y_ND, h_o = linear_onto(x_ND, a_ND, block.o, pieces, train)
+        m_ND, y_scale_N1 = normed(y_ND, *block.norms[1], train)
         (gate_NF, up_NF), h_gate = linear(m_ND, block.gate_up, pieces)
         act_NF = nn.functional.silu(gate_NF)
         p_NF = act_NF * up_NF if train else act_NF.mul_(up_NF)
-        (out_ND,), h_down = linear(p_NF, block.down, pieces)
-        out_ND.add_(y_ND)
+        out_ND, h_down = linear_onto(y_ND, p_NF, block.down, pieces, train)
         if train:
             ctx.block, ctx.pieces, ctx.answers, ctx.turn = block, pieces, answers_M, (cos, sin)
             ctx.counts = [len(some) for some in (h_qkv, h_o, h_gate, h_down)]
@@ -137,9 +136,7 @@ class Layer(torch.autograd.Function):
             ga_ND = ga_ND.new_zeros(tokens, ga_ND.shape[1]).index_add_(0, answers_M, ga_ND)
             gy_ND = gy_ND.new_zeros(tokens, width).index_add_(0, answers_M, gy_ND)
         kept, ctx.attention = ctx.attention, None
-        gq, gk, gv = attend_backward(ga_ND.view(ctx.heads), kept, block.scaling)
-        cos, sin = ctx.turn
-        gq, gk = (rotated(part, cos, sin, back=True) for part in (gq, gk))
+        gq, gk, gv = attend_backward(ga_ND.view(ctx.heads), kept, ctx.turn, block.scaling)
         if block.head_norms:
             (q_weight, _), (k_weight, _) = block.head_norms
             gq = normed_backward(gq, raw[0], raw[2], q_weight, None)
@@ -161,6 +158,19 @@ def linear(x_ND: Tensor, group: Siblings, pieces: dict[Siblings, list[Piece]]) -
     return outs, [add_adapters(outs, x_ND, piece, group, members) for piece in pieces[group]]
 
 
+def linear_onto(
+    onto_ND: Tensor, x_ND: Tensor, group: Siblings, pieces: dict[Siblings, list[Piece]], train: bool
+) -> tuple[Tensor, list[Tensor]]:
+    """The layer's output on top of the residual stream. In bf16 within the product, which saves a pass and a rounding;
+    predictions alone round where the library's do."""
+    (module,) = group.modules
+    if train and x_ND.dtype in HALVES and type(module) is nn.Linear and module.bias is None:
+        out_ND = torch.addmm(onto_ND, x_ND, module.weight.t())
+        return out_ND, [add_adapters([out_ND], x_ND, piece, group, (0,)) for piece in pieces[group]]
+    (out_ND,), hidden = linear(x_ND, group, pieces)
+    return out_ND.add_(onto_ND), hidden
+
+
 def backward(
     grads: list[Tensor],
     x_ND: Tensor,
@@ -179,14 +189,16 @@ def backward(
     return gx_ND
 
 
-def normed(x: Tensor, weight_D: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-    """Root-mean-square norm over the last axis, and the scale of each row (fp32 at least, as stock norms compute)."""
-    if x.dtype in HALVES:
+def normed(x: Tensor, weight_D: Tensor, epsilon: float, train: bool) -> tuple[Tensor, Tensor]:
+    """Root-mean-square norm over the last axis, and the scale of each row, in fp32 at least as stock norms compute."""
+    if x.dtype in HALVES and not train:  # every rounding of the library's
         x_32 = x.float()
         scale = x_32.square().mean(dim=-1, keepdim=True).add_(epsilon).rsqrt_()
         return x_32.mul_(scale).to(x.dtype).mul_(weight_D), scale
-    size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    size = torch.linalg.vector_norm(x_32 := x.float() if x.dtype in HALVES else x, dim=-1, keepdim=True)
     scale = size.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
+    if x.dtype in HALVES:
+        return x_32.mul_(scale).mul_(weight_D.float()).to(x.dtype), scale
     return (x * scale).mul_(weight_D), scale
 
 
@@ -201,21 +213,6 @@ def normed_backward(grad: Tensor, x: Tensor, scale: Tensor, weight_D: Tensor, be
     along.mul_(scale).mul_(scale).mul_(scale).div_(-x.shape[-1])
     out = grad.mul_(scale) if beside is None else torch.addcmul(beside, grad, scale)
     return out.addcmul_(x, along).to(dtype)
-
-
-def rotated(x_BTHE: Tensor, cos: Tensor, sin: Tensor, back: bool = False) -> Tensor:
-    """Rotary embedding in the half-split order, or its inverse (its transpose, for gradients)."""
-    half = x_BTHE.shape[-1] // 2
-    sign = -1.0 if back else 1.0
-    cos, sin = cos.unsqueeze(2), sin.unsqueeze(2)
-    out = x_BTHE * cos
-    if x_BTHE.dtype in HALVES and not back:  # rounded where the stock rotation rounds
-        out[..., :half].sub_(x_BTHE[..., half:] * sin[..., :half])
-        out[..., half:].add_(x_BTHE[..., :half] * sin[..., half:])
-        return out
-    out[..., :half].addcmul_(x_BTHE[..., half:], sin[..., :half], value=-sign)
-    out[..., half:].addcmul_(x_BTHE[..., :half], sin[..., half:], value=sign)
-    return out
 
 
 def take_over(wrapped: Wrapped, layers: list[str]) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 
 from fewfit import draw
 from fewfit.engine import memory
+from fewfit.engine.borrowed import Borrowed
 from fewfit.engine.forward import logits_at
 from fewfit.engine.generate import greedy
 from fewfit.engine.learner import LaneState, Row, Scored, Track
@@ -37,13 +38,7 @@ class PlainLearner:
     ):
         self.model = model
         self.end_ids, self.ended, self.totals = end_ids, ended, totals
-        self._was_training = model.training
-        self._wanted_grad = {name: p.requires_grad for name, p in model.named_parameters()}
-        self._checkpointing = checkpoints(model)
-        model.eval()
-        if self._checkpointing:
-            model.gradient_checkpointing_disable()
-        model.requires_grad_(False)
+        self._borrowed = Borrowed(model)
         self._lanes: dict[Track, Lane] = {}
         self._parked: dict[Track, LaneState] = {}
         self._active: _Active | None = None
@@ -98,12 +93,7 @@ class PlainLearner:
             self._whole = None
         if self._active is not None:
             self._drop_active()
-        for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(self._wanted_grad[name])
-            parameter.grad = None
-        if self._checkpointing:
-            self.model.gradient_checkpointing_enable()
-        self.model.train(self._was_training)
+        self._borrowed.give_back()
 
     def _drop_active(self) -> None:
         assert self._active is not None
@@ -338,12 +328,6 @@ class _Full(_Active):
                 parameter.copy_(kept)
                 parameter.grad = None
         self.model.requires_grad_(False)
-
-
-def checkpoints(model: Any) -> bool:
-    """Whether the model came with checkpointing on; transformers is renaming the flag."""
-    name = "is_activation_checkpointing" if hasattr(type(model), "is_activation_checkpointing") else None
-    return bool(getattr(model, name or "is_gradient_checkpointing", False))
 
 
 def lora_config(model: Any, lane: Lane) -> Any:

@@ -18,10 +18,11 @@ from torch import Tensor
 
 from fewfit.engine import blocks, keyvalue, memory, optim, recompute, sharing
 from fewfit.engine.adapters import Adapter, Layout, Pass, Wrapped
+from fewfit.engine.borrowed import Borrowed
 from fewfit.engine.forward import logits_at
 from fewfit.engine.generate import greedy
 from fewfit.engine.learner import LaneState, Row, Scored, Track
-from fewfit.engine.plain import checkpoints, lora_config
+from fewfit.engine.plain import lora_config
 from fewfit.engine.rates import rate
 from fewfit.engine.score import choice_rows, one_token_apart, sum_logp
 from fewfit.engine.targets import adapted_modules, layer_prefixes
@@ -69,13 +70,7 @@ class StackLearner:
         self.model = model
         self.end_ids, self.ended, self.totals = end_ids, ended, totals
         self.device = next(model.parameters()).device
-        self._was_training = model.training
-        self._wanted_grad = {name: p.requires_grad for name, p in model.named_parameters()}
-        self._checkpointing = checkpoints(model)
-        model.eval()
-        if self._checkpointing:
-            model.gradient_checkpointing_disable()
-        model.requires_grad_(False)
+        self._borrowed = Borrowed(model)
         self._tracks: dict[Track, _Track] = {}
         self._wrapped: Wrapped | None = None
         self._layouts: dict[tuple[int, str], Layout] = {}
@@ -175,11 +170,7 @@ class StackLearner:
             self._wrapped, self._spares = None, False
         self._tracks.clear()
         self._layouts.clear()
-        for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(self._wanted_grad[name])
-        if self._checkpointing:
-            self.model.gradient_checkpointing_enable()
-        self.model.train(self._was_training)
+        self._borrowed.give_back()
 
     # ---- rows ------------------------------------------------------------------------------------------------------
 
