@@ -4,16 +4,19 @@
 
 All train the same rows: random tokens, five answers each, loss on the answers; LoRA rank 8 on all linear layers, AdamW,
 clipping at 1. The unit is the lane-step: forward and backward of one row and its share of the update. Every contender
-runs as one process of two threads and as two processes of one thread, the rivals at batch 1, 4 and 8 (which makes fewer
-updates than the sweep asks for, and is counted in their favour), with the output head on answer places only: the plain
-loop by the same hook that fewfit uses, TRL as it does by itself. Building a model or a trainer is never counted.
+runs in fp32 and in bf16 (adapters stay fp32, as PEFT has them), as one process of two threads and as two processes of
+one thread; fewfit at several sizes of a pass, the rivals at batch 1, 4 and 8 (which makes fewer updates than the sweep
+asks for, and is counted in their favour), in bf16 with both of the library's attentions, with the output head on answer
+places only: the plain loop by the same hook that fewfit uses, TRL as it does by itself. All get the same allocator
+settings. Building a model or a trainer is never counted.
+
+First every way of running each contender makes one round; the `--qualify` best of each contender and dtype then take
+turns, round after round, in processes that stay alive, so that a busy machine is busy for all of them. What is compared
+are medians of those rounds. The share is 4 · parameters · tokens operations a lane-step against the best matrix product
+of the same dtype that two such processes reach in the same run.
 
 On a machine that others use, leave out 1x2 (threads that wait for each other burn the time that they wait) and compare
 the processor time: the `cpu ratio` below the table.
-
-Contenders take turns, round after round, in processes that stay alive, so that a busy machine is busy for all of them;
-what is compared are medians of one run. The share is 4 · parameters · tokens operations a lane-step against the best
-matrix product that the same two processes reach in the same run.
 """
 
 from __future__ import annotations
@@ -24,14 +27,33 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 SETTINGS = ("1x2", "2x1")  # processes x threads
 BATCHES = (1, 4, 8)
 KINDS = ("fewfit", "peft", "trl")
+DTYPES = ("fp32", "bf16")
+KEPT = {
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+}  # memory; fewfit's workers do so
+
+
+class Way(NamedTuple):
+    """One way of running one contender. `size` is a batch of rows, for fewfit the tokens of a pass."""
+
+    kind: str
+    dtype: str
+    attention: str
+    setting: str
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.kind:6} {self.dtype} {self.attention:5} {self.setting} {self.size:4}"
 
 
 @dataclass
@@ -39,21 +61,18 @@ class Crew:
     """The processes of one contender in one setting; they start a round together."""
 
     kind: str
-    processes: int
-    threads: int
+    dtype: str
+    attention: str
+    setting: str
     arguments: argparse.Namespace
     members: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for index in range(self.processes):
-            lanes = len(range(index, self.arguments.lanes, self.processes))
-            task = {**vars(self.arguments), "kind": self.kind, "threads": self.threads, "lanes": lanes, "index": index}
-            environment = {**os.environ, **threads_of(self.threads)}
-            if self.kind == "fewfit":
-                environment |= {
-                    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
-                    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
-                }  # as fit does
+        processes, threads = map(int, self.setting.split("x"))
+        for index in range(processes):
+            lanes = len(range(index, self.arguments.lanes, processes))
+            task = {**vars(self.arguments), "kind": self.kind, "threads": threads, "lanes": lanes, "index": index}
+            task |= {"dtype": self.dtype, "attention": self.attention}
             self.members.append(
                 subprocess.Popen(
                     [sys.executable, "-m", "benchmarks.sweep_worker", json.dumps(task, default=str)],
@@ -61,7 +80,7 @@ class Crew:
                     stdout=subprocess.PIPE,
                     stderr=None if self.arguments.verbose else subprocess.DEVNULL,
                     text=True,
-                    env=environment,
+                    env={**os.environ, **threads_of(threads), **KEPT},
                 )
             )
         for member in self.members:
@@ -96,65 +115,106 @@ def threads_of(count: int) -> dict[str, str]:
     return {name: str(count) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 
 
+def ways(arguments: argparse.Namespace) -> list[Way]:
+    out = []
+    for kind in arguments.kinds:
+        for dtype in arguments.dtypes:
+            # torch's attention is slow at bf16's backward on a CPU, so the rivals may have the library's other one.
+            both = kind != "fewfit" and dtype == "bf16"
+            for attention in ("sdpa", "eager") if both else ("sdpa",):
+                sizes = arguments.pass_tokens if kind == "fewfit" else arguments.batches
+                out += [Way(kind, dtype, attention, s, size) for s in arguments.settings for size in sizes]
+    return out
+
+
 def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """One record for each contender, setting and batch."""
-    crews: list[Crew] = []
+    """One record for each way of each contender."""
+    found: dict[Way, list[dict[str, float]]] = {way: [] for way in ways(arguments)}
+    peaks: dict[str, list[float]] = {dtype: [] for dtype in arguments.dtypes}
+    crews: dict[tuple[str, ...], Crew] = {}
+
+    def crew(*which: str) -> Crew:
+        if which not in crews:
+            crews[which] = Crew(*which, arguments)
+        return crews[which]
+
+    def turn(number: int, some: Sequence[Way]) -> None:
+        for dtype, rates in peaks.items():
+            rates.append(crew("peak", dtype, "", "2x1").round(size=0)["rate"])
+        for way in some:
+            team = crew(*way[:4])
+            if not found[way]:
+                team.round(size=way.size)  # warms up
+            told = team.round(size=way.size)
+            found[way].append(told)
+            print(
+                f"round {number}  {way}  {told['rate']:.2f}/s  {told['cpu_ms']:.1f} ms CPU", file=sys.stderr, flush=True
+            )
+            if number == 0:
+                wanted = {w[:4] for w in some[some.index(way) + 1 :]}
+                for which in [w for w in crews if w[0] != "peak" and w not in wanted]:
+                    crews.pop(which).dismiss()  # memory for the next
+
     try:
-        crews += [
-            Crew(kind, *map(int, s.split("x")), arguments) for kind in arguments.kinds for s in arguments.settings
-        ]
-        peak = Crew("peak", 2, 1, arguments)
-        crews.append(peak)
-        plan = [
-            (crew, batch) for crew in crews[:-1] for batch in ((0,) if crew.kind == "fewfit" else arguments.batches)
-        ]
-        results: dict[int, list[dict[str, float]]] = {k: [] for k in range(len(plan))}
-        peaks = []
-        for number in range(arguments.rounds + 1):
-            peaks.append(peak.round(batch=0)["rate"])
-            for k, (crew, batch) in enumerate(plan):
-                found = crew.round(batch=batch)
-                if number:  # the first round warms up
-                    results[k].append(found)
-                print(f"round {number}  {crew.kind:7} {crew.processes}x{crew.threads} batch {batch or '-'}  "
-                      f"{found['rate']:.2f}/s  {found['cpu_ms']:.1f} ms CPU", file=sys.stderr, flush=True)  # fmt: skip
+        turn(0, list(found))
+        best = qualified(found, arguments.qualify)
+        for way in best:
+            found[way].clear()
+        for number in range(1, arguments.rounds + 1):
+            turn(number, best)
     finally:
-        for crew in crews:
-            crew.dismiss()
-    best = max(peaks)
+        for one in crews.values():
+            one.dismiss()
     operations = 4 * arguments.parameters * arguments.tokens
     return [
         {
-            "contender": crew.kind,
-            "processes": crew.processes,
-            "threads": crew.threads,
-            "batch": batch or None,
-            "lane_steps_per_second": median(one["rate"] for one in results[k]),
-            "fastest": max(one["rate"] for one in results[k]),
-            "cpu_ms_per_lane_step": median(one["cpu_ms"] for one in results[k]),
-            "peak_share": median(one["rate"] for one in results[k]) * operations / best,
-            "peak_gflops": best / 1e9,
+            **way._asdict(),
+            "rounds": len(rounds),
+            "qualified": way in best,
+            "lane_steps_per_second": median(one["rate"] for one in rounds),
+            "fastest": max(one["rate"] for one in rounds),
+            "cpu_ms_per_lane_step": median(one["cpu_ms"] for one in rounds),
+            "peak_share": median(one["rate"] for one in rounds) * operations / max(peaks[way.dtype]),
+            "peak_gflops": max(peaks[way.dtype]) / 1e9,
         }
-        for k, (crew, batch) in enumerate(plan)
+        for way, rounds in found.items()
     ]
+
+
+def qualified(found: dict[Way, list[dict[str, float]]], count: int) -> list[Way]:
+    """Of each contender and dtype the fastest, by rate and by processor time: a busy machine blurs either."""
+    out: list[Way] = []
+    for group in dict.fromkeys(way[:2] for way in found):
+        some = [way for way in found if way[:2] == group]
+        by_rate = sorted(some, key=lambda way: -found[way][0]["rate"])[:count]
+        by_cpu = sorted(some, key=lambda way: found[way][0]["cpu_ms"])[:count]
+        out += dict.fromkeys([*by_rate, *by_cpu])
+    return out
 
 
 def table(records: list[dict[str, Any]]) -> str:
     lines = [
-        "| contender | processes × threads | batch | lane-steps a second | CPU ms a lane-step | share of peak |",
-        "|---|---|---|---|---|---|",
+        "| contender | dtype | attention | processes × threads | size | lane-steps a second | CPU ms a lane-step "
+        "| share of peak |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for r in records:
+    finals = [r for r in records if r["qualified"]]
+    for r in finals:
         lines.append(
-            f"| {r['contender']} | {r['processes']} × {r['threads']} | {r['batch'] or '–'} "
+            f"| {r['kind']} | {r['dtype']} | {r['attention']} | {r['setting'].replace('x', ' × ')} | {r['size']} "
             f"| {r['lane_steps_per_second']:.2f} | {r['cpu_ms_per_lane_step']:.1f} | {r['peak_share']:.0%} |"
         )
+    lines.append("")
     for rival in ("peft", "trl"):
-        ours, theirs = ([r for r in records if r["contender"] == kind] for kind in ("fewfit", rival))
-        if ours and theirs:
-            rate = max(r["lane_steps_per_second"] for r in ours) / max(r["lane_steps_per_second"] for r in theirs)
-            cpu = min(r["cpu_ms_per_lane_step"] for r in theirs) / min(r["cpu_ms_per_lane_step"] for r in ours)
-            lines.append(f"\nbest fewfit against best {rival}: {rate:.2f}x the rate, cpu ratio {cpu:.2f}")
+        for mine, theirs in (*((dtype, dtype) for dtype in DTYPES), ("", "")):
+            ours = [r for r in finals if r["kind"] == "fewfit" and mine in r["dtype"]]
+            others = [r for r in finals if r["kind"] == rival and theirs in r["dtype"]]
+            if ours and others:
+                rate = max(r["lane_steps_per_second"] for r in ours) / max(r["lane_steps_per_second"] for r in others)
+                cpu = min(r["cpu_ms_per_lane_step"] for r in others) / min(r["cpu_ms_per_lane_step"] for r in ours)
+                lines.append(
+                    f"{mine or 'best'} fewfit against {theirs or 'best'} {rival}: {rate:.2f}x, cpu ratio {cpu:.2f}"
+                )
     return "\n".join(lines)
 
 
@@ -165,7 +225,9 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=8, help="rows a process trains on in a round, at least")
-    parser.add_argument("--pass-tokens", type=int, default=512, help="tokens that fewfit puts into one pass")
+    parser.add_argument("--pass-tokens", nargs="+", type=int, default=[1024, 4096], help="of fewfit")
+    parser.add_argument("--dtypes", nargs="+", default=list(DTYPES), choices=DTYPES)
+    parser.add_argument("--qualify", type=int, default=2, help="ways of each contender and dtype that are measured on")
     parser.add_argument("--layers", default="all", choices=["all", "upper-half"], help="for all contenders alike")
     parser.add_argument("--shared", action="store_true", help="all lanes hold identical tokens, as those of a grid do")
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS)

@@ -21,7 +21,7 @@ from fewfit.grid import Lane
 
 ANSWERS, ANSWER_TOKENS = 5, 2
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-Round = Callable[[int], int]  # batch -> lane-steps made
+Round = Callable[[int], int]  # batch (of fewfit: tokens of a pass) -> lane-steps made
 
 
 def rows_of(task: dict[str, Any], count: int, vocabulary: int) -> list[Row]:
@@ -45,18 +45,17 @@ def fewfit_rounds(task: dict[str, Any]) -> Round:
     rows = rows_of(task, task["lanes"], model.config.vocab_size)
     for row in rows:
         learner.open(row.track, lane)
-    width = max(1, task["pass_tokens"] // task["tokens"])
-    passes = [rows[start : start + width] for start in range(0, len(rows), width)]
     turn = 0
 
-    def round_(_batch: int) -> int:
+    def round_(tokens: int) -> int:
         nonlocal turn
+        width = min(len(rows), max(1, tokens // task["tokens"]))
         made = 0
         while made < task["steps"]:
-            some = passes[turn % len(passes)]
+            some = [rows[(turn + k) % len(rows)] for k in range(width)]
             learner.predict(some)  # scores every row as well, which the rivals do not
             learner.update(some)
-            made, turn = made + len(some), turn + 1
+            made, turn = made + width, turn + width
         return made
 
     return round_
@@ -129,7 +128,7 @@ def trl_rounds(task: dict[str, Any]) -> Round:
             weight_decay=0.0,
             optim="adamw_torch_fused",
             gradient_checkpointing=False,
-            bf16=False,
+            bf16=False,  # no autocast: the model itself is in the dtype asked for
             use_cpu=True,
             save_strategy="no",
             logging_strategy="no",
@@ -166,7 +165,8 @@ def labels_of(row: Row) -> list[int]:
 def peak_rounds(task: dict[str, Any]) -> Round:
     """Operations of the best of a few matrix products, into memory that is there already."""
     cases = [
-        (torch.randn(n, k), torch.randn(k, o), torch.empty(n, o)) for n, k, o in ((256, 256, 768), (512, 512, 512))
+        [torch.randn(*size).to(DTYPES[task["dtype"]]) for size in ((n, k), (k, o), (n, o))]
+        for n, k, o in ((256, 256, 768), (512, 512, 512), (1024, 1024, 1024))
     ]
 
     def round_(_batch: int) -> int:
@@ -198,7 +198,7 @@ def main() -> None:
     for line in sys.stdin:
         order = json.loads(line)
         wall, cpu = time.perf_counter(), time.process_time()
-        work = round_(order["batch"])
+        work = round_(order["size"])
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         # A trainer's own clock leaves out what `train()` does before its first step and after its last.
         told = {"wall": getattr(round_, "wall", wall), "cpu": getattr(round_, "cpu", cpu), "work": work}
