@@ -17,8 +17,9 @@ from tokenizers_made import byte_level
 import fewfit
 from fewfit.engine import memory, sizing
 from fewfit.engine.learner import Row, Track
+from fewfit.engine.passes import SHARE, Need, Sizes, dealt, size
 from fewfit.engine.plain import PlainLearner
-from fewfit.engine.sizing import Counted, Need, Sizes, dealt, sized
+from fewfit.engine.sizing import Counted, sized
 from fewfit.engine.stack import StackLearner
 from fewfit.engine.stream import total_updates
 from fewfit.engine.teams import teams
@@ -177,7 +178,7 @@ def test_passes_are_halved_until_they_fit_and_nothing_else_changes(judge: str, m
         for name, tensor in state.tensors.items():
             assert torch.equal(tensor, halved.states[track].tensors[name])
     assert narrowed and narrowed == sorted(narrowed, reverse=True)
-    failed = sum(size > most for what, size in tight.calls if what == "predict")
+    failed = sum(rows > most for what, rows in tight.calls if what == "predict")
     assert failed <= 8, "a pass that did not fit is not tried again at every step"
 
 
@@ -413,11 +414,11 @@ def test_less_memory_means_smaller_passes_and_a_word(small, monkeypatch) -> None
     assert kept == 3 * 4 * sum(layout.values()), "weights and two moments in fp32"
     with_free(monkeypatch, 1e12)
     need = sizing.probed(StackLearner(model, end_ids=END), model, task, LANES, 1e12)
-    with_free(monkeypatch, (kept + need.of(3) + 100) / sizing.SHARE + sum(p.numel() * 4 for p in model.parameters()))
+    with_free(monkeypatch, (kept + need.of(3) + 100) / SHARE + sum(p.numel() * 4 for p in model.parameters()))
     monkeypatch.setattr(sizing, "is_mapped", lambda model: True)
     found, _ = measured(model, task, LANES)
     assert (found.tokens, found.helpers, found.spare) == (3 * need.length, 0, False)
-    assert found.told == f"{sizing.size((kept + need.of(3) + 100) / sizing.SHARE)} of memory are free: passes of " \
+    assert found.told == f"{size((kept + need.of(3) + 100) / SHARE)} of memory are free: passes of " \
         f"{3 * need.length} tokens in 1 of 2 processes"  # fmt: skip
 
 
@@ -438,7 +439,7 @@ def test_a_step_that_does_not_fit_runs_layers_again(monkeypatch) -> None:
     assert again < 0.6 * whole
     room = 0.9 * whole + sizing.kept_bytes(model, one)
     monkeypatch.setattr(sizing, "is_mapped", lambda model: False)
-    with_free(monkeypatch, room / sizing.SHARE)
+    with_free(monkeypatch, room / SHARE)
     found, learner = measured(model, task, [one], helpers=0)
     learner.close()
     assert found.spare and "layers run again in the backward" in found.told
@@ -456,12 +457,12 @@ def test_what_does_not_fit_is_refused_with_what_would(small, monkeypatch) -> Non
     monkeypatch.setattr(sizing, "is_mapped", lambda model: False)
     many = [Lane(lr=lr, updates=1, rank=8) for lr in (1e-4, 2e-4, 3e-4, 4e-4)]
     one = sizing.kept_bytes(model, many[0])
-    with_free(monkeypatch, 2.5 * one / sizing.SHARE)
+    with_free(monkeypatch, 2.5 * one / SHARE)
     with pytest.raises(EnvironmentProblem, match=r"of 4 lanes take .* 2 of them fit; --rank 5, fewer --lr") as told:
         measured(model, task, many)
     assert (told.value.exit_code, told.value.code) == (3, "memory")
     assert sum(sizing.kept_bytes(model, Lane(lr=1e-3, updates=1, rank=5)) for _ in many) <= 2.5 * one
-    with_free(monkeypatch, (one + 1000) / sizing.SHARE)
+    with_free(monkeypatch, (one + 1000) / SHARE)
     with pytest.raises(EnvironmentProblem, match=r"one step of \d+ tokens takes about \d+ .* fewer --shots"):
         measured(model, task, many[:1])
 
@@ -473,11 +474,11 @@ def test_a_whole_model_wants_its_copies(small, monkeypatch) -> None:
     weights = sum(p.numel() * 4 for p in model.parameters())
     monkeypatch.setattr(sizing, "is_mapped", lambda model: False)
     full = [Lane(lr=lr, updates=1, tune="full") for lr in (1e-4, 1e-3)]
-    with_free(monkeypatch, 6 * weights / sizing.SHARE + (4 << 20))
+    with_free(monkeypatch, 6 * weights / SHARE + (4 << 20))
     found, learner = measured(model, task, full, helpers=0)
     learner.close()
     assert found.tokens > 0
-    with_free(monkeypatch, 3.9 * weights / sizing.SHARE)
+    with_free(monkeypatch, 3.9 * weights / SHARE)
     with pytest.raises(
         EnvironmentProblem, match=r"training the whole model takes .* --tune lora, --optimizer adafactor"
     ):

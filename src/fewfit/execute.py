@@ -14,8 +14,9 @@ from fewfit import runs
 from fewfit.deliver import Delivery, deliver
 from fewfit.engine import memory
 from fewfit.engine.learner import LaneState, Track
+from fewfit.engine.passes import Sizes
 from fewfit.engine.race import Race
-from fewfit.engine.sizing import Sizes, sized
+from fewfit.engine.sizing import sized
 from fewfit.engine.snapshot import Store
 from fewfit.engine.stream import Progress, Stream, steps
 from fewfit.engine.task import Task

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +20,13 @@ from torch.utils._pytree import tree_leaves
 
 from fewfit.engine.learner import Learner, Row, Track
 from fewfit.engine.memory import CODE, MEND, available, lines
+from fewfit.engine.passes import COPIES, HELPER, SHARE, Need, Sizes, dealt, size
 from fewfit.engine.stream import BUCKET
 from fewfit.engine.targets import adapted_modules
 from fewfit.engine.task import Task
 from fewfit.engine.teams import Team
 from fewfit.errors import EnvironmentProblem
 from fewfit.grid import Lane
-
-SHARE = 0.8  # of what is free: the allocator's gaps, and whatever else comes to run on the machine
-LEAST_TOKENS = 256  # products of fewer rows are slower: below it another process is worth less than larger passes
-HELPER = 400 << 20  # bytes of a process with torch and tokenizers, without a model
-COPIES = {
-    "adamw": 3,
-    "adafactor": 1,
-}  # of a lane's weights, with what its optimizer keeps (Adafactor: rows and columns)
 
 
 class Counted(TorchDispatchMode):
@@ -63,36 +56,6 @@ class Counted(TorchDispatchMode):
 
 def storages(tree: Any) -> Iterable[Any]:
     return [leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
-
-
-@dataclass(frozen=True)
-class Need:
-    """Bytes of a pass: whatever its size, and for each of its rows at their longest."""
-
-    once: int
-    row: int
-    length: int
-    spared: bool = False  # by running layers again
-
-    def of(self, rows: int) -> int:
-        return self.once + rows * self.row
-
-    def rows(self, room: float) -> int:
-        return int((room - self.once) // max(1, self.row))
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """Tokens of a pass, and helper processes. `told` is a line for the user, where that is less than usual."""
-
-    tokens: int
-    helpers: int
-    spare: bool = False  # layers are run again in the backward
-    told: str | None = None
-
-    def halved(self, times: int) -> Sizes:
-        """After sittings that died: each halves the passes, and from the second on the helpers."""
-        return replace(self, tokens=max(1, self.tokens >> times), helpers=self.helpers >> max(0, times - 1))
 
 
 def sized(learner: Learner, team: Team, model: Any, task: Task, lanes: Sequence[Lane], *, helpers: int = 0) -> Sizes:
@@ -127,16 +90,6 @@ def sized(learner: Learner, team: Team, model: Any, task: Task, lanes: Sequence[
     processes = f" in {found.helpers + 1} of {helpers + 1} processes" if found.helpers < helpers else ""
     again = ", layers run again in the backward" if found.spare else ""
     return replace(found, told=f"{size(free)} of memory are free: passes of {found.tokens} tokens{processes}{again}")
-
-
-def dealt(need: Need, room: float, *, tokens: int, helpers: int, base: int, least: int = 1) -> Sizes | None:
-    """The most processes that can make passes of a fair size, then the largest passes; None where nothing fits."""
-    for count in range(helpers, -1, -1):
-        rows = need.rows((room - count * base) / (count + 1))
-        fair = min(tokens, LEAST_TOKENS) if count else 1
-        if rows >= least and rows * need.length >= fair:
-            return Sizes(min(tokens, rows * need.length), count, need.spared)
-    return None
 
 
 def probed(learner: Learner, model: Any, task: Task, lanes: Sequence[Lane], room: float, *, wide: bool = True) -> Need:
@@ -235,7 +188,3 @@ def is_mapped(model: Any) -> bool:
         if int(start, 16) <= at < int(end, 16):
             return rest.split()[3] != "0"  # the inode
     return False
-
-
-def size(value: float) -> str:
-    return f"{value / (1 << 30):.1f} GB" if value >= 1 << 30 else f"{value / (1 << 20):.0f} MB"

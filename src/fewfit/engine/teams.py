@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from fewfit.engine.learner import Learner
+from fewfit.engine.passes import CPU_TOKENS, GPU_TOKENS, WIDTH
 from fewfit.engine.plain import PlainLearner
 from fewfit.engine.stack import StackLearner
 from fewfit.engine.stream import total_updates
 from fewfit.grid import Lane
 from fewfit.render import Renderer
-
-# Products saturate at some hundred rows on a CPU, and small passes keep memory nearly independent of the lanes.
-CPU_TOKENS, GPU_TOKENS = 1024, 16384
-WIDTH = 64  # rows
 
 
 @dataclass(frozen=True)

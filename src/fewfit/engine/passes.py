@@ -1,0 +1,59 @@
+"""How large a pass may be, and how many processes may make them: arithmetic on bytes, measured (sizing.py) or estimated
+(what `plan` tells).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+# Products saturate at some hundred rows on a CPU, and small passes keep memory nearly independent of the lanes.
+CPU_TOKENS, GPU_TOKENS = 1024, 16384
+WIDTH = 64  # rows
+SHARE = 0.8  # of what is free: the allocator's gaps, and whatever else comes to run on the machine
+LEAST_TOKENS = 256  # products of fewer rows are slower: below it another process is worth less than larger passes
+HELPER = 400 << 20  # bytes of a process with torch and tokenizers, without a model
+COPIES = {"adamw": 3, "adafactor": 1}  # of a lane's weights: themselves and moments, of which Adafactor keeps sums only
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes of a pass: whatever its size, and for each of its rows at their longest."""
+
+    once: int
+    row: int
+    length: int
+    spared: bool = False  # by running layers again
+
+    def of(self, rows: int) -> int:
+        return self.once + rows * self.row
+
+    def rows(self, room: float) -> int:
+        return int((room - self.once) // max(1, self.row))
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Tokens of a pass, and helper processes. `told` is a line for the user, where that is less than usual."""
+
+    tokens: int
+    helpers: int
+    spare: bool = False  # layers are run again in the backward
+    told: str | None = None
+
+    def halved(self, times: int) -> Sizes:
+        """After sittings that died: each halves the passes, and from the second on the helpers."""
+        return replace(self, tokens=max(1, self.tokens >> times), helpers=self.helpers >> max(0, times - 1))
+
+
+def dealt(need: Need, room: float, *, tokens: int, helpers: int, base: int, least: int = 1) -> Sizes | None:
+    """The most processes that can make passes of a fair size, then the largest passes; None where nothing fits."""
+    for count in range(helpers, -1, -1):
+        rows = need.rows((room - count * base) / (count + 1))
+        fair = min(tokens, LEAST_TOKENS) if count else 1
+        if rows >= least and rows * need.length >= fair:
+            return Sizes(min(tokens, rows * need.length), count, need.spared)
+    return None
+
+
+def size(value: float) -> str:
+    return f"{value / (1 << 30):.1f} GB" if value >= 1 << 30 else f"{value / (1 << 20):.0f} MB"
