@@ -16,8 +16,9 @@ libraries imported before the clock starts.
 The rivals run as two processes of one thread, which take the longest of the remaining configurations each time; equal
 accuracies are told apart by the likelihood of the right answers. See choose_rival.py for what they do.
 
-With --full FILE, the lines of `benchmarks.adapts` of the same cells, the table also says what the best lane of every
-kind would have been worth, and the best of all sixteen by the test examples themselves.
+With --full FILE, the lines of `benchmarks.adapts`, a second table says what the best lane of every kind is worth, and
+the best of all sixteen by the test examples themselves. A lane predicts the same with racing and without, so what a
+raced run chooses is found from the full one.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -193,7 +194,7 @@ def parts(n: int, seed: int, folds: int | None) -> list[list[int]]:
 # ---- the table -------------------------------------------------------------------------------------------------------
 
 
-def table(cells: list[dict[str, Any]], full: list[dict[str, Any]]) -> str:
+def table(cells: list[dict[str, Any]]) -> str:
     """Every contender against fewfit, over the cells that both have."""
     by = {(one["contender"], one["task"], one["n"], one["seed"]): one for one in cells}
     ours = {key[1:]: one for key, one in by.items() if key[0] == "fewfit"}
@@ -203,11 +204,6 @@ def table(cells: list[dict[str, Any]], full: list[dict[str, Any]]) -> str:
         theirs = {key[1:]: one for key, one in by.items() if key[0] == name and key[1:] in ours}
         if theirs:
             rows.append(line(name, theirs, ours))
-    for name, worth in (*((f"best {kind} lane", of_kind(kind)) for kind in KINDS), ("the oracle", oracle)):
-        known = {(one["task"], one["n"], one["seed"]): {"test": worth(one)} for one in full}
-        known = {key: one for key, one in known.items() if key in ours}
-        if known:
-            rows.append(line(name, known, ours))
     return markdown(rows)
 
 
@@ -232,12 +228,26 @@ def paired(differences: Sequence[float]) -> tuple[float, float]:
     return mean(differences), float(stats.t.ppf(0.975, m - 1)) * stdev(differences) / math.sqrt(m)
 
 
-def of_kind(kind: str) -> Callable[[dict[str, Any]], float]:
-    return lambda one: one["test"][one["best_of_kind"][kind]]
+def by_full_runs(path: Path) -> str:
+    """What every kind's best lane by its own score is worth on the test examples, and the best of all by these."""
+    from benchmarks.racing import of_lines
 
-
-def oracle(one: dict[str, Any]) -> float:
-    return max(one["test"].values())
+    cells = {(one["task"], one["n"], one["seed"]): one for one in Lines(path, ()).cells}
+    replayed = {(one["task"], one["n"], one["seed"]): one for one in of_lines(path)}
+    ours = {key: {"test": one["test_raced"]} for key, one in replayed.items()}
+    values: dict[str, dict[Any, float]] = {
+        "fewfit": {key: one["test"] for key, one in ours.items()},
+        "fewfit, race=False": {key: one["test"] for key, one in replayed.items()},
+    }
+    for kind in KINDS:
+        values[f"best {kind} lane"] = {
+            key: cells[key]["test"][one["best_of_kind"][kind]] for key, one in replayed.items()
+        }
+    values["the oracle"] = {key: max(one["test"].values()) for key, one in cells.items()}
+    rows = [["chosen", "cells", "test score", "less fewfit's"]]
+    for name, worth in values.items():
+        rows.append([line(name, {key: {"test": one} for key, one in worth.items()}, ours)[k] for k in (0, 1, 4, 5)])
+    return markdown(rows)
 
 
 def main() -> None:
@@ -291,8 +301,9 @@ def main() -> None:
     finally:
         if crew is not None:
             crew.dismiss()
-    full = Lines(asked.full, ()).cells if asked.full else []
-    text = table(lines.cells, full)
+    text = table(lines.cells)
+    if asked.full:
+        text += f"\n\nOver the full runs of `{asked.full}`, racing replayed:\n\n{by_full_runs(asked.full)}"
     print(text)
     if asked.json:
         write(asked.json, {**machine(), "cells": lines.cells})
