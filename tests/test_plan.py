@@ -223,3 +223,135 @@ def test_it_takes_less_than_five_seconds(data: Path, folder: Path) -> None:
         if best < 5.0:
             break
     assert best < 5.0
+
+
+# ---- memory ---------------------------------------------------------------------------------------------------------
+
+GIB = 1 << 30
+LLAMA_8B = {  # Llama-3.1-8B's config.json
+    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 128256, "hidden_size": 4096,
+    "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
+    "max_position_embeddings": 131072, "bos_token_id": 1, "eos_token_id": 2, "tie_word_embeddings": False,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def large(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder without weights: nobody has 16 GB for a test."""
+    import shutil
+
+    at = Path(shutil.copytree(folder, tmp_path_factory.mktemp("plan") / "8b"))
+    (at / "config.json").write_text(json.dumps(LLAMA_8B))
+    return at
+
+
+def on_a_card(data: Path, folder: Path, memory: str = "24GB", **settings: Any) -> Plan:
+    return plan(str(data), model=str(folder), device="cuda", memory=memory, **settings)
+
+
+def test_an_8b_model_on_a_24_gb_card(data: Path, large: Path) -> None:
+    """With nf4 it fits, and how large passes are; by hand. Three seeds of the quick grid are 36 tuning lanes: in
+    bfloat16 they do not fit beside the weights, 29 would.
+
+    Breaks seen to fail: the head packed too; one moment of the optimizer forgotten; scales of nf4 in fp32 (0.57 bytes).
+    """
+    linear = 32 * (2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 14336)  # q, o; k, v; gate, up, down
+    outside = 2 * 128256 * 4096 + (2 * 32 + 1) * 4096  # embeddings, head and norms, in bfloat16
+    adapters = 8 * 32 * (2 * (4096 + 4096) + 2 * (4096 + 1024) + 3 * (4096 + 14336))
+    room = 0.95 * 24 * GIB - 0.5 * GIB
+    found = on_a_card(data, large, quantize="nf4", seeds=3)
+    (shape,), (space,) = found.models, found.spaces.values()
+    assert (found.device, found.dtype) == ("cuda", "bfloat16")
+    assert shape.parameters == linear + outside
+    assert space.model == round(linear * (0.5 + 1 / 64 + 4 / 16384)) + 2 * outside == 5702295552
+    assert space.lanes == 36 * 3 * 4 * adapters == 9059696640
+    tokens = -(-found.lengths[str(large)][-1].longest // 16) * 16
+    answers = found.lengths[str(large)][-1].answers
+    # A stock layer keeps twelve widths and four inner widths of two bytes; three fp32 copies of the logits; a lane's
+    # matrices in fp32, as the product takes them, and their gradients; beside it the largest weight, unpacked.
+    row = tokens * 32 * 2 * (12 * 4096 + 4 * 14336) + 12 * 128256 * answers + adapters * (4 + 2 + 4)
+    unpacked = 2 * 4096 * 14336
+    rows = int((room - space.model - space.lanes - unpacked) // row)
+    assert (space.pass_tokens, space.again, space.step) == (rows * tokens, False, row + unpacked)
+    assert rows >= 4
+    assert found.memory == space.model + space.lanes + unpacked + rows * row < room
+    plain = on_a_card(data, large, seeds=3)
+    (space,) = plain.spaces.values()
+    assert space.model == 2 * (linear + outside) == 16060522496
+    assert not space.fits
+    assert space.lanes_fit == 29 < 36
+    (space,) = on_a_card(data, large).spaces.values()
+    assert space.fits and space.pass_tokens < 2000, "twelve lanes of one seed do, with small passes"
+
+
+def test_layers_are_run_again_where_a_step_would_not_fit(data: Path, large: Path) -> None:
+    """On a card on which the weights leave a little. Break seen to fail: never tried."""
+    asked: dict[str, Any] = {"methods": ["ft"], "lr": [1e-3], "updates": [1], "quantize": "nf4"}
+    (plenty,) = on_a_card(data, large, **asked).spaces.values()
+    there = (plenty.model + plenty.lanes + 0.6 * plenty.step + 0.5 * GIB) / 0.95
+    (little,) = on_a_card(data, large, memory=f"{there / GIB}GB", **asked).spaces.values()
+    assert (plenty.again, little.again) == (False, True)
+    assert little.pass_tokens > 0 and little.step < 0.6 * plenty.step
+    (none,) = on_a_card(data, large, memory="5GB", **asked).spaces.values()
+    assert not none.fits
+
+
+def test_the_estimate_comes_near_what_a_step_takes() -> None:
+    """Beside the bytes counted in a real step, hand-written layers and stock ones. Break seen to fail: one layer's
+    activations for all."""
+    import random
+
+    import transformers as tf
+    from stack_rows import END, lane, random_row, track_of
+
+    from fewfit.engine.sizing import Counted
+    from fewfit.engine.stack import StackLearner
+    from fewfit.plan.lengths import Length
+    from fewfit.plan.space import need_of
+
+    one = lane()
+    settings = {"vocab_size": 300, "bos_token_id": 1, "eos_token_id": 2}
+    for config in (
+        tf.LlamaConfig(hidden_size=96, intermediate_size=256, num_hidden_layers=8, num_attention_heads=4, **settings),
+        tf.GPT2Config(n_embd=96, n_layer=8, n_head=4, n_positions=256, **settings),
+    ):
+        model = tf.AutoModelForCausalLM.from_config(config).eval()
+        shape = shape_of("x", model.config, [one], torch.float32, quantize=None, revision=None)
+        row = random_row(track_of(one), random.Random(0), length=240)
+        length = Length(0, 240.0, 240, 0.0, 0, sum(e - s for s, e in row.spans))
+        for again in (False, True):
+            learner = StackLearner(model, end_ids=END)
+            assert not again or learner.spare()
+            learner.open(track_of(one), one)
+            learner.predict([row])
+            learner.update([row])
+            with Counted() as counted:
+                learner.predict([row])
+                learner.update([row])
+            learner.close()
+            told = need_of(shape, [one], {0: length}, again=again).of(1)
+            assert 0.75 < told / counted.most < 1.5, (type(config).__name__, again, told / counted.most)
+
+
+@pytest.mark.parametrize("text, value", [("24GB", 24 << 30), ("512 MiB", 512 << 20), ("1.5g", 3 << 29), ("1000", 1000)])
+def test_amounts_of_memory_are_read(text: str, value: int) -> None:
+    from fewfit.plan.space import amount_of
+
+    assert amount_of(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "much", "-1GB", "0GB", "24 apples"])
+def test_what_is_no_amount_is_refused(text: str, data: Path, folder: Path) -> None:
+    with pytest.raises(UserError, match="write it like 24GB"):
+        plan(str(data), model=str(folder), memory=text)
+
+
+def test_the_command_tells_what_memory_goes_to(data: Path, large: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """For a card that is not here. Break seen to fail: refused since torch finds no GPU."""
+    asked = ["plan", str(data), "--model", str(large), "--memory", "24GB"]
+    assert run([*asked, "--quantize", "nf4"]) == 0
+    shown = capsys.readouterr().out
+    assert "Memory: the model 5.31 GB, 12 tuning lanes 2.81 GB (room for " in shown
+    assert "passes of up to " in shown and "there is no cuda here" in shown
+    assert run([*asked, "--seeds", "3"]) == 0
+    assert "That does not fit: fewer --shots or --max-length, --quantize nf4" in capsys.readouterr().out

@@ -18,6 +18,17 @@ Data = Annotated[
         show_default=False,
     ),
 ]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        "--memory",
+        metavar="24GB",
+        help="Plan for a GPU with so much memory, here or elsewhere (with --device cpu, for a CPU).  "
+        "[default: what is here]",
+        show_default=False,
+        rich_help_panel=f.RUN,
+    ),
+]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or `last`.", show_default=False)]
 
 
@@ -54,7 +65,7 @@ def resume(run: RunName, **flags: Any) -> None:
 
 
 @f.takes(*f.MODELS, *f.LANES, *f.SCORES, *f.PROMPTS, *f.ROWS, "final", "json_")
-def plan(data: Data, **flags: Any) -> None:
+def plan(data: Data, memory: Memory = None, **flags: Any) -> None:
     """Tell what fit would do: lanes, tokens, memory, minutes.
 
     No weights are fetched and nothing is written: estimated from config, tokenizer and a short matrix product.
@@ -63,7 +74,7 @@ def plan(data: Data, **flags: Any) -> None:
     gc.disable()  # it lives for seconds, a tenth of which would go on looking for garbage among what is imported
     from fewfit import plan as planning
 
-    made = planning.plan(data, **settings)
+    made = planning.plan(data, memory=memory, **settings)
     if flags["json_"]:
         output.line(made.as_json())
     else:

@@ -90,11 +90,22 @@ def totals(plan: Any) -> list[str]:
         )
     elif plan.budget is not None:
         lines.append(f"All lanes fit a budget of {clock(plan.budget)}; fit times a few real steps before it decides.")
-    if plan.memory_there is not None and plan.memory > 0.9 * plan.memory_there:
-        lines.append(
-            "That is more memory than there is: fewer --shots, --max-length, --dtype bfloat16, or a smaller model."
-        )
+    for name, space in plan.spaces.items():
+        lines.append(("" if len(plan.spaces) == 1 else f"{name}: ") + memory_line(plan, space))
     return lines
+
+
+def memory_line(plan: Any, space: Any) -> str:
+    tuning = plan.seeds * sum(lane.kept and lane.updates > 0 for lane in plan.lanes)
+    parts = f"Memory: the model {size(space.model)}"
+    if space.lanes:
+        parts += f", {tuning} tuning lanes {size(space.lanes)} (room for {space.lanes_fit})"
+    parts += f", a step of one lane {size(space.step)}"
+    if not space.fits:
+        what = "--rank, --lr, --updates or --seeds" if space.lanes > space.model else "--shots or --max-length"
+        return f"{parts}. That does not fit: fewer {what}, --quantize nf4, --dtype bfloat16, or a smaller model."
+    again = ", layers run again in the backward to save memory" if space.again else ""
+    return f"{parts}; passes of up to {space.pass_tokens} tokens{again}."
 
 
 def amount(value: float) -> str:

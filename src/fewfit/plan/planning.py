@@ -11,13 +11,12 @@ are not needed), one that trains everything 6 P T.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from fewfit import api, prepare
-from fewfit.engine.score import one_token_apart
 from fewfit.engine.stream import steps
 from fewfit.engine.task import MISS_SHARE, Task
 from fewfit.engine.workers import processors
@@ -28,30 +27,18 @@ from fewfit.grid import PAPER_SEEDS, Lane
 from fewfit.metrics import auto as auto_metric
 from fewfit.metrics import metric as find_metric
 from fewfit.models import local
+from fewfit.plan.lengths import Length, length
 from fewfit.plan.shape import ModelShape, shape_of
+from fewfit.plan.space import Space, amount_of, disk, free_here, space
 from fewfit.plan.speed import Speed, measure
 
 SCHEMA = 1
-SAMPLE = 12  # sequences that are rendered for each number of shots
-PREDICTION_BYTES, TRAINED_BYTES, ID_BYTES = 420, 110, 8  # of one row, as files of real runs have them
-TOKENIZER_BYTES = 60  # an entry of the vocabulary in tokenizer.json
 # Beside its products a layer touches elements (norms, gates, sums, thin adapters) and makes calls. How many for each
 # token and width, and for each row, was fitted to Llamas of 0.06M, 2.4M and 25M parameters on one CPU thread, where the
 # estimate lay within a factor of two of what quick grids took; bare products run faster than those inside a model.
 EFFICIENCY = 0.6
 TOUCHES, TRAIN_TOUCHES = 200, 450
 CALLS, TRAIN_CALLS = 200, 350
-
-
-@dataclass(frozen=True)
-class Length:
-    """Tokens of a sequence, the answer included, at so many shots."""
-
-    shots: int
-    mean: float
-    longest: int
-    scoring: float  # further tokens to score the choices, on average
-    generated: int  # at the most, where an answer has to be written
 
 
 @dataclass(frozen=True)
@@ -88,6 +75,7 @@ class Plan:
     lengths: dict[str, tuple[Length, ...]]  # by model
     memory: int  # bytes, at the most
     memory_there: int | None
+    spaces: dict[str, Space]  # by model: what the memory goes to, and how large passes can be
     disk: int  # bytes, while it runs
     fetch: int  # bytes of weights that are not on this machine yet
     seconds: float
@@ -103,8 +91,9 @@ class Plan:
         return record
 
 
-def plan(data: Any, **settings: Any) -> Plan:
-    """Takes what `fewfit.fit` takes, models by name or folder."""
+def plan(data: Any, *, memory: str | None = None, **settings: Any) -> Plan:
+    """Takes what `fewfit.fit` takes, models by name or folder. With `memory` (`24GB`) it is told for a GPU with so much
+    of it, which need not be here, or for a CPU where `device` says so."""
     bound = inspect.signature(api.fit).bind(data, **settings)
     bound.apply_defaults()
     asked = dict(bound.arguments)
@@ -119,8 +108,11 @@ def plan(data: Any, **settings: Any) -> Plan:
     names = named(asked["model"])
     grid, _ = prepare.grid_of(asked, tuple(names))
     seeds = asked["seeds"] or (PAPER_SEEDS if asked["preset"] == "paper" else 1)
-    device = local.pick_device(asked["device"])
+    given = None if memory is None else amount_of(memory)
+    device, here = devices(asked["device"], elsewhere=given is not None)
     notices = list(dataset.notices)
+    if device != here:
+        notices.append(f"there is no {device} here: minutes are those of this CPU, and no budget cuts the grid")
     shapes: dict[str | None, ModelShape] = {}
     lengths: dict[str | None, dict[int, Length]] = {}
     cost: dict[str, float] = {}
@@ -133,17 +125,40 @@ def plan(data: Any, **settings: Any) -> Plan:
         task = task_of(dataset, config, tokenizer, judge, asked)
         notices += [f"{name}: {notice}" if name else notice for notice in task.renderer.notices]
         lengths[name] = {shots: length(task, shots) for shots in sorted({lane.shots for lane in mine})}
-        speed = measure(device, dtype, shapes[name].width, tokens=round(max(x.mean for x in lengths[name].values())))
+        speed = measure(
+            here,
+            dtype if here == device else None,
+            shapes[name].width,
+            tokens=round(max(x.mean for x in lengths[name].values())),
+        )
         for lane in mine:
             cost[lane.name] = seeds * seconds(lane, len(task), shapes[name], lengths[name][lane.shots], speed)
     assert speed is not None
-    budget = None
-    kept = grid
-    if prepare.is_sized(asked):
-        budget = prepare.seconds(asked["budget"]) if asked["budget"] is not None else prepare.QUICK_BUDGET
-        kept = prepare.fitting_lanes(grid, cost, budget)
     n = len(dataset.examples)
+    budget = prepare.seconds(asked["budget"]) if asked["budget"] is not None else prepare.QUICK_BUDGET
+    kept, run = grid, 1.0  # lanes, and how much of their steps
+    if device == here and (prepare.is_sized(asked) or asked["budget"] is not None):
+        kept, halvings, told = prepare.within_budget(asked, grid, cost, budget, n)
+        notices += told
+        if halvings:
+            from fewfit.engine.race import share_run
+
+            run = share_run(n, halvings)
     processes = max(1, min(processors(), seeds * len(kept.lanes))) if device == "cpu" else 1
+    there = given if given is not None else speed.memory
+    free = given if given is not None else free_here(device, speed.memory)
+    spaces = {
+        m: space(
+            shapes[m],
+            [lane for lane in kept.lanes if lane.model == m],
+            lengths[m],
+            seeds,
+            cpu=device == "cpu",
+            there=free,
+            processes=processes,
+        )
+        for m in names
+    }
     lanes = tuple(
         lane_plan(lane, n, seeds, lengths[lane.model], cost[lane.name], lane.name in kept.names) for lane in grid.lanes
     )
@@ -158,16 +173,32 @@ def plan(data: Any, **settings: Any) -> Plan:
         speed=speed.operations,
         processes=processes,
         seeds=seeds,
-        budget=budget,
+        budget=budget if prepare.is_sized(asked) and device == here else None,
         lanes=lanes,
         lengths={shapes[name].name: tuple(found.values()) for name, found in lengths.items()},
-        memory=max(memory(shapes[m], [x for x in kept.lanes if x.model == m], lengths[m], seeds) for m in names),
-        memory_there=speed.memory,
+        memory=max(one.total for one in spaces.values()),
+        memory_there=there,
+        spaces={shapes[name].name: one for name, one in spaces.items()},
         disk=sum(disk(shapes[m], [x for x in kept.lanes if x.model == m], n, seeds) for m in names),
         fetch=sum(shape.fetch for shape in shapes.values()),
-        seconds=sum(lane.seconds for lane in lanes if lane.kept) / processes,
+        seconds=run * sum(lane.seconds for lane in lanes if lane.kept) / processes,
         notices=tuple(dict.fromkeys(notices)),
     )
+
+
+def devices(wanted: str, *, elsewhere: bool) -> tuple[str, str]:
+    """The device that is planned for, and the one that is here to be measured."""
+    kind = wanted.partition(":")[0]
+    if elsewhere and kind in ("auto", "cuda", "mps"):
+        try:
+            here = local.pick_device(wanted)
+            if here != "cpu":
+                return here, here
+        except UserError:
+            pass
+        return ("cuda" if kind == "auto" else wanted), "cpu"
+    here = local.pick_device(wanted)
+    return here, here
 
 
 def named(model: Any) -> dict[str | None, str]:
@@ -186,32 +217,6 @@ def task_of(dataset: Dataset, config: Any, tokenizer: Any, judge: Any, asked: Ma
     weightless = local.Loaded(SimpleNamespace(config=config), tokenizer, local.ModelRef("", None, None, ""))
     renderer = prepare.renderer_for(weightless, dataset, judge.needs, dict(asked))
     return Task(dataset.examples, renderer, judge, order=asked["order"])
-
-
-# ---- tokens ----------------------------------------------------------------------------------------------------------
-
-
-def length(task: Task, shots: int) -> Length:
-    """Of sequences all along the stream: the first ones have fewer demonstrations to show."""
-    n = len(task)
-    places = sorted({1 + round(k * (n - 1) / (SAMPLE - 1)) for k in range(SAMPLE)})
-    tokens = [len(task.render(0, i, 1, shots, i).ids) for i in places]
-    extra = [scoring_tokens(task, i, shots) for i in places]
-    return Length(
-        shots=shots,
-        mean=sum(tokens) / len(tokens),
-        longest=max(tokens),
-        scoring=sum(extra) / len(extra),
-        generated=task.renderer.settings.max_new_tokens if task.judge.needs == "text" else 0,
-    )
-
-
-def scoring_tokens(task: Task, i: int, shots: int) -> int:
-    """Nothing where the choices differ in one token; else each of them is run over the prompt's keys and values."""
-    if not task.choices(task.order(0)[i - 1]):
-        return 0
-    ids = task.choice_ids(0, i, shots)
-    return 0 if one_token_apart(ids) is not None else sum(map(len, ids))
 
 
 # ---- time ------------------------------------------------------------------------------------------------------------
@@ -250,40 +255,3 @@ def lane_plan(lane: Lane, n: int, seeds: int, lengths: Mapping[int, Length], sec
         seconds=round(seconds, 4),
         kept=kept,
     )
-
-
-# ---- space -----------------------------------------------------------------------------------------------------------
-
-
-def memory(shape: ModelShape, lanes: Sequence[Lane], lengths: Mapping[int, Length], seeds: int) -> int:
-    """The frozen model, every lane's own weights with gradients and optimizer state, one longest step's activations."""
-    total = shape.weight_bytes
-    if not lanes:
-        return total
-    for lane in lanes:
-        if lane.trains and lane.tune == "lora":
-            total += seeds * shape.adapters[lane.name] * 4 * (4 if lane.optimizer == "adamw" else 2)
-    if any(lane.trains and lane.tune == "full" for lane in lanes):
-        # one at a time: a copy to go back to, gradients, and AdamW's two moments
-        adamw = any(lane.optimizer == "adamw" for lane in lanes if lane.tune == "full" and lane.trains)
-        total += shape.weight_bytes * (4 if adamw else 2)
-    longest = max(lengths[lane.shots].longest for lane in lanes)
-    step = shape.activation_bytes if any(lane.trains for lane in lanes) else shape.activation_bytes // shape.layers
-    return total + longest * step
-
-
-def disk(shape: ModelShape, lanes: Sequence[Lane], n: int, seeds: int) -> int:
-    """The evidence, the bundles (one for every kind), and the snapshots that are there while it runs."""
-    total = 0
-    for lane in lanes:
-        total += seeds * n * (PREDICTION_BYTES + ID_BYTES * lane.shots)
-        total += seeds * n * lane.updates * (TRAINED_BYTES + ID_BYTES * lane.shots)
-        if lane.trains:
-            own = shape.parameters if lane.tune == "full" else shape.adapters[lane.name]
-            total += seeds * own * 4 * (3 if lane.optimizer == "adamw" else 1)  # weights, and what AdamW keeps
-    kinds = {lane.kind: lane for lane in lanes}
-    for lane in kinds.values():
-        total += TOKENIZER_BYTES * shape.vocabulary
-        if lane.trains:
-            total += shape.weight_bytes if lane.tune == "full" else 4 * shape.adapters[lane.name]
-    return total

@@ -14,6 +14,8 @@ from fewfit.grid import Lane
 from fewfit.models import bundled, local
 
 EXPERT = re.compile(r"\bexperts?\b")
+# Half a byte a weight; a scale of one byte for each 64 of them, and one of four for 256 scales (double quantisation).
+NF4 = 1 / 2 + 1 / 64 + 4 / (64 * 256)
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,10 @@ class ModelShape:
     context: int | None
     weight_bytes: int
     adapters: dict[str, int]  # trainable parameters by lane
-    activation_bytes: int  # that a step which trains keeps for each token
+    element: int  # bytes of a number in a pass
+    layer_bytes: int  # that a layer of a step which trains keeps for each token
+    stock_bytes: int  # the same of the library's own layer, as full tuning runs it
+    unpacked: int  # bytes of the largest quantised weight, which is unpacked for every product; 0 without --quantize
     fetch: int  # bytes of weights that are not on this machine yet
 
 
@@ -47,19 +52,16 @@ def shape_of(
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     outer = {id(m.weight) for m in (model.get_input_embeddings(), model.get_output_embeddings()) if m is not None}
     share = share_of_experts(text)
-    total, body, inner = 0, 0.0, 0
+    total, body = 0, 0.0
     for at, parameter in model.named_parameters():
         total += parameter.numel()
         if id(parameter) in outer:
             continue
-        inner += parameter.numel()
         body += parameter.numel() * (share if EXPERT.search(at) else 1.0)
     width = int(text.hidden_size)
     layers = max(1, len(layer_prefixes(model)))
-    inner_width = getattr(text, "intermediate_size", None) or getattr(text, "n_inner", None) or 4 * width
-    per_weight = dtype.itemsize
-    # nf4: half a byte for what is inside the layers, and its scales
-    weight_bytes = total * per_weight if quantize is None else round(0.57 * inner) + (total - inner) * per_weight
+    quantised = quantisable(model, outer) if quantize else []
+    packed = sum(quantised)
     return ModelShape(
         name=name,
         parameters=total,
@@ -68,12 +70,44 @@ def shape_of(
         layers=layers,
         vocabulary=int(text.vocab_size),
         context=getattr(config, "max_position_embeddings", None) or getattr(text, "max_position_embeddings", None),
-        weight_bytes=weight_bytes,
+        weight_bytes=round(NF4 * packed) + (total - packed) * dtype.itemsize,
         adapters={lane.name: adapter_size(model, lane) for lane in lanes if lane.trains and lane.tune == "lora"},
-        # what the backward pass needs of a layer: about a dozen vectors of its width, and the inner ones
-        activation_bytes=layers * (12 * width + 4 * inner_width) * per_weight,
+        element=dtype.itemsize,
+        layer_bytes=kept_elements(model, text, width, by_hand=not quantize and dtype != torch.float64) * dtype.itemsize,
+        stock_bytes=kept_elements(model, text, width, by_hand=False) * dtype.itemsize,
+        unpacked=max(quantised, default=0) * dtype.itemsize,
         fetch=0 if is_here(name, revision) else total * (getattr(config, "dtype", None) or torch.float32).itemsize,
     )
+
+
+def quantisable(model: Any, outer: set[int]) -> list[int]:
+    """Sizes of the weights that bitsandbytes packs: those of linear layers, but not the head's."""
+    import torch
+    from transformers.pytorch_utils import Conv1D
+
+    kinds = (torch.nn.Linear, Conv1D)
+    return [m.weight.numel() for m in model.modules() if isinstance(m, kinds) and id(m.weight) not in outer]
+
+
+def kept_elements(model: Any, text: Any, width: int, *, by_hand: bool) -> int:
+    """Numbers of a token that one layer keeps for the backward.
+
+    By hand (engine/blocks.py): input, both norms' outputs, what attention gave and the sum after it; queries, keys and
+    values and what came of them; the MLP's gate, inner values and their product. A stock layer keeps about a dozen of
+    its width and four of the inner one (norms in fp32, every sum and product).
+    """
+    from fewfit.engine.blocks import FAMILY
+
+    inner = getattr(text, "intermediate_size", None) or getattr(text, "n_inner", None) or 4 * width
+    meets = getattr(text, "num_experts_per_tok", None)
+    if meets and share_of_experts(text) < 1:
+        inner = meets * (getattr(text, "moe_intermediate_size", None) or inner)
+    if not by_hand or not any(type(module).__name__ in FAMILY for module in model.modules()):
+        return 12 * width + 4 * inner
+    head = getattr(text, "head_dim", None) or width // text.num_attention_heads
+    queries, keys = head * text.num_attention_heads, head * text.num_key_value_heads
+    normed = queries + keys if any(name.endswith("q_norm") for name, _ in model.named_modules()) else 0
+    return 5 * width + 2 * (queries + keys) + normed + 3 * inner
 
 
 def share_of_experts(text: Any) -> float:
