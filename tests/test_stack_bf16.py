@@ -10,7 +10,7 @@ import torch
 from models_made import tiny
 from stack_rows import lane, opened, plain_run, random_row, rows_of, stack_run, track_of
 
-from fewfit.engine import attention, blocks
+from fewfit.engine import attention, blocks, native
 from fewfit.engine.adapters import Pass, Wrapped
 from fewfit.engine.learner import Scored
 from fewfit.engine.stack import adaptable
@@ -54,10 +54,15 @@ def test_without_a_backward_every_layer_is_the_librarys_own_to_the_bit(name: str
     wrapped.close()
 
 
-@pytest.mark.parametrize("name", BY_HAND)
-def test_a_lane_is_as_near_to_the_exact_one_as_stock_peft_is(name: str) -> None:
+@pytest.mark.parametrize(("name", "compiled"), [*((name, True) for name in BY_HAND), ("qwen3", False)])
+def test_a_lane_is_as_near_to_the_exact_one_as_stock_peft_is(
+    name: str, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After twelve updates; exact is fp64 on the same weights. Breaks seen to fail: gradients kept in bf16; the
     log-sum-exp's lower bits left out."""
+    torch.set_num_threads(1)
+    if not compiled:
+        monkeypatch.setattr(native, "library", lambda: None)
     steps = rows_of(LANES, 13)
     exact = plain_run(rounded(name, torch.float64), LANES, steps)
     ours = stack_run(rounded(name, torch.bfloat16), LANES, steps)
@@ -101,8 +106,14 @@ def test_what_is_exported_is_what_was_tested(tmp_path: Any) -> None:
 
 @pytest.mark.parametrize(("heads", "groups", "length"), [(4, 4, 48), (4, 2, 130), (6, 1, 300), (3, 3, 16)])
 @pytest.mark.parametrize("size", [1.0, 3.0])
-def test_attentions_gradients_are_no_worse_than_torchs(heads: int, groups: int, length: int, size: float) -> None:
+@pytest.mark.parametrize("compiled", [True, False])
+def test_attentions_gradients_are_no_worse_than_torchs(
+    heads: int, groups: int, length: int, size: float, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Breaks seen to fail: queries of the second block seeing keys of the first only; the log-sum-exp by one part."""
+    torch.set_num_threads(1)
+    if not compiled:
+        monkeypatch.setattr(native, "library", lambda: None)
     torch.manual_seed(0)
     width, scaling = 16, 0.25
     q, k, v, grad = (torch.randn(2, length, n, width).bfloat16() for n in (heads, groups, groups, heads))
@@ -123,9 +134,7 @@ def test_attentions_gradients_are_no_worse_than_torchs(heads: int, groups: int, 
     exact, out_exact = gradients(torch.float64, hand=False)
     torchs, out_torch = gradients(torch.bfloat16, hand=False)
     ours, out_ours = gradients(torch.bfloat16, hand=True)
-    assert torch.equal(out_ours, out_torch)
-    assert (out_ours.double() - out_exact).norm() < 0.02 * out_exact.norm()
-    for mine, other, true in zip(ours, torchs, exact, strict=True):
+    for mine, other, true in zip((out_ours, *ours), (out_torch, *torchs), (out_exact, *exact), strict=True):
         gap, stock = ((some.double() - true).norm() / true.norm() for some in (mine, other))
         assert gap < max(1.5 * stock, 0.01)
 

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from fewfit.engine import native
+
 MORE = 2  # columns beside a head's own
 QUERIES = 128  # a block of queries sees no keys behind it
 CACHED = 1 << 19  # weights of this many numbers stay in the processor's second cache
@@ -75,6 +77,14 @@ def rotated(x: Tensor, cos: Tensor, sin: Tensor, back: bool = False, out: Tensor
     return out
 
 
+def turned(x_BGTRE: Tensor, turn: Turn, out: Tensor, back: bool = False) -> None:
+    cos, sin = turn
+    if native.serves(x_BGTRE):
+        native.rotate(x_BGTRE, cos, sin, back, out)
+    else:
+        rotated(x_BGTRE, cos[:, None, :, None], sin[:, None, :, None], back, out)
+
+
 def rotated_as_stock(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rounded wherever the library's own rotation rounds, for predictions equal to the library's."""
     half = x.shape[-1] // 2
@@ -91,11 +101,10 @@ def attend_by_hand(
     batch, length, heads, width = q_BTHE.shape
     groups = k_BTGE.shape[2]
     shared = heads // groups
-    cos, sin = (part[:, None, :, None] for part in turn)
     q = q_BTHE.new_empty(batch, groups, length, shared, width + MORE)
     k, v = (q.new_empty(batch, groups, length, 1, width + MORE) for _ in range(2))
-    rotated(regrouped(q_BTHE, groups), cos, sin, out=q[..., :width])
-    rotated(regrouped(k_BTGE, groups), cos, sin, out=k[..., :width])
+    turned(regrouped(q_BTHE, groups), turn, q[..., :width])
+    turned(regrouped(k_BTGE, groups), turn, k[..., :width])
     v[..., :width].copy_(regrouped(v_BTGE, groups))
     for wide in (k, v):
         wide[..., width:] = 1.0
@@ -122,11 +131,15 @@ def backward_by_hand(grad_BTHE: Tensor, kept: Kept, turn: Turn, scaling: float) 
     count, _, shared, wide = q_ITRE.shape
     groups = count // batch
     g_ISE = grad_BTHE.new_empty(count, length * shared, wide)
-    g_ISE.view(batch, groups, length, shared, wide)[..., :width].copy_(regrouped(grad_BTHE, groups))
     q_ISE = q_ITRE.view(count, length * shared, wide)
     # Products then give log p, and the gradient of p less its mean over the row.
     append(q_ISE, kept.lse.transpose(1, 2).reshape(count, -1), -1.0 / scaling)
-    append(g_ISE, (g_ISE[..., :width].float() * kept.out).sum(dim=-1), -1.0)
+    fast = native.serves(grad_BTHE)
+    if fast:
+        native.widen(regrouped(grad_BTHE, groups), kept.out, g_ISE)
+    else:
+        g_ISE.view(batch, groups, length, shared, wide)[..., :width].copy_(regrouped(grad_BTHE, groups))
+        append(g_ISE, g_ISE[..., :width].float().mul_(kept.out.float()).sum(dim=-1), -1.0)
     gq_ISE = q_ISE.new_empty(count, length * shared, width)
     gk_ITE, gv_ITE = (k_ITE.new_empty(count, length, width) for _ in range(2))
     starts = range(0, length, QUERIES)
@@ -139,15 +152,18 @@ def backward_by_hand(grad_BTHE: Tensor, kept: Kept, turn: Turn, scaling: float) 
             some = slice(first, first + step)
             rows = slice(start * shared, end * shared)
             q, g, k, v = q_ISE[some, rows], g_ISE[some, rows], k_ITE[some, :end], v_ITE[some, :end]
-            p_IKS = torch.baddbmm(hidden, k, q.mT, alpha=scaling).exp_()
-            gs_IKS = torch.bmm(v, g.mT).mul_(p_IKS)
+            p_IKS = torch.baddbmm(hidden, k, q.mT, beta=0.0 if fast else 1.0, alpha=scaling)
+            gs_IKS = torch.bmm(v, g.mT)
+            if fast:
+                native.weights(p_IKS, gs_IKS, shared, start)
+            else:
+                gs_IKS.mul_(p_IKS.exp_())
             gv_ITE[some, :end].baddbmm_(p_IKS, g[..., :width], beta=beta)
             gk_ITE[some, :end].baddbmm_(gs_IKS, q[..., :width], beta=beta, alpha=scaling)
             gq_ISE[some, rows].baddbmm_(gs_IKS.mT, k[..., :width], beta=0.0, alpha=scaling)
-    cos, sin = (part[:, None, :, None] for part in turn)
     gq, gk = (grad_BTHE.new_empty(batch, length, count, width) for count in (heads, groups))
     for into, part in ((gq, gq_ISE), (gk, gk_ITE)):
-        rotated(part.view(batch, groups, length, -1, width), cos, sin, back=True, out=regrouped(into, groups))
+        turned(part.view(batch, groups, length, -1, width), turn, regrouped(into, groups), back=True)
     return gq, gk, gv_ITE.view(batch, groups, length, width).transpose(1, 2)
 
 

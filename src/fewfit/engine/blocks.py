@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fewfit.engine import native
 from fewfit.engine.adapters import (
     Pass,
     Piece,
@@ -102,15 +103,14 @@ class Layer(torch.autograd.Function):
         y_ND, h_o = linear_onto(x_ND, a_ND, block.o, pieces, train)
         m_ND, y_scale_N1 = normed(y_ND, *block.norms[1], train)
         (gate_NF, up_NF), h_gate = linear(m_ND, block.gate_up, pieces)
-        act_NF = nn.functional.silu(gate_NF)
-        p_NF = act_NF * up_NF if train else act_NF.mul_(up_NF)
+        p_NF = gated(gate_NF, up_NF, train)
         out_ND, h_down = linear_onto(y_ND, p_NF, block.down, pieces, train)
         if train:
             ctx.block, ctx.pieces, ctx.answers, ctx.turn = block, pieces, answers_M, (cos, sin)
             ctx.counts = [len(some) for some in (h_qkv, h_o, h_gate, h_down)]
             # x is saved whole even where answers were picked: the first norm's gradient wants it.
             ctx.save_for_backward(
-                x_BTD, n_ND, scale_N1, a_ND, y_ND, m_ND, y_scale_N1, gate_NF, up_NF, act_NF, p_NF,
+                x_BTD, n_ND, scale_N1, a_ND, y_ND, m_ND, y_scale_N1, gate_NF, up_NF, p_NF,
                 *raw, *h_qkv, *h_o, *h_gate, *h_down,
             )  # fmt: skip
         return out_ND if answers_M is not None else out_ND.view(x_BTD.shape)
@@ -118,15 +118,14 @@ class Layer(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
         block, pieces, answers_M = ctx.block, ctx.pieces, ctx.answers
-        x_BTD, n_ND, scale_N1, a_ND, y_ND, m_ND, y_scale_N1, gate_NF, up_NF, act_NF, p_NF, *rest = ctx.saved_tensors
+        x_BTD, n_ND, scale_N1, a_ND, y_ND, m_ND, y_scale_N1, gate_NF, up_NF, p_NF, *rest = ctx.saved_tensors
         raw = [rest.pop(0) for _ in range(4 if block.head_norms else 0)]
         h_qkv, h_o, h_gate, h_down = ([rest.pop(0) for _ in range(count)] for count in ctx.counts)
         width = x_BTD.shape[-1]
         grad_ND = grad.reshape(-1, width)
 
         gp_NF = backward([grad_ND], p_NF, h_down, block.down, pieces)
-        up_grad_NF = act_NF * gp_NF
-        gate_grad_NF = torch.ops.aten.silu_backward(gp_NF.mul_(up_NF), gate_NF)
+        gate_grad_NF, up_grad_NF = gated_backward(gp_NF, gate_NF, up_NF)
         gm_ND = backward([gate_grad_NF, up_grad_NF], m_ND, h_gate, block.gate_up, pieces)
         gy_ND = normed_backward(gm_ND, y_ND, y_scale_N1, block.norms[1][0], grad_ND)
 
@@ -189,22 +188,39 @@ def backward(
     return gx_ND
 
 
+def gated(gate: Tensor, up: Tensor, train: bool) -> Tensor:
+    """silu(gate) · up."""
+    if train and native.serves(gate):
+        return native.gated(gate, up)
+    return nn.functional.silu(gate).mul_(up)
+
+
+def gated_backward(grad: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of gate and up. Overwrites `grad`."""
+    if native.serves(grad):
+        return native.gated_backward(grad, gate, up)
+    up_grad = nn.functional.silu(gate).mul_(grad)
+    return torch.ops.aten.silu_backward(grad.mul_(up), gate), up_grad
+
+
 def normed(x: Tensor, weight_D: Tensor, epsilon: float, train: bool) -> tuple[Tensor, Tensor]:
     """Root-mean-square norm over the last axis, and the scale of each row, in fp32 at least as stock norms compute."""
-    if x.dtype in HALVES and not train:  # every rounding of the library's
-        x_32 = x.float()
-        scale = x_32.square().mean(dim=-1, keepdim=True).add_(epsilon).rsqrt_()
-        return x_32.mul_(scale).to(x.dtype).mul_(weight_D), scale
-    size = torch.linalg.vector_norm(x_32 := x.float() if x.dtype in HALVES else x, dim=-1, keepdim=True)
-    scale = size.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
-    if x.dtype in HALVES:
-        return x_32.mul_(scale).mul_(weight_D.float()).to(x.dtype), scale
-    return (x * scale).mul_(weight_D), scale
+    if x.dtype not in HALVES:
+        size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        scale = size.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
+        return (x * scale).mul_(weight_D), scale
+    if train and native.serves(x):
+        return native.norm(x, weight_D, epsilon)
+    x_32 = x.float()
+    scale = x_32.square().mean(dim=-1, keepdim=True).add_(epsilon).rsqrt_()
+    return x_32.mul_(scale).to(x.dtype).mul_(weight_D), scale
 
 
 def normed_backward(grad: Tensor, x: Tensor, scale: Tensor, weight_D: Tensor, beside: Tensor | None) -> Tensor:
     """Gradient of x, added to what flows `beside` the norm. Overwrites `grad`."""
     dtype = x.dtype
+    if native.serves(x):
+        return native.norm_backward(grad, x, scale, weight_D, beside)
     if dtype in HALVES:
         grad, x, weight_D = grad.float(), x.float(), weight_D.float()
         beside = None if beside is None else beside.float()
