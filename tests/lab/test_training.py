@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -115,3 +116,38 @@ def test_a_run_stops_on_time_decays_and_leaves_a_model(tmp_path, monkeypatch, ea
     assert lines[0]["phase"] == "small association"
     assert "skills" in lines[-1]
     assert run.progress.tokens == 6 * 256
+
+
+def test_a_copied_run_of_another_size_says_where_it_branched_off(tmp_path, monkeypatch, eager):
+    from fewfit.lab import train
+
+    for name in ("tiny", "tiny-control"):
+        monkeypatch.setitem(train.SHAPES, name, TINY)
+    monkeypatch.setattr(train, "BATCH_TOKENS", 256)
+    monkeypatch.setattr(train, "LOSS_TOKENS", 100)
+    trunk = train.Training("tiny-control", tmp_path / "trunk")
+    trunk.step()
+    trunk.save()
+    shutil.copytree(tmp_path / "trunk", tmp_path / "branch")
+    branch = train.Training("tiny", tmp_path / "branch")
+    assert branch.progress == trunk.progress
+    assert json.loads((tmp_path / "branch" / "journal.jsonl").read_text())["branched_from"] == "tiny-control"
+    branch.save()
+    train.Training("tiny", tmp_path / "branch")
+    assert len((tmp_path / "branch" / "journal.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_run_whose_time_is_over_goes_on_at_the_full_rate(tmp_path, monkeypatch, eager):
+    from fewfit.lab import skills, train
+
+    monkeypatch.setitem(train.SHAPES, "tiny", TINY)
+    monkeypatch.setattr(train, "BATCH_TOKENS", 256)
+    monkeypatch.setattr(train, "LOSS_TOKENS", 100)
+    monkeypatch.setattr(skills, "watch", lambda *a, **k: {"copy": "0"})
+    run = train.Training("tiny", tmp_path / "run")
+    run.progress.step, run.progress.seconds = 500, 600.0
+    run.progress.decay_from, run.progress.decay_steps = 400, 200
+    run.run(minutes=0.05)
+    assert run.progress.window_from == 600.0
+    assert run.progress.warm_from == 500
+    assert run.progress.step > 500
