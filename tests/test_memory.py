@@ -167,8 +167,8 @@ def told(sink: Memory) -> list[str]:
 @pytest.mark.parametrize("judge", ["exact", "choice", "match"])
 @pytest.mark.parametrize("most", [3, 1])
 def test_passes_are_halved_until_they_fit_and_nothing_else_changes(judge: str, most: int) -> None:
-    """Evidence and weights to the last bit. Breaks seen to fail: the whole pass made again after its first half;
-    rows of an update that was halved stepped twice; passes as large as before the next time."""
+    """Evidence and weights to the last bit. Breaks seen to fail: the second half left out; passes as large as
+    before the next time."""
     narrowed: list[int] = []
     whole, _ = run(None, judge)
     halved, tight = run(most, judge, narrowed=narrowed.append)
@@ -267,7 +267,11 @@ def test_gradients_of_a_pass_that_failed_are_zeroed(kind, monkeypatch) -> None:
     learners[0].predict(rows)
     with pytest.raises(torch.OutOfMemoryError):
         learners[0].update(rows)
+    learners[0].predict(rows)
     learners[0].abandon()
+    assert not learners[0].__dict__.get("_graphs") and not learners[0].__dict__.get("_graph"), (
+        "nothing holds its tensors"
+    )
     monkeypatch.undo()
     for learner in learners:
         learner.update(rows)
@@ -576,6 +580,46 @@ def test_a_run_that_does_not_fit_can_be_resumed_where_it_does(tmp_path, monkeypa
     assert [one["halved"] for one in record(done.folder)["sittings"]] == [0, 1]
     usual = fit(tmp_path / "usual")
     assert (done.folder / "predictions.jsonl").read_bytes() == (usual.folder / "predictions.jsonl").read_bytes()
+
+
+def test_only_a_sitting_without_a_last_word_halves(tmp_path) -> None:
+    """By its end in run.json, and the next one says so. Breaks seen to fail: a stop by signal taken for a death; the
+    halvings of earlier sittings forgotten."""
+    from fewfit import runs
+    from fewfit.sittings import Journal
+
+    def sit(how: str | None) -> Journal:
+        at = record(tmp_path) if (tmp_path / "run.json").exists() else {}
+        journal = Journal(tmp_path, {key: value for key, value in at.items() if key != "schema"})
+        journal.begin()
+        if how is not None:
+            journal.end(how)
+        return journal
+
+    halved = [sit(how).halved for how in ("stopped", None, "failed", None, "memory", "stopped", "done")]
+    assert halved == [0, 0, 1, 1, 2, 3, 3]
+    assert runs.record(tmp_path)["sittings"][1]["ended"] is None
+    sit(None)
+    (notice,) = sit("done").notices
+    assert notice.startswith(
+        "the last sitting ended without a word (out of memory, or kill -9): passes are 1/16 as large"
+    )
+    assert sit("done").notices == []
+
+
+def test_a_helper_that_was_killed_makes_passes_smaller() -> None:
+    """The system may have done it, and goes on with whoever is large. Break seen to fail: gone on as before."""
+    from fewfit.engine.workers import Helpers
+
+    def lost(code: int) -> list[int]:
+        narrowed: list[int] = []
+        helper = SimpleNamespace(ended=lambda: code, connection=SimpleNamespace(close=lambda: None), tracks=set())
+        helpers = Helpers(None, None, 1)
+        helpers._helpers = [helper]
+        helpers._lost(helper, SimpleNamespace(tracks=[], narrow=lambda: narrowed.append(1)))
+        return narrowed
+
+    assert (lost(-9), lost(0), lost(1)) == ([1], [], [])
 
 
 # ---- flat ------------------------------------------------------------------------------------------------------------

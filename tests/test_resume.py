@@ -123,6 +123,9 @@ def test_a_run_killed_at_twenty_moments_equals_one_never_killed(material, tmp_pa
         kills += 1
         tuning += 0 < lines(killed, "trained.jsonl") < total
     assert kills == 20 and tuning >= 15
+    sittings = runs.record(killed)["sittings"]
+    assert len(sittings) >= 10 and all(one["ended"] is None for one in sittings)
+    assert [one["halved"] for one in sittings] == [min(16, k) for k in range(len(sittings))], "passes were ever smaller"
     assert ended(start(material, killed)) == 0
     assert evidence(killed) == evidence(whole)
     one, two = ({**runs.result(f), "seconds": 0, "run": ""} for f in (whole, killed))
@@ -132,6 +135,7 @@ def test_a_run_killed_at_twenty_moments_equals_one_never_killed(material, tmp_pa
 
 @pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM))
 def test_an_interrupted_run_says_so_and_goes_on(material, tmp_path, number):
+    """It left a last word, so its passes are as large as before. Break seen to fail: halved after every resume."""
     out = tmp_path / "run"
     settings = {"methods": ["ft"], "updates": [6]}
     process = start(material, out, **settings)
@@ -139,6 +143,7 @@ def test_an_interrupted_run_says_so_and_goes_on(material, tmp_path, number):
     os.kill(process.pid, number)
     assert ended(process) == 128 + number
     assert ended(start(material, out)) == 0
+    assert [(one["ended"], one["halved"]) for one in runs.record(out)["sittings"]] == [("stopped", 0), ("done", 0)]
     whole = tmp_path / "whole"
     assert ended(start(material, whole, **settings)) == 0
     assert evidence(out) == evidence(whole)

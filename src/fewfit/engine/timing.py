@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fewfit.engine.learner import Learner, Row, Track
+from fewfit.engine.sizing import sized
 from fewfit.engine.stream import BUCKET, steps
 from fewfit.engine.task import MISS_SHARE, Task
 from fewfit.engine.teams import Team, teams
@@ -19,12 +20,15 @@ def lane_seconds(model: Any, task: Task, lanes: Sequence[Lane], seeds: int) -> d
     for team in teams(lanes):
         learner = team.learner(model, task.renderer, len(task))
         try:
+            # Nor more at once than fits the memory: a run that died here would leave no folder to go on from.
+            heaviest = max(team.lanes, key=lambda lane: (lane.trains, lane.shots, lane.rank))
+            tokens = sized(learner, team, model, task, [heaviest]).tokens
             for trains in sorted({lane.trains for lane in team.lanes}):
                 some = sorted((lane for lane in team.lanes if lane.trains == trains), key=lambda lane: lane.shots)
                 # The shortest and the longest prompts are timed; between them cost goes with the shots.
                 low, high = some[0], some[-1]
-                at_low = probe(learner, team, model, task, low)
-                at_high = probe(learner, team, model, task, high) if high.shots != low.shots else at_low
+                at_low = probe(learner, team, tokens, task, low)
+                at_high = probe(learner, team, tokens, task, high) if high.shots != low.shots else at_low
                 for lane in some:
                     part = (lane.shots - low.shots) / max(1, high.shots - low.shots)
                     first, again = (a + part * (b - a) for a, b in zip(at_low, at_high, strict=True))
@@ -43,11 +47,11 @@ def clock() -> float:
     return time.process_time() if alone else time.perf_counter()
 
 
-def probe(learner: Learner, team: Team, model: Any, task: Task, lane: Lane) -> tuple[float, float]:
+def probe(learner: Learner, team: Team, tokens: int, task: Task, lane: Lane) -> tuple[float, float]:
     """Seconds a lane of a step that predicts, and of one that only trains, at a full prompt, after a first pass."""
     i = min(len(task), lane.shots + 2)
     length = -(-len(task.scored_row(Track("probe", 0), lane, i, train=False).row.ids) // BUCKET) * BUCKET
-    lanes = max(1, min(team.width, 4, team.tokens(model) // length))
+    lanes = max(1, min(team.width, 4, tokens // length))
     first: list[Row] = []
     again: list[Row] = []
     for number in range(lanes):
