@@ -5,6 +5,12 @@ over: the track's state goes to disk, the helper takes it from there and becomes
 come back as messages, for the race and the live table; the evidence itself is in the shards. A helper that has run out
 asks for more, and when the main process has run out it asks helpers. A helper that dies loses nothing but seconds: its
 tracks are taken back from their last snapshots.
+
+What a worker on another machine would need: the job (which names a model and files by where they lie: they must be
+reachable under those names, or be copied), a connection that carries pickled tuples, and the track's folder. That
+folder is all that a track is: its shards, whose rows any number of workers may have written in turn and which are
+merged in canonical order on reading, and one record of its state, by parameter names and in plain tensors on the CPU.
+Neither holds a path, a process, a device or a generator's state.
 """
 
 from __future__ import annotations
