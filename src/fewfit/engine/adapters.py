@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -136,11 +136,40 @@ class Bundle:
 Piece = tuple[Bundle, int, int]  # lanes, and the tokens of the flattened input that are theirs, in equal shares
 
 
-class Pass:
-    """The explicit map of one forward: which adapter each row of the batch meets, None for rows without one."""
+class Shape(NamedTuple):
+    """Of one row: its tokens, padding included, and how many places the head is asked for."""
 
-    def __init__(self, adapters_B: Sequence[Adapter | None], compute: torch.dtype):
+    tokens: int
+    places: int
+
+
+class Segment(NamedTuple):
+    """Rows of one length, next to each other: their tokens in the flattened batch, and how long each row is."""
+
+    start: int
+    end: int
+    length: int
+
+
+class Pass:
+    """The explicit map of one forward: which adapter each row of the batch meets, None for rows without one.
+
+    Rows of unlike lengths stand end to end in a batch of one (`segments`), where every layer is ours and knows it.
+    """
+
+    def __init__(
+        self, adapters_B: Sequence[Adapter | None], compute: torch.dtype, shapes_B: Sequence[Shape] | None = None
+    ):
         self.rows = len(adapters_B)
+        self.offsets = [0]  # where each row's tokens begin; no more than the 0 where rows are even
+        self.segments: list[Segment] = []
+        for shape in shapes_B or ():
+            start, end = self.offsets[-1], self.offsets[-1] + shape.tokens
+            if self.segments and self.segments[-1].length == shape.tokens:
+                start = self.segments.pop().start
+            self.segments.append(Segment(start, end, shape.tokens))
+            self.offsets.append(end)
+        self.packed = len(self.segments) > 1
         runs: list[tuple[Adapter, int, int]] = []  # consecutive rows of one adapter
         for b, adapter in enumerate(adapters_B):
             if adapter is None:
@@ -152,7 +181,7 @@ class Pass:
         self.runs: list[tuple[Bundle, int, int]] = []
         start = 0
         for end in range(1, len(runs) + 1):
-            if end < len(runs) and alike(runs[end - 1], runs[end]):
+            if end < len(runs) and alike(runs[end - 1], runs[end], shapes_B):
                 continue
             bundle = Bundle([one for one, _, _ in runs[start:end]], compute)
             self.runs.append((bundle, runs[start][1], runs[end - 1][2]))
@@ -168,6 +197,9 @@ class Pass:
     def pieces(self, group: Siblings, tokens: int) -> list[Piece]:
         if group not in self.touched:
             return []
+        if tokens == self.offsets[-1]:
+            at = self.offsets
+            return [(one, at[s], at[e]) for one, s, e in self.runs if group in one.layout.places]
         each, rest = divmod(tokens, self.rows)
         if rest:
             raise RuntimeError(f"{group.names[0]} saw {tokens} tokens in a pass of {self.rows} rows")
@@ -186,7 +218,9 @@ class Pass:
         return [(one, self.starts[s], self.starts[e]) for one, s, e in self.runs if group in one.layout.places]
 
 
-def alike(one: tuple[Adapter, int, int], other: tuple[Adapter, int, int]) -> bool:
+def alike(one: tuple[Adapter, int, int], other: tuple[Adapter, int, int], shapes_B: Sequence[Shape] | None) -> bool:
+    if shapes_B is not None and shapes_B[one[1] : one[2]] != shapes_B[other[1] : other[2]]:
+        return False
     return (
         one[0].layout is other[0].layout
         and one[2] == other[1]
@@ -228,8 +262,8 @@ class Wrapped:
         self.now = None
 
     @contextmanager
-    def using(self, adapters_B: Sequence[Adapter | None]) -> Iterator[Pass]:
-        kept, self.now = self.now, Pass(adapters_B, self.model.dtype)
+    def using(self, adapters_B: Sequence[Adapter | None], shapes_B: Sequence[Shape] | None = None) -> Iterator[Pass]:
+        kept, self.now = self.now, Pass(adapters_B, self.model.dtype, shapes_B)
         try:
             yield self.now
         finally:

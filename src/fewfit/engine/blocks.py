@@ -9,6 +9,7 @@ taken over only if it gives what the stock forward gives.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from fewfit.engine import native
 from fewfit.engine.adapters import (
     Pass,
     Piece,
+    Segment,
     Siblings,
     Wrapped,
     adapter_backward,
@@ -26,7 +28,7 @@ from fewfit.engine.adapters import (
     frozen_weight,
     is_plain,
 )
-from fewfit.engine.attention import attend, attend_backward
+from fewfit.engine.attention import Turn, attend, attend_backward
 
 FAMILY = {"LlamaDecoderLayer", "MistralDecoderLayer", "Qwen2DecoderLayer", "Qwen3DecoderLayer"}
 NORMS = ("input_layernorm", "post_attention_layernorm")
@@ -95,7 +97,11 @@ class Layer(torch.autograd.Function):
                 normed(p, *norm, train) for p, norm in zip(raw, block.head_norms, strict=True)
             )
             raw += [q_scale, k_scale]
-        a_ND, k, ctx.attention = attend(q, k, v, (cos, sin), block.scaling, train)
+        ctx.segments = now.segments if now.packed else None
+        if ctx.segments is not None:
+            a_ND, ctx.attention = attend_each(q, k, v, (cos, sin), block.scaling, train, ctx.segments)
+        else:
+            a_ND, k, ctx.attention = attend(q, k, v, (cos, sin), block.scaling, train)
         if cache is not None:
             cache.update(k.transpose(1, 2), v.transpose(1, 2), block.index)
         if answers_M is not None:
@@ -135,7 +141,11 @@ class Layer(torch.autograd.Function):
             ga_ND = ga_ND.new_zeros(tokens, ga_ND.shape[1]).index_add_(0, answers_M, ga_ND)
             gy_ND = gy_ND.new_zeros(tokens, width).index_add_(0, answers_M, gy_ND)
         kept, ctx.attention = ctx.attention, None
-        gq, gk, gv = attend_backward(ga_ND.view(ctx.heads), kept, ctx.turn, block.scaling)
+        ga_BTHE = ga_ND.view(ctx.heads)
+        if ctx.segments is not None:
+            gq, gk, gv = attend_each_backward(ga_BTHE, kept, ctx.turn, block.scaling, ctx.segments)
+        else:
+            gq, gk, gv = attend_backward(ga_BTHE, kept, ctx.turn, block.scaling)
         if block.head_norms:
             (q_weight, _), (k_weight, _) = block.head_norms
             gq = normed_backward(gq, raw[0], raw[2], q_weight, None)
@@ -149,6 +159,39 @@ class Layer(torch.autograd.Function):
             x_ND = x_BTD.reshape(-1, width)
             gx_BTD = normed_backward(gn_ND, x_ND, scale_N1, block.norms[0][0], gy_ND).view(x_BTD.shape)
         return gx_BTD, None, None, None, None, None, None, None
+
+
+def apart(x_1N: Tensor, segment: Segment) -> Tensor:
+    """The rows of one length, of rows that stand end to end."""
+    return x_1N[0, segment.start : segment.end].unflatten(0, (-1, segment.length))
+
+
+def turns(turn: Turn, segment: Segment) -> Turn:
+    """Every row begins at position 0, so the first one's rotation is that of all."""
+    cos, sin = (part[:, segment.start : segment.start + segment.length] for part in turn)
+    return cos, sin
+
+
+def attend_each(
+    q: Tensor, k: Tensor, v: Tensor, turn: Turn, scaling: float, train: bool, segments: Sequence[Segment]
+) -> tuple[Tensor, list[Any]]:
+    """Attention of rows that stand end to end, those of one length together."""
+    outs, kept = [], []
+    for one in segments:
+        out, _, keeps = attend(*(apart(part, one) for part in (q, k, v)), turns(turn, one), scaling, train)
+        outs.append(out)
+        kept.append(keeps)
+    return torch.cat(outs), kept
+
+
+def attend_each_backward(
+    grad: Tensor, kept: list[Any], turn: Turn, scaling: float, segments: Sequence[Segment]
+) -> tuple[Tensor, ...]:
+    parts = [
+        attend_backward(apart(grad, one), keeps, turns(turn, one), scaling)
+        for one, keeps in zip(segments, kept, strict=True)
+    ]
+    return tuple(torch.cat([part.flatten(0, 1) for part in some])[None] for some in zip(*parts, strict=True))
 
 
 def linear(x_ND: Tensor, group: Siblings, pieces: dict[Siblings, list[Piece]]) -> tuple[list[Tensor], list[Tensor]]:
@@ -260,7 +303,9 @@ def take_over(wrapped: Wrapped, layers: list[str]) -> int:
 def forward_of(wrapped: Wrapped, block: Block, original: Any) -> Any:
     def forward(hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         now, cache = wrapped.now, kwargs.get("past_key_values")
-        usual = now is not None and not args and kwargs.get("attention_mask") is None and (cache is None or now.keeps)
+        # Where rows stand end to end the mask is a stand-in, and each row is causal by itself.
+        unmasked = kwargs.get("attention_mask") is None or (now is not None and now.packed)
+        usual = now is not None and not args and unmasked and (cache is None or now.keeps)
         if not usual or kwargs.get("position_embeddings") is None:
             return original(hidden_states, *args, **kwargs)
         assert now is not None

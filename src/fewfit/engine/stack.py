@@ -6,8 +6,7 @@ harms itself alone. Equal, lane by lane, to `plain.PlainLearner`.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor
 
 from fewfit.engine import blocks, keyvalue, memory, optim, recompute, sharing
-from fewfit.engine.adapters import Adapter, Layout, Pass, Wrapped
+from fewfit.engine.adapters import Adapter, Layout, Pass, Shape, Wrapped
 from fewfit.engine.borrowed import Borrowed
 from fewfit.engine.forward import logits_at
 from fewfit.engine.generate import greedy
@@ -77,6 +76,7 @@ class StackLearner:
         self._graphs: list[_Graph] = []
         self._keys = keyvalue.usable(model)
         self._spares = False  # memory: layers keep their input only
+        self._packs = False  # rows of unlike lengths may share a pass
 
     # ---- tracks ----------------------------------------------------------------------------------------------------
 
@@ -101,7 +101,8 @@ class StackLearner:
             self._prefixes = layer_prefixes(self.model)
             modules = dict(self.model.named_modules())
             self._decoder = [modules[prefix.removesuffix(".")] for prefix in self._prefixes]
-            blocks.take_over(self._wrapped, self._prefixes)
+            taken = blocks.take_over(self._wrapped, self._prefixes)
+            self._packs = taken == len(self._prefixes) and not windowed(self.model)
         return self._wrapped
 
     def _layout(self, lane: Lane) -> Layout:
@@ -174,6 +175,10 @@ class StackLearner:
 
     # ---- rows ------------------------------------------------------------------------------------------------------
 
+    def mixes(self, lane: Lane, row: Row) -> bool:
+        """Where every layer is ours, rows stand end to end. Not where keys are kept for choices, or rows shared."""
+        return self.wrapped is not None and self._packs and lane.layers == "all" and not several(row)
+
     def predict(self, rows: Sequence[Row]) -> list[Scored | None]:
         self._graphs.clear()
         out: list[Scored | None] = [None] * len(rows)
@@ -190,18 +195,20 @@ class StackLearner:
 
     def _forward(self, rows: Sequence[Row], train: bool) -> list[Scored | None]:
         """One forward over the rows; with `train` their losses are kept for the update."""
-        rows_in_order = by_track(rows, self._tracks)
-        batch = [rows[i] for i in rows_in_order]
-        if not batch or not any(row.scored or train for row in batch):
+        if not rows or not any(row.scored or train for row in rows):
             return [None] * len(rows)
-        spans = [
-            dict.fromkeys([*(row.loss if train else ()), *([row.spans[-1]] if row.scored else ())]) for row in batch
-        ]
+        asked = [spans_of(row, train) for row in rows]
+        shapes = [Shape(bucket(len(row.ids)), tokens_in(some)) for row, some in zip(rows, asked, strict=True)]
+        rows_in_order = by_track(rows, self._tracks, shapes)
+        batch, spans, shapes = ([some[i] for i in rows_in_order] for some in (rows, asked, shapes))
+        if not all(self.mixes(self._tracks[row.track].lane, row) for row in batch):
+            longest = max(shape.tokens for shape in shapes)
+            shapes = [Shape(longest, shape.places) for shape in shapes]
         places = [[p - 1 for s, e in some for p in range(s, e)] for some in spans]
         starts = list(offsets(places))
         wanted = [row.ids[p + 1] for row, some in zip(batch, places, strict=True) for p in some]
         cache = keyvalue.kept() if self._keys and any(several(row) for row in batch) else None
-        with torch.set_grad_enabled(train), self._using([row.track for row in batch]) as now:
+        with torch.set_grad_enabled(train), self._using([row.track for row in batch], shapes) as now:
             logits_NV = self._logits(now, batch, places, cache)
             wanted_N = torch.tensor(wanted, device=self.device)
             loss_N = torch.nn.functional.cross_entropy(logits_NV, wanted_N, reduction="none")
@@ -224,14 +231,25 @@ class StackLearner:
 
     def _logits(self, now: Pass, batch: Sequence[Row], places: list[list[int]], cache: Any) -> Tensor:
         """Logits_NV at the places of all rows. The head sees no others, and where we run it the last layer neither."""
-        # Sums over tokens are rounded by their number: a lane's padding must not depend on who shares the pass.
-        longest = -(-max(len(row.ids) for row in batch) // BUCKET) * BUCKET
-        found = now.shared = sharing.shared(now, self._prefixes, [row.ids for row in batch])
-        some = batch if found is None else [batch[b] for b in found.rows]
-        ids_BT = torch.zeros(len(some), longest, dtype=torch.long)
-        for b, row in enumerate(some):
-            ids_BT[b, : len(row.ids)] = torch.tensor(row.ids, dtype=torch.long)
-        flat = [b * longest + p for b, some in enumerate(places) for p in some]
+        found: sharing.Shared | None = None
+        how: dict[str, Any] = {}
+        if now.packed:
+            ids_BT = torch.zeros(1, now.offsets[-1], dtype=torch.long)
+            for start, row in zip(now.offsets, batch, strict=False):
+                ids_BT[0, start : start + len(row.ids)] = torch.tensor(row.ids, dtype=torch.long)
+            at = [torch.arange(one.length).repeat((one.end - one.start) // one.length) for one in now.segments]
+            # No layer looks at the mask; a whole one, of all rows against all, would be made where none is given.
+            how = {
+                "position_ids": torch.cat(at)[None].to(self.device),
+                "attention_mask": torch.ones(1, 1, 1, 1, dtype=torch.bool, device=self.device),
+            }
+        else:
+            found = now.shared = sharing.shared(now, self._prefixes, [row.ids for row in batch])
+            few = batch if found is None else [batch[b] for b in found.rows]
+            ids_BT = torch.zeros(len(few), now.segments[0].length, dtype=torch.long)
+            for b, row in enumerate(few):
+                ids_BT[b, : len(row.ids)] = torch.tensor(row.ids, dtype=torch.long)
+        flat = [start + p for start, some in zip(now.offsets, places, strict=False) for p in some]
         # Products of fewer than 16 rows, and what a vector register does not fill, are rounded otherwise: the last
         # place stands in for what lacks to a multiple.
         flat_N = torch.tensor(flat + flat[-1:] * (-len(flat) % BUCKET), device=self.device)
@@ -245,14 +263,16 @@ class StackLearner:
         hook = self.model.get_output_embeddings().register_forward_pre_hook(gather)
         try:
             with sharing.widened(self._decoder, found):
-                out = self.model(input_ids=ids_BT.to(self.device), use_cache=cache is not None, past_key_values=cache)
+                out = self.model(
+                    input_ids=ids_BT.to(self.device), use_cache=cache is not None, past_key_values=cache, **how
+                )
         finally:
             hook.remove()
         logits_NV = out.logits[0, : len(flat)]
         return logits_NV if logits_NV.dtype == torch.float64 else logits_NV.float()
 
-    def _using(self, tracks: Sequence[Track]) -> AbstractContextManager[Pass]:
-        return self.wrapped.using([self._tracks[track].adapter for track in tracks])
+    def _using(self, tracks: Sequence[Track], shapes: Sequence[Shape] | None = None) -> AbstractContextManager[Pass]:
+        return self.wrapped.using([self._tracks[track].adapter for track in tracks], shapes)
 
     @torch.no_grad()
     def _scored(
@@ -413,17 +433,39 @@ def adaptable(model: Any) -> list[str]:
         return []
 
 
-def by_track(rows: Sequence[Row], tracks: dict[Track, _Track]) -> list[int]:
+def spans_of(row: Row, train: bool) -> dict[tuple[int, int], None]:
+    """The spans whose losses are wanted."""
+    return dict.fromkeys([*(row.loss if train else ()), *([row.spans[-1]] if row.scored else ())])
+
+
+def tokens_in(spans: Iterable[tuple[int, int]]) -> int:
+    return sum(end - start for start, end in spans)
+
+
+def bucket(tokens: int) -> int:
+    """Sums over tokens are rounded by their number: a lane's padding must not depend on who shares the pass."""
+    return -(-tokens // BUCKET) * BUCKET
+
+
+def windowed(model: Any) -> bool:
+    """Whether any layer sees the nearest tokens only."""
+    config = model.config.get_text_config()
+    kinds = getattr(config, "layer_types", None)
+    return bool(set(kinds) - {"full_attention"}) if kinds else getattr(config, "sliding_window", None) is not None
+
+
+def by_track(rows: Sequence[Row], tracks: dict[Track, _Track], shapes: Sequence[Shape]) -> list[int]:
     """Rows of one track next to each other, and tracks that are alike: their adapters are batched products."""
     first: dict[Track, int] = {}
-    for row in rows:
+    of: dict[Track, list[Shape]] = {}
+    for row, shape in zip(rows, shapes, strict=True):
         first.setdefault(row.track, len(first))
-    count = Counter(row.track for row in rows)
+        of.setdefault(row.track, []).append(shape)
 
-    def place(i: int) -> tuple[int, int, int]:
+    def place(i: int) -> tuple[int, int, list[Shape], int]:
         track = rows[i].track
         adapter = tracks[track].adapter
-        return (id(adapter.layout) if adapter else 0, count[track], first[track])
+        return (id(adapter.layout) if adapter else 0, len(of[track]), of[track], first[track])
 
     return sorted(range(len(rows)), key=place)
 

@@ -90,7 +90,9 @@ class Ready(NamedTuple):
     progress: Progress
     step: Step
     seen: list[Seen]
-    length: int  # tokens, rounded up
+    length: int  # tokens of its longest row, rounded up
+    tokens: int  # of all its rows
+    mixes: bool  # goes with rows of other lengths
 
 
 Watcher = Callable[[Progress, dict[str, Any] | None], None]
@@ -226,7 +228,8 @@ class Stream:
     # ---- passes ------------------------------------------------------------------------------------------------------
 
     def _next_pass(self, running: list[Progress]) -> list[Ready]:
-        """Which steps go together: those of one length, the furthest behind first, so that lanes stay comparable.
+        """Which steps go together, the furthest behind first, so that lanes stay comparable: those of one length, or
+        any that the learner can mix.
 
         Tracks that only prompt come before all: they are done in seconds and bound the race.
         """
@@ -238,16 +241,18 @@ class Stream:
         pool = sorted(pool, key=lambda p: (p.plan[p.done].i, p.done))
         first = self._ready(pool[0], pool[0].pending(1)[0])
         chosen: list[Ready] = []
-        most = max(1, min(self.width, self.tokens // first.length))
+        tokens = 0
         for progress in pool:
-            for step in progress.pending(most):
+            for step in progress.pending(max(1, min(self.width, self.tokens // first.length))):
                 ready = self._ready(progress, step)
-                if ready.length == first.length:
-                    chosen.append(ready)
-                    if len(chosen) == most:
-                        return chosen
-                else:
+                if ready.length != first.length and not (ready.mixes and first.mixes):
                     break
+                if chosen and tokens + ready.tokens > self.tokens:
+                    return chosen
+                chosen.append(ready)
+                tokens += ready.tokens
+                if len(chosen) == self.width:
+                    return chosen
         return chosen
 
     def _ready(self, progress: Progress, step: Step) -> Ready:
@@ -259,8 +264,10 @@ class Stream:
                 seen = [self.task.scored_row(track, lane, step.i, train=step.update == 1)]
             else:
                 seen = self.task.trained_rows(track, lane, step.i, step.update)
-            length = max(-(-len(s.row.ids) // BUCKET) * BUCKET for s in seen)
-            self._waiting[key] = Ready(progress, step, seen, length)
+            lengths = [-(-len(s.row.ids) // BUCKET) * BUCKET for s in seen]
+            mixes = self.width > 1 and all(self.learner.mixes(lane, s.row) for s in seen)
+            tokens = sum(lengths) if mixes else len(lengths) * max(lengths)
+            self._waiting[key] = Ready(progress, step, seen, max(lengths), tokens, mixes)
         return self._waiting[key]
 
     def _make(self, chosen: Sequence[Ready]) -> None:
@@ -281,7 +288,7 @@ class Stream:
         training = [s.row for progress, step, s in flat if step.update and progress.running]
         went = self._in_parts(self.learner.update, training, tracks_whole=True) if training else []
         alive = dict(zip([row.track for row in training], went, strict=True))
-        for progress, step, seen, _ in chosen:
+        for progress, step, seen, *_ in chosen:
             progress.dirty = True
             if not progress.running:
                 continue  # diverged in this very forward: its row was not written, so the step was not made
@@ -296,8 +303,7 @@ class Stream:
 
     def _smaller(self, rows: Sequence[Row]) -> None:
         """Passes from now on are no larger than these rows: more did not fit the memory."""
-        longest = max(-(-len(row.ids) // BUCKET) * BUCKET for row in rows)
-        self.narrow(len(rows) * longest)
+        self.narrow(sum(-(-len(row.ids) // BUCKET) * BUCKET for row in rows))
 
     def _write(self, flat: list[tuple[Progress, Step, Seen]], results: list[Scored | None]) -> None:
         told = [(p, s, r) for (p, step, s), r in zip(flat, results, strict=True) if step.predicts and r is not None]
