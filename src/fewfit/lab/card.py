@@ -44,7 +44,7 @@ other text one twentieth of it.
 Phases, by million tokens: {phases}.{branch}{control}
 
 The mix was steered by hand while it trained (see docs/log-lab.md), so these very weights cannot be made again bit for
-bit; a run of the phases in `fewfit.lab.corpus` can.
+bit; a run of the phases in `fewfit.lab.phases` can.
 
 ## What it can do
 
