@@ -98,6 +98,18 @@ def test_what_is_free_is_what_machine_and_control_groups_leave(tmp_path, files, 
     assert memory.available(tree(tmp_path, {**MEMINFO, **files})) == expected
 
 
+def test_a_limit_of_the_process_counts(tmp_path) -> None:
+    """Of addresses, less those it has. Break seen to fail: the limit itself taken for what is free."""
+    import resource
+    import subprocess
+    import sys
+
+    code = "from fewfit.engine import memory; print(memory.available())"
+    limits = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_AS, (2 * GB, 2 * GB))}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, **limits)
+    assert 1 * GB < int(done.stdout) < 2 * GB - (10 << 20)
+
+
 def test_this_machine_tells_something() -> None:
     """Break seen to fail: kilobytes taken for bytes."""
     assert 50 << 20 < memory.available() < 1 << 50

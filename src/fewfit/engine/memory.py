@@ -31,8 +31,9 @@ Result = TypeVar("Result")
 
 
 def available(root: Path = Path("/")) -> int:
-    """Bytes that this process may still take: what the machine has, and what each of its control groups leaves it."""
-    found = [*machine(root), *groups(root)]
+    """Bytes that this process may still take: what the machine has, what each of its control groups leaves it, and its
+    own limit."""
+    found = [*machine(root), *groups(root), *limit(root)]
     return max(0, min(found)) if found else ASSUMED
 
 
@@ -40,6 +41,16 @@ def machine(root: Path) -> Iterator[int]:
     for line in lines(root / "proc/meminfo"):
         if line.startswith("MemAvailable:"):
             yield int(line.split()[1]) * 1024
+
+
+def limit(root: Path) -> Iterator[int]:
+    """`ulimit -v`, as batch systems set it: of addresses, whether there is anything behind them or not."""
+    import resource
+
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    for line in lines(root / "proc/self/statm"):
+        if most != resource.RLIM_INFINITY:
+            yield most - int(line.split()[0]) * resource.getpagesize()
 
 
 def groups(root: Path) -> Iterator[int]:
