@@ -40,6 +40,7 @@ DTYPES = ("fp32", "bf16")
 KEPT = {
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }  # memory; fewfit's workers do so
 
 
