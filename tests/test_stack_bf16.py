@@ -58,8 +58,7 @@ def test_without_a_backward_every_layer_is_the_librarys_own_to_the_bit(name: str
 def test_a_lane_is_as_near_to_the_exact_one_as_stock_peft_is(
     name: str, compiled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After twelve updates; exact is fp64 on the same weights. Breaks seen to fail: gradients kept in bf16; the
-    log-sum-exp's lower bits left out."""
+    """After twelve updates; exact is fp64 on the same weights."""
     torch.set_num_threads(1)
     if not compiled:
         monkeypatch.setattr(native, "library", lambda: None)
@@ -110,7 +109,7 @@ def test_what_is_exported_is_what_was_tested(tmp_path: Any) -> None:
 def test_attentions_gradients_are_no_worse_than_torchs(
     heads: int, groups: int, length: int, size: float, compiled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Breaks seen to fail: queries of the second block seeing keys of the first only; the log-sum-exp by one part."""
+    """Breaks seen to fail: the log-sum-exp by its upper bits only; heads that share keys not counted in the mask."""
     torch.set_num_threads(1)
     if not compiled:
         monkeypatch.setattr(native, "library", lambda: None)

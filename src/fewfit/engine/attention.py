@@ -21,7 +21,6 @@ MORE = 2  # columns beside a head's own
 QUERIES = 128  # a block of queries sees no keys behind it
 CACHED = 1 << 19  # weights of this many numbers stay in the processor's second cache
 
-
 Turn = tuple[Tensor, Tensor]  # cosines and sines of the rotary embedding, both batch × token × width of a head
 
 
@@ -109,9 +108,8 @@ def attend_by_hand(
     for wide in (k, v):
         wide[..., width:] = 1.0
     q, k, v = (part.view(batch * groups, length, -1, width + MORE) for part in (q, k, v))
-    out_IRTE, lse_IRT = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-        *(part[..., :width].transpose(1, 2) for part in (q, k, v)), 0.0, True, scale=scaling
-    )
+    parts = (part[..., :width].transpose(1, 2).expand(-1, shared, -1, -1) for part in (q, k, v))
+    out_IRTE, lse_IRT = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(*parts, 0.0, True, scale=scaling)
     out = out_IRTE.transpose(1, 2)
     a_ND = out.reshape(batch, groups, length, shared * width).transpose(1, 2).reshape(batch * length, -1)
     k_BTGE = k.view(batch, groups, length, -1)[..., :width].transpose(1, 2)
