@@ -75,6 +75,9 @@ def sized(learner: Learner, team: Team, model: Any, task: Task, lanes: Sequence[
         raise too_many(lanes, kept, room) if team.stacked else too_large(held, room)
     room -= held
     need = probed(learner, model, task, lanes, room, wide=team.stacked)
+    if task.judge.needs == "text":  # written while the pass is still held
+        cache = cache_bytes(model) * (need.length + task.renderer.settings.max_new_tokens)
+        need = replace(need, row=need.row + cache)
     base = HELPER + (0 if mapped else weights)
     least = max((lane.batch for lane in lanes if lane.trains), default=1) if team.stacked else 1
     found = dealt(need, room, tokens=tokens, helpers=helpers, base=base + (0 if team.stacked else held), least=least)
@@ -150,6 +153,14 @@ def kept_bytes(model: Any, lane: Lane) -> int:
     modules = dict(model.named_modules())
     own = sum(lane.rank * sum(in_and_out(modules[name])) for name in adapted_modules(model, lane))
     return COPIES[lane.optimizer] * own * (8 if model.dtype == torch.float64 else 4)
+
+
+def cache_bytes(model: Any) -> int:
+    """Keys and values of one token, in all layers."""
+    config = model.config.get_text_config(decoder=True)
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    wide = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return 2 * config.num_hidden_layers * heads * wide * model.dtype.itemsize
 
 
 def in_and_out(module: Any) -> tuple[int, int]:
