@@ -12,8 +12,8 @@ settings. Building a model or a trainer is never counted.
 
 First every way of running each contender makes one round; the `--qualify` best of each contender and dtype then take
 turns, round after round, in processes that stay alive, so that a busy machine is busy for all of them. What is compared
-are medians of those rounds. The share is 4 · parameters · tokens operations a lane-step against the best matrix product
-of the same dtype that two such processes reach in the same run.
+is the median of the rounds' ratios. The share is 4 · parameters · tokens operations a lane-step against the best matrix
+product of the same dtype that two such processes reach in the same run.
 
 On a machine that others use, leave out 1x2 (threads that wait for each other burn the time that they wait) and compare
 the processor time: the `cpu ratio` below the table.
@@ -27,7 +27,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -170,7 +170,8 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     return [
         {
             **way._asdict(),
-            "rounds": len(rounds),
+            "rates": [one["rate"] for one in rounds],
+            "cpu_ms": [one["cpu_ms"] for one in rounds],
             "qualified": way in best,
             "lane_steps_per_second": median(one["rate"] for one in rounds),
             "fastest": max(one["rate"] for one in rounds),
@@ -211,12 +212,17 @@ def table(records: list[dict[str, Any]]) -> str:
             ours = [r for r in finals if r["kind"] == "fewfit" and mine in r["dtype"]]
             others = [r for r in finals if r["kind"] == rival and theirs in r["dtype"]]
             if ours and others:
-                rate = max(r["lane_steps_per_second"] for r in ours) / max(r["lane_steps_per_second"] for r in others)
-                cpu = min(r["cpu_ms_per_lane_step"] for r in others) / min(r["cpu_ms_per_lane_step"] for r in ours)
+                rate, cpu = (in_turn(ours, others, key, best) for key, best in (("rates", max), ("cpu_ms", min)))
                 lines.append(
-                    f"{mine or 'best'} fewfit against {theirs or 'best'} {rival}: {rate:.2f}x, cpu ratio {cpu:.2f}"
+                    f"{mine or 'best'} fewfit against {theirs or 'best'} {rival}: {rate:.2f}x, cpu ratio {1 / cpu:.2f}"
                 )
     return "\n".join(lines)
+
+
+def in_turn(ours: list[dict[str, Any]], others: list[dict[str, Any]], key: str, best: Callable[..., float]) -> float:
+    """The best of ours against the best of theirs in each round, and of these the median: load changes in between."""
+    turns = zip(*(zip(*(r[key] for r in some), strict=True) for some in (ours, others)), strict=True)
+    return median(best(mine) / best(theirs) for mine, theirs in turns)
 
 
 def main() -> None:
