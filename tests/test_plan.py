@@ -354,4 +354,11 @@ def test_the_command_tells_what_memory_goes_to(data: Path, large: Path, capsys: 
     assert "Memory: the model 5.31 GB, 12 tuning lanes 2.81 GB (room for " in shown
     assert "passes of up to " in shown and "there is no cuda here" in shown
     assert run([*asked, "--seeds", "3"]) == 0
-    assert "That does not fit: fewer --shots or --max-length, --quantize nf4" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert (
+        "That does not fit: try fewer --lr, --updates or --seeds, a lower --rank, --quantize nf4, or a smaller" in shown
+    )
+    assert run([*asked[:-1], "5GB", "--quantize", "nf4", "--methods", "ft"]) == 0
+    assert "That does not fit: try a smaller model." in capsys.readouterr().out
+    assert run([*asked[:-1], "5GB", "--methods", "icl"]) == 0
+    assert "That does not fit: try --quantize nf4, or a smaller model." in capsys.readouterr().out

@@ -102,8 +102,14 @@ def memory_line(plan: Any, space: Any) -> str:
         parts += f", {tuning} tuning lanes {size(space.lanes)} (room for {space.lanes_fit})"
     parts += f", a step of one lane {size(space.step)}"
     if not space.fits:
-        what = "--rank, --lr, --updates or --seeds" if space.lanes > space.model else "--shots or --max-length"
-        return f"{parts}. That does not fit: fewer {what}, --quantize nf4, --dtype bfloat16, or a smaller model."
+        mend = [] if space.lanes_fit else ["fewer --shots", "a smaller --max-length"]
+        if space.lanes_fit < tuning:
+            mend = ["fewer --lr, --updates or --seeds", "a lower --rank", *mend]
+        if space.model >= space.free:
+            mend = []
+        mend += ["--dtype bfloat16"] if plan.dtype in ("float32", "float64") else []
+        mend += ["--quantize nf4"] if plan.device != "cpu" and not space.packed else []
+        return f"{parts}. That does not fit: try {', '.join([*mend, 'or a smaller model'] if mend else ['a smaller model'])}."
     again = ", layers run again in the backward to save memory" if space.again else ""
     return f"{parts}; passes of up to {space.pass_tokens} tokens{again}."
 

@@ -30,6 +30,7 @@ UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 class Space:
     """Bytes on one device. `pass_tokens` is 0 where nothing fits."""
 
+    free: int | None  # what may be used
     model: int
     lanes: int  # what all tuning lanes keep
     step: int  # one lane's longest step
@@ -37,6 +38,7 @@ class Space:
     pass_tokens: int
     processes: int
     again: bool  # layers are run again in the backward
+    packed: bool  # --quantize
     total: int
 
     @property
@@ -72,6 +74,7 @@ def space(
     lora = [lane for lane in lanes if lane.trains and lane.tune == "lora"]
     each = kept / (seeds * len(lora)) if lora else 0
     return Space(
+        free=None if there is None else int(free),
         model=shape.weight_bytes,
         lanes=kept,
         step=step,
@@ -79,6 +82,7 @@ def space(
         pass_tokens=sizes.tokens,
         processes=sizes.helpers + 1,
         again=found is not None and need.spared,
+        packed=shape.unpacked > 0,
         total=shape.weight_bytes + kept + (sizes.helpers + 1) * need.of(rows) + sizes.helpers * HELPER,
     )
 
