@@ -109,7 +109,8 @@ def memory_line(plan: Any, space: Any) -> str:
             mend = []
         mend += ["--dtype bfloat16"] if plan.dtype in ("float32", "float64") else []
         mend += ["--quantize nf4"] if plan.device != "cpu" and not space.packed else []
-        return f"{parts}. That does not fit: try {', '.join([*mend, 'or a smaller model'] if mend else ['a smaller model'])}."
+        mend += ["or a smaller model" if mend else "a smaller model"]
+        return f"{parts}. That does not fit: try {', '.join(mend)}."
     again = ", layers run again in the backward to save memory" if space.again else ""
     return f"{parts}; passes of up to {space.pass_tokens} tokens{again}."
 
