@@ -36,7 +36,9 @@ class Task:
     def __init__(self, examples: Sequence[Example], renderer: Renderer, judge: Metric, *, order: str = "shuffle"):
         self.examples, self.renderer, self.judge, self.order_name = tuple(examples), renderer, judge, order
         self._orders: dict[int, tuple[Example, ...]] = {}
-        self.render = lru_cache(maxsize=4096)(self._render)  # lanes of equal shots share what they see
+        # Lanes of equal shots share what they see.
+        self.render = lru_cache(maxsize=4096)(self._render)
+        self.choice_ids = lru_cache(maxsize=4096)(self._choice_ids)
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -77,7 +79,7 @@ class Task:
         loss = loss_spans(lane, rendered) if train else ()
         return Seen(Row(track, rendered.ids, rendered.spans, loss, ids), rendered, example, choices, i, 1)
 
-    def choice_ids(self, seed: int, i: int, shots: int) -> tuple[tuple[int, ...], ...]:
+    def _choice_ids(self, seed: int, i: int, shots: int) -> tuple[tuple[int, ...], ...]:
         order = self.order(seed)
         demos = draw.demonstrations(order[: i - 1], order[i - 1], shots, seed=seed, i=i, update=1)
         prompt = self.renderer.prompt(demos, order[i - 1])

@@ -35,8 +35,8 @@ from fewfit.engine.stream import Progress, Stream, steps
 from fewfit.errors import EnvironmentProblem
 from fewfit.grid import Lane
 
-LOOK_AFTER = 2.0  # seconds of work, before it is judged how much is left
-WORTH_STARTING = 12.0  # seconds of work left: a helper needs some to begin
+LOOK_AFTER = 0.7  # seconds of work, before it is judged how much is left
+WORTH_STARTING = 6.0  # seconds of work left: a helper needs some four to begin
 WORTH_HANDING = 40  # sequences left of a track: below it the hand-over costs more
 
 
@@ -108,7 +108,10 @@ class Helpers:
     # ---- within ------------------------------------------------------------------------------------------------------
 
     def _consider(self, stream: Stream) -> None:
-        """Once, after a moment: is enough left to be worth other processes?"""
+        """After a moment and from then on, until they are started: is enough left to be worth other processes?
+
+        Prompting comes first and is quick, so what is left may look like less than it is.
+        """
         if self.most < 1:
             return
         left = sum(p.left for p in stream.tracks if p.running)
@@ -120,7 +123,7 @@ class Helpers:
         if spent * left / (self._at_first - left) > WORTH_STARTING:
             able = sum(p.running and p.left > WORTH_HANDING for p in stream.tracks)
             self._helpers = [_Helper(self.job, number) for number in range(min(self.most, able - 1))]
-        self.most = 0
+            self.most = 0
 
     def _hear(self, helper: _Helper, stream: Stream) -> None:
         by_track = {p.track: p for p in stream.tracks}
