@@ -393,6 +393,14 @@ def test_smaller_passes_come_before_fewer_processes() -> None:
     assert found(700, helpers=3) == Sizes(640, 2)  # 600 for three processes are 200 each: 10 rows
 
 
+def test_each_lane_of_a_pass_has_matrices_of_its_own() -> None:
+    """20 bytes a lane, of three lanes; a pass of one longest row has room for four of the shortest. By hand: 100 + 10 +
+    3 * 20 for one row, 100 + 20 + 60 for two. Break seen to fail: counted as if rows were long ones only."""
+    need = Need(once=100, row=10, length=64, own=20, lanes=3, shortest=16)
+    assert [need.of(1), need.of(2)] == [170, 180]
+    assert [need.rows(room) for room in (129, 130, 169, 170, 179, 180)] == [0, 1, 1, 1, 1, 2]
+
+
 def test_sittings_that_died_halve_passes_and_then_helpers() -> None:
     """Break seen to fail: helpers halved at once, which would cost whoever uses kill -9 half of the machine."""
     usual = Sizes(1024, 7)
@@ -593,7 +601,7 @@ def test_a_run_in_little_memory_says_so_and_gives_the_same(tmp_path, monkeypatch
 def test_a_run_that_does_not_fit_can_be_resumed_where_it_does(tmp_path, monkeypatch) -> None:
     """Exit 3, with how to go on; the next sitting halves. Break seen to fail: the error as a bug with its traceback."""
     monkeypatch.chdir(tmp_path)
-    inner, left = StackLearner.predict, [30]
+    inner, left = StackLearner.predict, [15]
 
     def predict(self, rows):
         left[0] -= 1

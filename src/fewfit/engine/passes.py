@@ -17,18 +17,27 @@ COPIES = {"adamw": 3, "adafactor": 1}  # of a lane's weights: themselves and mom
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes of a pass: whatever its size, and for each of its rows at their longest."""
+    """Bytes of a pass: whatever its size, and for each of its rows at their longest. Beside that each lane of a pass
+    has matrices and gradients of its `own`: as many `lanes` as there are, or as have room among rows of the `shortest`.
+    """
 
     once: int
     row: int
     length: int
     spared: bool = False  # by running layers again
+    own: int = 0
+    lanes: int = 1
+    shortest: int = 16
 
     def of(self, rows: int) -> int:
-        return self.once + rows * self.row
+        return self.once + rows * self.row + self.own * min(self.lanes, -(-rows * self.length // self.shortest))
 
     def rows(self, room: float) -> int:
-        return int((room - self.once) // max(1, self.row))
+        """As many as fit by either bound on the lanes; one, where it fits alone."""
+        room -= self.once
+        among = (room - self.own * self.lanes) // max(1, self.row)
+        between = room // max(1, self.row + self.own * -(-self.length // self.shortest))
+        return int(max(among, between, room >= self.row + self.own))
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 from fewfit.engine.learner import Learner, Row, Track
 from fewfit.engine.memory import CODE, MEND, available, lines
-from fewfit.engine.passes import COPIES, HELPER, SHARE, Need, Sizes, dealt, size
+from fewfit.engine.passes import COPIES, HELPER, SHARE, WIDTH, Need, Sizes, dealt, size
 from fewfit.engine.stream import BUCKET
 from fewfit.engine.targets import adapted_modules
 from fewfit.engine.task import Task
@@ -117,7 +117,15 @@ def probed(learner: Learner, model: Any, task: Task, lanes: Sequence[Lane], room
     if not wide or likely + one > room:
         return Need(0, one, length, spared)
     two = peak(learner, lane, [long, Row(Track("probe", 1), long.ids, long.spans, long.loss, long.choices)])
-    return Need(max(0, 2 * one - two), max(1, two - one), length, spared)
+    return Need(
+        max(0, 2 * one - two),
+        max(1, two - one - own),
+        length,
+        spared,
+        own=own,
+        lanes=min(WIDTH, sum(lane.trains for lane in lanes)),
+        shortest=BUCKET,
+    )
 
 
 def padded(row: Row) -> int:
