@@ -178,7 +178,8 @@ def attend_each(
     """Attention of rows that stand end to end, those of one length together."""
     outs, kept = [], []
     for one in segments:
-        out, _, keeps = attend(*(apart(part, one) for part in (q, k, v)), turns(turn, one), scaling, train)
+        some = apart(q, one), apart(k, one), apart(v, one)
+        out, _, keeps = attend(*some, turns(turn, one), scaling, train)
         outs.append(out)
         kept.append(keeps)
     return torch.cat(outs), kept
