@@ -200,7 +200,8 @@ class StackLearner:
         asked = [spans_of(row, train) for row in rows]
         shapes = [Shape(bucket(len(row.ids)), tokens_in(some)) for row, some in zip(rows, asked, strict=True)]
         rows_in_order = by_track(rows, self._tracks, shapes)
-        batch, spans, shapes = ([some[i] for i in rows_in_order] for some in (rows, asked, shapes))
+        batch, spans = [rows[i] for i in rows_in_order], [asked[i] for i in rows_in_order]
+        shapes = [shapes[i] for i in rows_in_order]
         if not all(self.mixes(self._tracks[row.track].lane, row) for row in batch):
             longest = max(shape.tokens for shape in shapes)
             shapes = [Shape(longest, shape.places) for shape in shapes]
