@@ -37,8 +37,8 @@ def point(shape: str, lanes: int, tokens: int, rounds: int) -> dict[str, Any]:
     import torch
 
     from benchmarks.scoring import model_of, rows_of
+    from fewfit.engine.passes import CPU_TOKENS
     from fewfit.engine.stack import StackLearner
-    from fewfit.engine.teams import CPU_TOKENS
     from fewfit.grid import Lane
 
     torch.set_num_threads(1)

@@ -6,13 +6,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-# Products saturate at some hundred rows on a CPU, and small passes keep memory nearly independent of the lanes.
-CPU_TOKENS, GPU_TOKENS = 1024, 16384
+# Products saturate at some hundred rows on a CPU, in bf16 at some thousand, and small passes keep memory nearly
+# independent of the lanes.
+CPU_TOKENS, CPU_TOKENS_BF16, GPU_TOKENS = 1024, 4096, 16384
 WIDTH = 64  # rows
 SHARE = 0.8  # of what is free: the allocator's gaps, and whatever else comes to run on the machine
 LEAST_TOKENS = 256  # products of fewer rows are slower: below it another process is worth less than larger passes
 HELPER = 400 << 20  # bytes of a process with torch and tokenizers, without a model
 COPIES = {"adamw": 3, "adafactor": 1}  # of a lane's weights: themselves and moments, of which Adafactor keeps sums only
+
+
+def usual_tokens(*, cpu: bool, bf16: bool) -> int:
+    """Of a pass, where memory does not say otherwise."""
+    return GPU_TOKENS if not cpu else CPU_TOKENS_BF16 if bf16 else CPU_TOKENS
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fewfit.engine.learner import Learner
-from fewfit.engine.passes import CPU_TOKENS, GPU_TOKENS, WIDTH
+from fewfit.engine.passes import WIDTH, usual_tokens
 from fewfit.engine.plain import PlainLearner
 from fewfit.engine.stack import StackLearner
 from fewfit.engine.stream import total_updates
@@ -36,7 +36,8 @@ class Team:
         return WIDTH if self.stacked else 1
 
     def tokens(self, model: Any) -> int:
-        return CPU_TOKENS if next(model.parameters()).device.type == "cpu" else GPU_TOKENS
+        weight = next(model.parameters())
+        return usual_tokens(cpu=weight.device.type == "cpu", bf16=str(weight.dtype) == "torch.bfloat16")
 
 
 def teams(lanes: Sequence[Lane]) -> list[Team]:

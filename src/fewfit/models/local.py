@@ -281,6 +281,8 @@ def model_of(
 
     place = pick_device(device)
     settings: dict[str, Any] = {"dtype": pick_dtype(dtype, place, config)}
+    if attention is None and getattr(config, "model_type", "") == "gemma2":
+        attention = "eager"  # some releases of transformers load sdpa, and then refuse to run it
     if attention is not None:
         settings["attn_implementation"] = attention
     if quantize:

@@ -156,6 +156,7 @@ def plan(data: Any, *, memory: str | None = None, **settings: Any) -> Plan:
             cpu=device == "cpu",
             there=free,
             processes=processes,
+            bf16=str(dtype) == "torch.bfloat16",
         )
         for m in names
     }

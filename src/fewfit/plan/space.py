@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fewfit.engine import memory
-from fewfit.engine.passes import COPIES, CPU_TOKENS, GPU_TOKENS, HELPER, SHARE, WIDTH, Need, Sizes, dealt
+from fewfit.engine.passes import COPIES, HELPER, SHARE, WIDTH, Need, Sizes, dealt, usual_tokens
 from fewfit.errors import UserError
 from fewfit.grid import Lane
 from fewfit.plan.lengths import Length
@@ -55,12 +55,13 @@ def space(
     cpu: bool,
     there: int | None,
     processes: int = 1,
+    bf16: bool = False,
 ) -> Space:
     """On a device with so many bytes `there` (None: unknown, and then as much as is wanted)."""
     kept = lanes_bytes(shape, lanes, seeds)
     free = float("inf") if there is None else SHARE * there if cpu else GPU_SHARE * there - GPU_OWN
     room = free - shape.weight_bytes - kept
-    tokens = CPU_TOKENS if cpu else GPU_TOKENS
+    tokens = usual_tokens(cpu=cpu, bf16=bf16)
     found, need = None, need_of(shape, lanes, lengths)
     for again in (False, True):
         need = need_of(shape, lanes, lengths, again=again)
