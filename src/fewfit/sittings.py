@@ -1,7 +1,7 @@
 """The sittings of a run, as run.json tells them: each begins with a word there and ends with one.
 
 A sitting without its last word died: by `kill -9`, with the machine, or, most likely, because the system kills whoever
-takes too much memory and says nothing. The next one halves its passes, which changes no number.
+takes too much memory and says nothing. The next one halves its passes, which changes no number in fp32 (in bf16 none beyond rounding).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Journal:
             else "ended without a word (out of memory, or kill -9)"
         )
         times = "half" if self.halved == 1 else f"1/{2**self.halved}"
-        return [f"the last sitting {why}: passes are {times} as large from here on, which changes no number"]
+        return [f"the last sitting {why}: passes are {times} as large from here on, which changes no number in float32"]
 
     def begin(self) -> None:
         self._write()
