@@ -1,7 +1,8 @@
 """The sittings of a run, as run.json tells them: each begins with a word there and ends with one.
 
 A sitting without its last word died: by `kill -9`, with the machine, or, most likely, because the system kills whoever
-takes too much memory and says nothing. The next one halves its passes, which changes no number in fp32 (in bf16 none beyond rounding).
+takes too much memory and says nothing. The next one halves its passes, which changes no number in fp32 (in bf16 none
+beyond rounding).
 """
 
 from __future__ import annotations
