@@ -9,6 +9,7 @@ from typing import Any
 from fewfit import draw
 from fewfit.engine.learner import LaneState, Track
 from fewfit.engine.plain import PlainLearner
+from fewfit.engine.stack import StackLearner
 from fewfit.engine.stream import Progress, Stream, steps, total_updates
 from fewfit.engine.task import Task
 from fewfit.examples.example import Example
@@ -79,6 +80,15 @@ class Memory:
 
 def plain_learner(model: Any, task: Task) -> PlainLearner:
     return PlainLearner(
+        model,
+        end_ids=task.renderer.end_ids,
+        ended=lambda ids: task.renderer.answer_text(ids)[1],
+        totals=lambda lane: total_updates(lane, len(task)),
+    )
+
+
+def stacked_learner(model: Any, task: Task) -> StackLearner:
+    return StackLearner(
         model,
         end_ids=task.renderer.end_ids,
         ended=lambda ids: task.renderer.answer_text(ids)[1],

@@ -10,19 +10,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 from models_made import tiny
-from stack_rows import END, lane, opened, random_row, rows_of, track_of
-from streams_made import Memory, examples, run_lanes, task_of
+from stack_rows import lane, opened, random_row, rows_of, track_of
+from streams_made import Memory, examples, run_lanes, stacked_learner, task_of
 from tokenizers_made import byte_level
 
 import fewfit
-from fewfit.engine import memory, sizing
+from fewfit.engine import memory
 from fewfit.engine.learner import Row, Track
-from fewfit.engine.passes import SHARE, Need, Sizes, dealt, size
+from fewfit.engine.passes import Sizes
 from fewfit.engine.plain import PlainLearner
-from fewfit.engine.sizing import Counted, sized
 from fewfit.engine.stack import StackLearner
-from fewfit.engine.stream import total_updates
-from fewfit.engine.teams import teams
 from fewfit.errors import EnvironmentProblem
 from fewfit.grid import Lane
 
@@ -154,18 +151,9 @@ class Tight:
         return getattr(self.inner, name)
 
 
-def stacked(model, task):
-    return StackLearner(
-        model,
-        end_ids=task.renderer.end_ids,
-        ended=lambda ids: task.renderer.answer_text(ids)[1],
-        totals=lambda lane: total_updates(lane, len(task)),
-    )
-
-
 def run(tight: int | None, judge: str = "exact", **stream):
     model, task = tiny("llama", vocab_size=VOCABULARY), task_of(examples(10), judge=judge)
-    learner = stacked(model, task)
+    learner = stacked_learner(model, task)
     wrapped = learner if tight is None else Tight(learner, tight)
     sink = run_lanes(model, task, LANES, learner=wrapped, width=8, tokens=1024, **stream)
     learner.close()
@@ -309,229 +297,6 @@ def test_rows_of_one_track_stay_one_batch() -> None:
     assert memory.middle(rows, tracks_whole=True) == 3
     assert memory.middle(rows, tracks_whole=False) == 2
     assert memory.middle(rows[:3], tracks_whole=True) == 0
-
-
-# ---- sizing ----------------------------------------------------------------------------------------------------------
-
-
-def test_the_count_of_bytes_is_that_of_tensors() -> None:
-    """Three of a megabyte, two at a time; views and what was there before count nothing. Break seen to fail: views
-    counted; what is gone counted on."""
-    there = torch.ones(1 << 18)
-    with Counted() as counted:
-        one = there + 1
-        view = one[2:].view(-1)
-        two = there * 2
-        del one, view
-        three = two + 1
-        there.t().add_(1)
-    assert counted.most == 2 << 20
-    assert three.numel() == 1 << 18
-
-
-def test_the_count_comes_near_what_the_process_takes() -> None:
-    """Resident memory of the same step in a process of its own, within a third. Break seen to fail: a backward that is
-    not counted."""
-    import subprocess
-    import sys
-
-    done = subprocess.run([sys.executable, "-c", RESIDENT], capture_output=True, text=True, cwd=Path(__file__).parent)
-    assert done.returncode == 0, done.stderr
-    grown, counted = map(float, done.stdout.split())
-    assert 0.7 * grown < counted < 1.1 * grown
-
-
-RESIDENT = """
-import random, sys
-sys.path.insert(0, ".")
-import torch
-torch.set_num_threads(1)
-import transformers as tf
-from stack_rows import END, lane, random_row, track_of
-from fewfit.engine.sizing import Counted
-from fewfit.engine.stack import StackLearner
-
-def most():
-    return next(int(l.split()[1]) / 1024 for l in open("/proc/self/status") if l.startswith("VmHWM"))
-
-config = tf.LlamaConfig(vocab_size=300, hidden_size=192, intermediate_size=512, num_hidden_layers=8,
-                        num_attention_heads=4, bos_token_id=1, eos_token_id=2)
-learner = StackLearner(tf.AutoModelForCausalLM.from_config(config).eval(), end_ids=END)
-lanes = [lane(lr=1e-3 * k) for k in range(1, 9)]
-rng = random.Random(0)
-for one in lanes:
-    learner.open(track_of(one), one)
-rows = [random_row(track_of(one), rng, length=240) for one in lanes]
-learner.predict(rows[:1])
-learner.update(rows[:1])
-before = most()
-learner.predict(rows)
-learner.update(rows)
-grown = most() - before
-with Counted() as counted:
-    learner.predict(rows)
-    learner.update(rows)
-print(grown + 0.0, counted.most / 2**20)
-"""
-
-
-def test_smaller_passes_come_before_fewer_processes() -> None:
-    """By hand: 100 bytes once and 10 a row of 64 tokens; 1,024 tokens are 16 rows, so 260 bytes a process, beside 50
-    for each helper. Breaks seen to fail: helpers given up first; a helper's own weights forgotten."""
-    need = Need(once=100, row=10, length=64)
-
-    def found(room: float, helpers: int = 1) -> Sizes | None:
-        return dealt(need, room, tokens=1024, helpers=helpers, base=50)
-
-    assert found(570) == Sizes(1024, 1)  # 2 × 260 + 50
-    assert found(569) == Sizes(960, 1)  # 259.5 each: 15 rows
-    assert found(330) == Sizes(256, 1)  # 140 each: 4 rows, the fewest that are worth a process
-    assert found(329) == Sizes(1024, 0)  # alone: 22 rows
-    assert found(110) == Sizes(64, 0)
-    assert found(109) is None
-    assert found(2000, helpers=3) == Sizes(1024, 3)
-    assert found(700, helpers=3) == Sizes(640, 2)  # 600 for three processes are 200 each: 10 rows
-
-
-def test_each_lane_of_a_pass_has_matrices_of_its_own() -> None:
-    """20 bytes a lane, of three lanes; a pass of one longest row has room for four of the shortest. By hand: 100 + 10 +
-    3 * 20 for one row, 100 + 20 + 60 for two. Break seen to fail: counted as if rows were long ones only."""
-    need = Need(once=100, row=10, length=64, own=20, lanes=3, shortest=16)
-    assert [need.of(1), need.of(2)] == [170, 180]
-    assert [need.rows(room) for room in (129, 130, 169, 170, 179, 180)] == [0, 1, 1, 1, 1, 2]
-
-
-def test_sittings_that_died_halve_passes_and_then_helpers() -> None:
-    """Break seen to fail: helpers halved at once, which would cost whoever uses kill -9 half of the machine."""
-    usual = Sizes(1024, 7)
-    assert [usual.halved(k) for k in range(4)] == [usual, Sizes(512, 7), Sizes(256, 3), Sizes(128, 1)]
-    assert usual.halved(16) == Sizes(1, 0)
-
-
-def with_free(monkeypatch, free: float):
-    monkeypatch.setattr(sizing, "available", lambda: free)
-
-
-def measured(model, task, lanes, helpers=1) -> tuple[Sizes, StackLearner]:
-    team = teams(lanes)[0]
-    learner = team.learner(model, task.renderer, len(task))
-    return sized(learner, team, model, task, lanes, helpers=helpers), learner
-
-
-@pytest.fixture(scope="module")
-def small():
-    return tiny("llama", vocab_size=VOCABULARY), task_of(examples(12, uneven=True))
-
-
-def test_where_there_is_plenty_passes_are_as_large_as_ever(small) -> None:
-    """Break seen to fail: a note where nothing is less than usual."""
-    found, learner = measured(*small, LANES)
-    assert found == Sizes(1024, 1)
-    assert not learner._tracks, "what was tried is forgotten"
-
-
-def test_less_memory_means_smaller_passes_and_a_word(small, monkeypatch) -> None:
-    """Break seen to fail: lanes' own weights and moments not taken off first."""
-    model, task = small
-    lanes = [Lane(lr=lr, updates=1, rank=32) for lr in (1e-3, 2e-3, 3e-3, 4e-3)]
-    kept = sum(sizing.kept_bytes(model, lane) for lane in lanes)
-    one = StackLearner(model, end_ids=END)._layout(lanes[0]).size
-    assert kept == 4 * 3 * 4 * one, "weights and two moments in fp32"
-    with_free(monkeypatch, 1e12)
-    need = sizing.probed(StackLearner(model, end_ids=END), model, task, lanes, 1e12)
-    assert kept > 2 * need.row
-    with_free(monkeypatch, (kept + need.of(3) + 100) / SHARE + sum(p.numel() * 4 for p in model.parameters()))
-    monkeypatch.setattr(sizing, "is_mapped", lambda model: True)
-    found, _ = measured(model, task, lanes)
-    assert (found.tokens, found.helpers, found.spare) == (3 * need.length, 0, False)
-    assert found.told == f"{size((kept + need.of(3) + 100) / SHARE)} of memory are free: passes of " \
-        f"{3 * need.length} tokens in 1 of 2 processes"  # fmt: skip
-
-
-def test_written_answers_need_their_keys_and_values(monkeypatch) -> None:
-    """Two of 24 numbers for each of three layers and two heads, four bytes each. Break seen to fail: forgotten."""
-    model, lanes = tiny("llama", vocab_size=VOCABULARY), [Lane(shots=2)]
-    assert sizing.cache_bytes(model) == 2 * 3 * 2 * (48 // 4) * 4
-    task = task_of(examples(12), judge="match")
-    monkeypatch.setattr(sizing, "is_mapped", lambda model: False)
-    need = Need(once=0, row=10_000, length=64)
-    monkeypatch.setattr(sizing, "probed", lambda *args, **kwargs: need)
-    extra = sizing.cache_bytes(model) * (64 + task.renderer.settings.max_new_tokens)
-    with_free(monkeypatch, (4 * (10_000 + extra) + 1) / SHARE)
-    assert measured(model, task, lanes, helpers=0)[0].tokens == 4 * 64
-
-
-def test_a_step_that_does_not_fit_runs_layers_again(monkeypatch) -> None:
-    """Of a deep model, where that helps. Break seen to fail: refused at once."""
-    import transformers as tf
-
-    config = tf.LlamaConfig(vocab_size=VOCABULARY, hidden_size=48, intermediate_size=200, num_hidden_layers=12,
-                            num_attention_heads=4, bos_token_id=1, eos_token_id=2)  # fmt: skip
-    model, task = tf.AutoModelForCausalLM.from_config(config).eval(), task_of(examples(12))
-    one = Lane(shots=4, lr=1e-3, updates=1, rank=1)
-    learners = [StackLearner(model, end_ids=END) for _ in range(2)]
-    whole = sizing.peak(learners[0], one, [longest(task, one)])
-    learners[1].spare()
-    again = sizing.peak(learners[1], one, [longest(task, one)])
-    for learner in reversed(learners):
-        learner.close()
-    assert again < 0.6 * whole
-    room = 0.9 * whole + sizing.kept_bytes(model, one)
-    monkeypatch.setattr(sizing, "is_mapped", lambda model: False)
-    with_free(monkeypatch, room / SHARE)
-    found, learner = measured(model, task, [one], helpers=0)
-    learner.close()
-    assert found.spare and "layers run again in the backward" in found.told
-
-
-def longest(task, lane):
-    rows = [task.scored_row(Track("longest", 0), lane, i, train=True).row for i in range(1, len(task) + 1)]
-    return max(rows, key=lambda row: len(row.ids))
-
-
-def test_what_does_not_fit_is_refused_with_what_would(small, monkeypatch) -> None:
-    """Lanes that are too many, with the rank at which they fit; a step that is too long. Break seen to fail: the run
-    begun all the same."""
-    model, task = small
-    monkeypatch.setattr(sizing, "is_mapped", lambda model: False)
-    many = [Lane(lr=lr, updates=1, rank=8) for lr in (1e-4, 2e-4, 3e-4, 4e-4)]
-    one = sizing.kept_bytes(model, many[0])
-    with_free(monkeypatch, 2.5 * one / SHARE)
-    with pytest.raises(EnvironmentProblem, match=r"of 4 lanes take .* 2 of them fit; --rank 5, fewer --lr") as told:
-        measured(model, task, many)
-    assert (told.value.exit_code, told.value.code) == (3, "memory")
-    assert sum(sizing.kept_bytes(model, Lane(lr=1e-3, updates=1, rank=5)) for _ in many) <= 2.5 * one
-    with_free(monkeypatch, (one + 1000) / SHARE)
-    with pytest.raises(EnvironmentProblem, match=r"one step of \d+ tokens takes about \d+ .* fewer --shots"):
-        measured(model, task, many[:1])
-
-
-def test_a_whole_model_wants_its_copies(small, monkeypatch) -> None:
-    """A copy to go back to, gradients, two moments: once, since such lanes go in turn. Break seen to fail: for every
-    lane at once."""
-    model, task = small
-    weights = sum(p.numel() * 4 for p in model.parameters())
-    monkeypatch.setattr(sizing, "is_mapped", lambda model: False)
-    full = [Lane(lr=k * 1e-4, updates=1, tune="full") for k in range(1, 31)]
-    with_free(monkeypatch, 6 * weights / SHARE + (4 << 20))
-    found, learner = measured(model, task, full, helpers=0)
-    learner.close()
-    assert found.tokens > 0
-    with_free(monkeypatch, 3.9 * weights / SHARE)
-    with pytest.raises(
-        EnvironmentProblem, match=r"training the whole model takes .* --tune lora, --optimizer adafactor"
-    ):
-        measured(model, task, full, helpers=0)
-
-
-def test_weights_in_a_files_pages_are_seen(tmp_path) -> None:
-    """They are shared among processes. Break seen to fail: anonymous memory taken for a file's."""
-    model = tiny("llama")
-    assert not sizing.is_mapped(model)
-    model.save_pretrained(tmp_path)
-    from transformers import AutoModelForCausalLM
-
-    assert sizing.is_mapped(AutoModelForCausalLM.from_pretrained(tmp_path))
 
 
 # ---- in a run --------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ ONCE = 2.0**-8  # what rounding to bf16 changes at most, relatively
 @pytest.fixture(autouse=True)
 def compiled() -> None:
     torch.set_num_threads(1)
-    if native.library() is None:
+    if native.machine_code() is None:
         pytest.skip("no C compiler here")
 
 
@@ -84,7 +84,7 @@ def test_extremes_stay_what_they_are() -> None:
 
 def test_tiny_numbers_are_not_flushed_by_loading_it() -> None:
     """Break seen to fail: -ffast-math, which links a start-up that changes the processor's mode."""
-    assert native.library() is not None
+    assert native.machine_code() is not None
     assert float(torch.tensor(1e-40) * 0.5) > 0.0
 
 
@@ -92,13 +92,13 @@ def test_without_a_compiler_torch_does_it(tmp_path: Path, monkeypatch: pytest.Mo
     fast = blocks.normed(some(4, 32), some(32, seed=1), 1e-6, True)[0]
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    native.library.cache_clear()
+    native.machine_code.cache_clear()
     try:
-        assert native.library() is None and not native.serves(some(1))
+        assert native.machine_code() is None and not native.serves(some(1))
         slow = blocks.normed(some(4, 32), some(32, seed=1), 1e-6, True)[0]
     finally:
         monkeypatch.undo()
-        native.library.cache_clear()
+        native.machine_code.cache_clear()
     torch.testing.assert_close(fast, slow, rtol=2 * ONCE, atol=1e-6)
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from fewfit.engine.stack import StackLearner
-from fewfit.engine.stream import total_updates
 from fewfit.grid import Lane
 from tests.models_made import tiny
-from tests.streams_made import examples, run_lanes, task_of
+from tests.streams_made import examples, run_lanes, stacked_learner, task_of
 from tests.tokenizers_made import byte_level
 
 VOCABULARY = len(byte_level())
@@ -24,26 +22,17 @@ LANES = [
 ]
 
 
-def stacked(model, task):
-    return StackLearner(
-        model,
-        end_ids=task.renderer.end_ids,
-        ended=lambda ids: task.renderer.answer_text(ids)[1],
-        totals=lambda lane: total_updates(lane, len(task)),
-    )
-
-
 @pytest.mark.parametrize("judge", ("choice", "match"))
 def test_all_lanes_at_once_equal_each_lane_alone(judge):
     """Bit for bit on one thread. Breaks seen to fail: padding to the longest row of the pass; skipping rows of
     another length while counting on."""
     model, task = tiny("llama", vocab_size=VOCABULARY), task_of(examples(14, uneven=True), judge=judge)
-    learner = stacked(model, task)
+    learner = stacked_learner(model, task)
     together = run_lanes(model, task, LANES, learner=learner, width=8, tokens=1024)
     learner.close()
     for lane in LANES:
         assert sorted(row["i"] for row in together.of(lane)) == list(range(1, 15))
-        learner = stacked(model, task)
+        learner = stacked_learner(model, task)
         alone = run_lanes(model, task, [lane], learner=learner, width=8, tokens=1024)
         learner.close()
         assert sorted(together.of(lane), key=lambda r: r["i"]) == sorted(alone.rows, key=lambda r: r["i"]), lane.name
@@ -62,7 +51,7 @@ def test_lanes_stay_near_each_other():
     """
     model, task = tiny("llama", vocab_size=VOCABULARY), task_of(examples(12))
     lanes = [Lane(lr=1e-3, updates=u) for u in (1, 2, 4)]
-    learner = stacked(model, task)
+    learner = stacked_learner(model, task)
     ahead = []
     at = dict.fromkeys((lane.name for lane in lanes), 0)
 
@@ -80,7 +69,7 @@ def test_steps_of_unlike_lengths_go_together():
     """Break seen to fail: passes of one length. Lanes of many shots and of none have no length in common."""
     model, task = tiny("llama", vocab_size=VOCABULARY), task_of(examples(12, uneven=True), judge="match")
     lanes = [Lane(lr=1e-3, updates=2), *(Lane(shots=s, lr=1e-3, updates=2) for s in (1, 2, 4))]
-    learner = stacked(model, task)
+    learner = stacked_learner(model, task)
     sizes = []
     update = learner.update
     learner.update = lambda rows: (sizes.append(len(rows)), update(rows))[1]

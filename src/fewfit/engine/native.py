@@ -42,12 +42,15 @@ TAKES: dict[str, tuple[Any, ...]] = {
 
 def serves(x: Tensor) -> bool:
     return (
-        x.dtype == torch.bfloat16 and x.device.type == "cpu" and torch.get_num_threads() == 1 and library() is not None
+        x.dtype == torch.bfloat16
+        and x.device.type == "cpu"
+        and torch.get_num_threads() == 1
+        and machine_code() is not None
     )
 
 
 @cache
-def library() -> Any:
+def machine_code() -> Any:
     """None where it cannot be had."""
     if os.environ.get("FEWFIT_NATIVE", "1") == "0":
         return None
@@ -96,7 +99,7 @@ def norm(x: Tensor, weight_D: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     x = x.contiguous()
     out, scale = torch.empty_like(x), x.new_empty(*x.shape[:-1], 1, dtype=torch.float32)
     width = x.shape[-1]
-    library().norm(
+    machine_code().norm(
         x.data_ptr(), weight_D.data_ptr(), epsilon, out.data_ptr(), scale.data_ptr(), x.numel() // width, width
     )
     return out, scale
@@ -106,7 +109,7 @@ def norm_backward(grad: Tensor, x: Tensor, scale: Tensor, weight_D: Tensor, besi
     grad, x = grad.contiguous(), x.contiguous()
     beside = None if beside is None else beside.contiguous()
     out, width = torch.empty_like(x), x.shape[-1]
-    library().norm_backward(
+    machine_code().norm_backward(
         grad.data_ptr(), x.data_ptr(), scale.data_ptr(), weight_D.data_ptr(),
         None if beside is None else beside.data_ptr(), out.data_ptr(), x.numel() // width, width,
     )  # fmt: skip
@@ -115,14 +118,14 @@ def norm_backward(grad: Tensor, x: Tensor, scale: Tensor, weight_D: Tensor, besi
 
 def gated(gate: Tensor, up: Tensor) -> Tensor:
     out = torch.empty_like(gate)
-    library().gated(gate.data_ptr(), up.data_ptr(), out.data_ptr(), gate.numel())
+    machine_code().gated(gate.data_ptr(), up.data_ptr(), out.data_ptr(), gate.numel())
     return out
 
 
 def gated_backward(grad: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
     """Overwrites `grad`."""
     up_grad = torch.empty_like(up)
-    library().gated_backward(grad.data_ptr(), gate.data_ptr(), up.data_ptr(), up_grad.data_ptr(), grad.numel())
+    machine_code().gated_backward(grad.data_ptr(), gate.data_ptr(), up.data_ptr(), up_grad.data_ptr(), grad.numel())
     return grad, up_grad
 
 
@@ -130,19 +133,19 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor, back: bool, out: Tensor) -> None
     """`x` and `out` are batch × key head × token × query head × width; the angles batch (or 1) × token × width."""
     cos, sin = cos.contiguous(), sin.contiguous()
     each = cos.stride(0) if cos.shape[0] > 1 else 0
-    library().rotate(
+    machine_code().rotate(
         x.data_ptr(), numbers(x.stride()), out.data_ptr(), numbers(out.stride()), cos.data_ptr(), sin.data_ptr(), each,
         -1.0 if back else 1.0, numbers(x.shape),
     )  # fmt: skip
 
 
 def widen(grad: Tensor, given: Tensor, out: Tensor) -> None:
-    library().widen(grad.data_ptr(), numbers(grad.stride()), given.data_ptr(), out.data_ptr(), numbers(grad.shape))
+    machine_code().widen(grad.data_ptr(), numbers(grad.stride()), given.data_ptr(), out.data_ptr(), numbers(grad.shape))
 
 
 def weights(p_IKS: Tensor, grad_IKS: Tensor, shared: int, start: int) -> None:
     items, keys, queries = p_IKS.shape
-    library().weights(p_IKS.data_ptr(), grad_IKS.data_ptr(), items, keys, queries // shared, shared, start)
+    machine_code().weights(p_IKS.data_ptr(), grad_IKS.data_ptr(), items, keys, queries // shared, shared, start)
 
 
 def numbers(some: Any) -> Any:
