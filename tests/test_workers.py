@@ -167,3 +167,26 @@ def test_tracks_are_dealt_evenly():
     total = sum(p.left for p in tracks)
     assert 0.3 < sum(p.left for p in share) / total < 0.7
     assert workers.deal(tracks[:1], 2) == []
+
+
+def test_a_lane_that_leaves_the_race_elsewhere_is_told_where():
+    """What it writes until it hears of it must not count. Break seen to fail: telling it before the place is noted."""
+    from fewfit.engine.learner import Track
+    from fewfit.engine.stream import Progress, Stream, steps
+    from fewfit.grid import Lane
+
+    lane = Lane(lr=1e-3, updates=1)
+    progress = Progress(Track(lane.name, 0), lane, list(steps(lane, 40)), elsewhere=True)
+    told = []
+
+    class Others:
+        def drop(self, one):
+            told.append(one.left_at)
+
+    class Decided:
+        def leaving(self, out):
+            return {lane.name: 17}
+
+    stream = Stream(None, None, None, others=Others())  # type: ignore[arg-type]
+    stream._drop(Decided(), [progress])  # type: ignore[arg-type]
+    assert told == [17] and progress.status == "running"

@@ -197,10 +197,11 @@ class Stream:
         for lane, i in race.leaving(out).items():
             for progress in tracks:
                 if progress.track.lane == lane and progress.status in ("running", "done"):
+                    progress.left_at = i
                     if progress.elsewhere and self.others is not None:
-                        self.others.drop(progress)
+                        self.others.drop(progress)  # it is dropped when they say that it has ended
                         continue
-                    progress.status, progress.left_at = "dropped", i
+                    progress.status = "dropped"
                     self.end(progress)
 
     def save(self) -> None:

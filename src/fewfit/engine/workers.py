@@ -143,11 +143,13 @@ class Helpers:
                 stream.race.tell(row)
             stream.watch(progress, row)
         elif what == "end":
-            track, status, left_at, done = told
-            progress = by_track[track]
-            progress.status, progress.left_at, progress.done, progress.elsewhere = status, left_at, done, False
+            track, progress = told[0], by_track[told[0]]
+            progress.elsewhere = False
             helper.tracks.discard(track)
-            self.store.begin(by_track[track])  # ours to read again
+            self.store.begin(progress)  # ours to read again; it says where the track stands
+            left = stream.race.left.get(track.lane) if stream.race is not None else None
+            if left is not None and progress.status == "done":  # it was at its last steps when it left the race
+                progress.status, progress.left_at = "dropped", left
             stream.watch(progress, None)
         elif what == "back":
             helper.asked = not told[0]  # where it had nothing to give it will have nothing later
