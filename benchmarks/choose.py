@@ -228,12 +228,12 @@ def paired(differences: Sequence[float]) -> tuple[float, float]:
     return mean(differences), float(stats.t.ppf(0.975, m - 1)) * stdev(differences) / math.sqrt(m)
 
 
-def by_full_runs(path: Path) -> str:
+def by_full_runs(path: Path, n: int) -> str:
     """What every kind's best lane by its own score is worth on the test examples, and the best of all by these."""
     from benchmarks.racing import of_lines
 
-    cells = {(one["task"], one["n"], one["seed"]): one for one in Lines(path, ()).cells}
-    replayed = {(one["task"], one["n"], one["seed"]): one for one in of_lines(path)}
+    cells = {(one["task"], one["n"], one["seed"]): one for one in Lines(path, ()).cells if one["n"] == n}
+    replayed = {(one["task"], one["n"], one["seed"]): one for one in of_lines(path) if one["n"] == n}
     ours = {key: {"test": one["test_raced"]} for key, one in replayed.items()}
     values: dict[str, dict[Any, float]] = {
         "fewfit": {key: one["test"] for key, one in ours.items()},
@@ -303,7 +303,7 @@ def main() -> None:
             crew.dismiss()
     text = table(lines.cells)
     if asked.full:
-        text += f"\n\nOver the full runs of `{asked.full}`, racing replayed:\n\n{by_full_runs(asked.full)}"
+        text += f"\n\nOver full runs, racing replayed:\n\n{by_full_runs(asked.full, asked.n)}"
     print(text)
     if asked.json:
         write(asked.json, {**machine(), "cells": lines.cells})
