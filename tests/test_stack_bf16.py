@@ -61,7 +61,7 @@ def test_a_lane_is_as_near_to_the_exact_one_as_stock_peft_is(
     """After twelve updates; exact is fp64 on the same weights."""
     torch.set_num_threads(1)
     if not compiled:
-        monkeypatch.setattr(native, "library", lambda: None)
+        monkeypatch.setattr(native, "machine_code", lambda: None)
     steps = rows_of(LANES, 13)
     exact = plain_run(rounded(name, torch.float64), LANES, steps)
     ours = stack_run(rounded(name, torch.bfloat16), LANES, steps)
@@ -112,7 +112,7 @@ def test_attentions_gradients_are_no_worse_than_torchs(
     """Breaks seen to fail: the log-sum-exp by its upper bits only; heads that share keys not counted in the mask."""
     torch.set_num_threads(1)
     if not compiled:
-        monkeypatch.setattr(native, "library", lambda: None)
+        monkeypatch.setattr(native, "machine_code", lambda: None)
     torch.manual_seed(0)
     width, scaling = 16, 0.25
     q, k, v, grad = (torch.randn(2, length, n, width).bfloat16() for n in (heads, groups, groups, heads))
