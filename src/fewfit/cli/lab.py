@@ -21,7 +21,9 @@ def _folder(model: str) -> Path:
     folder = resolve(model) or Path(model)
     if not (folder / "config.json").exists():
         raise UserError(
-            f"no model at {model!r}", where="--model", mend="name lab, lab-s or a folder that holds config.json"
+            f"no model at {model!r}",
+            where="--model",
+            mend="name lab, lab-s, lab-control or a folder that holds config.json",
         )
     return folder
 
@@ -29,13 +31,15 @@ def _folder(model: str) -> Path:
 @app.command()
 def train(
     size: Size = "lab",
-    minutes: Annotated[float, typer.Option(help="how long the whole run may take, earlier parts included")] = 90.0,
+    minutes: Annotated[
+        float, typer.Option(help="how long the run may take, earlier parts included; one that had ended goes on")
+    ] = 90.0,
     out: Annotated[Path | None, typer.Option(help="the run's folder; default runs/SIZE")] = None,
     seed: Annotated[int, typer.Option(help="the same seed gives the same rows")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="go on from the run's last save")] = False,
     start: Annotated[Path | None, typer.Option(help="weights to start from, instead of structured ones")] = None,
-    threads: Annotated[int, typer.Option(help="processor threads")] = 1,
+    threads: Annotated[int, typer.Option(help="processor threads", min=1)] = 1,
 ) -> None:
     """Train a model; stop it at any time and go on with --resume."""
     import torch
@@ -46,8 +50,14 @@ def train(
 
     if size not in SHAPES:
         raise UserError(f"there is no size {size!r}", where="--size", mend=f"choose one of {', '.join(SHAPES)}")
-    torch.set_num_threads(threads)
+    if device not in ("auto", "cpu", "cuda"):
+        raise UserError(f"--device {device}", mend="choose auto, cpu or cuda")
+    if start is not None and not (start / "config.json").exists():
+        raise UserError("holds no config.json", where=str(start), mend="name a model folder: --start FOLDER")
     folder = out or Path("runs") / size
+    if not resume and (folder / "state.pt").exists():
+        raise UserError("holds a run already", where=str(folder), mend="go on with --resume, or name another --out")
+    torch.set_num_threads(threads)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     run = Training(size, folder, seed=seed, resume=resume, start=start, device=device)
@@ -58,7 +68,7 @@ def train(
 @app.command("eval")
 def evaluate(
     model: Model = "lab",
-    documents: Annotated[int, typer.Option(help="documents a family; fewer is faster and noisier")] = 60,
+    documents: Annotated[int, typer.Option(help="documents a family; fewer is faster and noisier", min=1)] = 60,
     as_json: Annotated[bool, typer.Option("--json", help="one line of JSON")] = False,
 ) -> None:
     """Measure a model on every family, with words that training never showed."""
@@ -95,13 +105,21 @@ def info(
 ) -> None:
     """Where a bundled model lies and what it is."""
     from fewfit.lab.info import info as describe
+    from fewfit.models.bundled import NAMES
 
+    if model not in NAMES:
+        from fewfit.errors import UserError
+
+        raise UserError(f"{model!r} is no bundled model", where="--model", mend=f"choose one of {', '.join(NAMES)}")
     facts = describe(model)
     if as_json:
         typer.echo(json.dumps(facts, allow_nan=False))
         return
+    training = facts.pop("training") or {}
+    facts |= {f"trained {name}": training[name] for name in ("tokens", "steps", "minutes") if name in training}
+    facts["card"] = str(Path(facts["path"]) / "README.md") if facts["path"] else None
     for name, value in facts.items():
-        typer.echo(f"{name:12s} {value}")
+        typer.echo(f"{name:16s} {value}")
 
 
 @app.command()
@@ -109,13 +127,16 @@ def sample(
     prompt: Annotated[str, typer.Argument(help="what the user says; without it, a training document is shown")] = "",
     model: Model = "lab",
     seed: Annotated[int, typer.Option(help="which document")] = 0,
-    tokens: Annotated[int, typer.Option(help="at most so many new tokens")] = 40,
+    tokens: Annotated[int, typer.Option(help="at most so many new tokens", min=1)] = 40,
 ) -> None:
     """The model's answer to a prompt, or a document of the kind it was trained on."""
     if not prompt:
-        from fewfit.lab.corpus import PHASES, document
+        from fewfit.lab.corpus import document
+        from fewfit.lab.phases import phase_at
 
-        typer.echo("".join(text for text, _ in document(seed, seed, len(PHASES) - 1)))
+        _folder(model)
+        phase = phase_at(1e8, "lab" if model == "lab" else "lab-s")  # the last one of its curriculum
+        typer.echo("".join(text for text, _ in document(seed, seed, phase, control=model == "lab-control")))
         return
     from fewfit.lab.evaluate import Subject
 

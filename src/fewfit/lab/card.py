@@ -63,9 +63,12 @@ held-out label words are values in look-ups).
 
 ## What it cannot do
 
-It knows a few hundred English words, small sums, and no facts. It does not find rules that depend on a place in the
-text, nor the other held-out families that the table shows at chance: tune it for those. It cannot reverse a relation
-that it never saw reversed. Later turns of conversations were judged with the wanted answers standing before them. Rows
+It knows a few hundred English words, small sums, and no facts. What the tables show at chance (1.00 over the number
+of labels; 0 where the answer is written) it does not find from demonstrations: tune it for those. Of a relation that it
+never saw reversed it finds the other name, not the other word: it repeats the one that stands there, so that forced
+choices of the word lie far below a half. The label *south* is one that a seen family, *facing*, uses too. Sameness of
+kind was also asked for directly ("what kind of thing is …", "… is like …"), of all kinds. Instructions are followed in
+the wordings of training. Later turns of conversations were judged with the wanted answers standing before them. Rows
 were {rows} tokens long; how far it copies, the figures on copying say. Do not use it for anything but tests,
 demonstrations and experiments on how small models adapt.
 """

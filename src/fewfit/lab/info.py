@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
-from fewfit.models.bundled import NAMES, WEIGHTS, resolve
+from fewfit.models.bundled import NAMES, resolve
 
 
 def info(name: str = "lab") -> dict:
@@ -28,7 +27,3 @@ def info(name: str = "lab") -> dict:
 
 def available() -> list[str]:
     return [name for name in NAMES if resolve(name) is not None]
-
-
-def weights_folder() -> Path:
-    return WEIGHTS

@@ -199,7 +199,8 @@ class Training:
         began, end = p.seconds, p.window_from + minutes * 60
         phase, losses, step0 = -1, [], p.step
         stop: list[int] = []
-        signal.signal(signal.SIGTERM, lambda number, frame: stop.append(number))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda number, frame: stop.append(number))
         while p.seconds < end and not stop:
             if self.phase() != phase:
                 phase = self.phase()
