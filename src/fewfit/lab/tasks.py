@@ -20,7 +20,7 @@ DEMO = {
     # name of the files: (task, seed, training examples)
     "kinds": ("four-held-out-kinds", 1, 60),
     "rotate": ("rotate", 1, 60),
-    "facts": ("held-out-reversal", 2, 50),
+    "facts": ("held-out-reversal", 5, 50),
 }
 TEST_EXAMPLES = 200
 
