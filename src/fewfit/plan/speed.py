@@ -14,7 +14,7 @@ from typing import Any
 
 from fewfit.engine.threads import one_thread
 
-SECONDS = 0.04  # for each figure but the first, which matters most
+SECONDS = 0.02  # for each figure but the first, which matters most
 ROUND = 0.002  # shorter than the turns that a busy machine gives to others
 
 
