@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from fewfit.lab import card
+from fewfit.lab.info import info
+from fewfit.models import bundled
 
 
 def report() -> dict:
@@ -42,3 +46,23 @@ def test_a_card_says_how_the_model_began_and_gives_every_figure(tmp_path):
     assert "3.0M tokens in 10 minutes" in text
     assert "reverses a relation" not in text
     assert "reverses a relation" in card.card("lab-control", report(), record)
+
+
+@pytest.mark.parametrize("name", bundled.NAMES)
+def test_a_bundled_card_is_what_its_record_says_and_counts_every_weight(name):
+    """Break seen to fail: a count without the norms, 1.06M of 1.07M."""
+    from safetensors.torch import load_file
+
+    folder = bundled.resolve(name)
+    if folder is None:
+        pytest.skip("no weights in this tree")
+    count = sum(weight.numel() for weight in load_file(folder / "model.safetensors").values())
+    assert info(name)["parameters"] == count
+    text = (folder / "README.md").read_text()
+    assert f"({count / 1e6:.2f}M parameters" in text
+    record = json.loads((folder / "training.json").read_text())
+    other = None
+    if name == "lab-control":
+        sibling = json.loads((folder.with_name("lab-s") / "training.json").read_text())
+        other = ("lab-s", sibling["evaluation"])
+    assert text == card.card(name, record["evaluation"], record, other)

@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 
 from fewfit.lab.corpus import PHASES
-from fewfit.lab.net import SHAPES
+from fewfit.lab.net import SHAPES, parameter_count
 from fewfit.lab.skills import SHOTS
 
 HEAD = """---
@@ -144,10 +144,9 @@ def row_lengths(training: dict) -> str:
 
 def card(name: str, report: dict, training: dict, other: tuple[str, dict] | None = None) -> str:
     shape = SHAPES[name]
-    size = shape.vocab * shape.width + shape.layers * (4 * shape.width**2 + 3 * shape.width * shape.hidden)
     head = HEAD.format(
         name=name,
-        parameters=size / 1e6,
+        parameters=parameter_count(shape) / 1e6,
         layers=shape.layers,
         width=shape.width,
         heads=shape.heads,

@@ -7,6 +7,7 @@ Products run in the compute type (bf16 where the processor has units for it), th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import torch
 import torch.nn.functional as F
@@ -53,6 +54,10 @@ def parameter_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
         out[p + "post_attention_layernorm.weight"] = (d,)
     out["model.norm.weight"] = (d,)
     return out
+
+
+def parameter_count(shape: Shape) -> int:
+    return sum(prod(one) for one in parameter_shapes(shape).values())
 
 
 def rope(shape: Shape, length: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
