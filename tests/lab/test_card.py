@@ -66,3 +66,24 @@ def test_a_bundled_card_is_what_its_record_says_and_counts_every_weight(name):
         sibling = json.loads((folder.with_name("lab-s") / "training.json").read_text())
         other = ("lab-s", sibling["evaluation"])
     assert text == card.card(name, record["evaluation"], record, other)
+
+
+def test_chance_stands_beside_forced_choices_where_the_record_has_it():
+    told = report()
+    assert "- name: 1 facts, 0 shots: 0.50\n" in "\n".join(card.others(told)) + "\n"
+    told["reversals"] = {
+        "relation": {"2 facts, 8 shots": 0.95},
+        "name": {"2 facts, 8 shots": 0.75},
+        "chance": {"relation": {"2 facts, 8 shots": 0.5}, "name": {"2 facts, 8 shots": 0.25}},
+    }
+    told["syllogisms"] = {"0 shots": 0.9, "chance": 0.5}
+    lines = card.others(told)
+    assert "- relation: 2 facts, 8 shots: 0.95 (chance 0.50)" in lines
+    assert "- name: 2 facts, 8 shots: 0.75 (chance 0.25)" in lines
+    assert "- chance: 0.50" in lines
+    old = {**report(), "reversals": {kind: told["reversals"][kind] for kind in ("relation", "name")}}
+    families = {"reversal": {}, "reversal yes or no": {}, "ordering": {}, "reword": {}, "direct facts": {}}
+    for one in (told, old):
+        one["seen"] = {name: {"shots": {"0": 0.5, "8": 0.5}} for name in families}
+        one["held_out_reversals"] = one["reversals"]
+    assert "| name, 2 facts, 8 shots | 0.75 | 0.75 |" in card.beside(told, "lab-s", old)

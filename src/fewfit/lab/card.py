@@ -100,8 +100,14 @@ def others(report: dict) -> list[str]:
     for part, title in titles.items():
         lines.append(f"\n{title}:\n")
         for name, value in report[part].items():
-            text = ", ".join(f"{k}: {v:.2f}" for k, v in value.items()) if isinstance(value, dict) else f"{value:.2f}"
-            lines.append(f"- {name}: {text}")
+            if not isinstance(value, dict):
+                lines.append(f"- {name}: {value:.2f}")
+            elif name != "chance":  # that of each case stands beside its figure; records of before it have none
+                chance = report[part].get("chance", {}).get(name, {})
+                shown = (
+                    f"{k}: {v:.2f}" + (f" (chance {chance[k]:.2f})" if k in chance else "") for k, v in value.items()
+                )
+                lines.append(f"- {name}: {', '.join(shown)}")
     return lines
 
 
@@ -122,8 +128,8 @@ def beside(report: dict, name: str, other: dict) -> list[str]:
     """Reversals in context, this model's figures beside another's."""
     lines = [f"\n## Reversals, beside {name}\n", "| forced choice | this model | " + name + " |", "|---|---|---|"]
     for part, title in (("reversals", ""), ("held_out_reversals", "held-out relations, ")):
-        for kind, row in report[part].items():
-            for case, value in row.items():
+        for kind in ("relation", "name"):
+            for case, value in report[part][kind].items():
                 lines.append(f"| {title}{kind}, {case} | {value:.2f} | {other[part][kind][case]:.2f} |")
     for family in ("reversal", "reversal yes or no", "ordering", "reword", "direct facts"):
         for shots in ("0", "8"):

@@ -127,12 +127,17 @@ def copying(subject: Subject, sequences: int = 16) -> dict[str, float]:
     return out
 
 
-def reversals(subject: Subject, questions: int, held_out: bool) -> dict[str, dict[str, float]]:
-    """A is taller than B: is B shorter or taller than A, and who is shorter than A? By number of facts and shots."""
-    out: dict[str, dict[str, float]] = {"relation": {}, "name": {}}
+def reversals(subject: Subject, questions: int, held_out: bool) -> dict[str, dict]:
+    """A is taller than B: is B shorter or taller than A, and who is shorter than A? By number of facts and shots.
+
+    `chance` has the same kinds and cases: one over the number of choices, which for names grows with the facts.
+    """
+    chance: dict[str, dict[str, float]] = {"relation": {}, "name": {}}
+    out: dict[str, dict] = {"relation": {}, "name": {}, "chance": chance}
     pairs = worlds.HELD_OUT_RELATIONS if held_out else worlds.RELATIONS
     for shots in (0, 8):
         for facts in (1, 2, 3):
+            case = f"{facts} facts, {shots} shots"
             right = {"relation": 0, "name": 0}
             for i in range(questions):
                 rng = Random(digest("reversal", held_out, shots, facts, i))
@@ -154,18 +159,21 @@ def reversals(subject: Subject, questions: int, held_out: bool) -> dict[str, dic
                 text, told = world()
                 a, forward, b, backward = rng.choice(told)
                 options = [f" {backward} {a}\n\n", f" {forward} {a}\n\n"]
+                chance["relation"][case] = 1 / len(options)
                 right["relation"] += subject.choose(demos["relation"] + f"Input: {text} {b} is\nOutput:", options) == 0
                 others = [name for fact in told for name in (fact[0], fact[2]) if name not in (a, b)]
                 options = [f" {name}\n\n" for name in (b, a, *others)]
+                chance["name"][case] = round(1 / len(options), 3)
                 ask = demos["name"] + f"Input: {text} who is {backward} {a}?\nOutput:"
                 right["name"] += subject.choose(ask, options) == 0
             for kind, count in right.items():
-                out[kind][f"{facts} facts, {shots} shots"] = round(count / questions, 3)
+                out[kind][case] = round(count / questions, 3)
     return out
 
 
 def syllogisms(subject: Subject, questions: int) -> dict[str, float]:
-    """Does it follow? Yes or no, chance one half; half of the claims turn the conclusion round or leave the chain."""
+    """Does it follow? Yes or no; half of the claims turn the conclusion round or leave the chain."""
+    options = [" yes\n\n", " no\n\n"]
     out = {}
     for shots in (0, 8):
         right = 0
@@ -178,10 +186,10 @@ def syllogisms(subject: Subject, questions: int) -> dict[str, float]:
             assert task is not None
             text = "".join(f"Input: {item.x}\nOutput: {item.y}\n\n" for item in (task.make() for _ in range(shots)))
             item = task.make()
-            said = subject.choose(f"{text}Input: {item.x}\nOutput:", [" yes\n\n", " no\n\n"])
+            said = subject.choose(f"{text}Input: {item.x}\nOutput:", options)
             right += ("yes", "no")[said] == item.y
         out[f"{shots} shots"] = round(right / questions, 3)
-    return out
+    return {**out, "chance": 1 / len(options)}
 
 
 def instructions(subject: Subject, conversations: int, turns: int = 3) -> dict[str, float]:
