@@ -29,7 +29,7 @@ def report() -> dict:
 
 def test_a_card_says_how_the_model_began_and_gives_every_figure(tmp_path):
     journal = [
-        {"step": 0, "tokens": 0, "phase": "association"},
+        {"step": 0, "tokens": 0, "phase": "association", "seed": 3},
         {"step": 70, "tokens": 2_000_000, "decay_from": 70, "decay_steps": 40},
         {"step": 100, "tokens": 3_000_000, "loss": 1.0, "seconds": 600, "rate": 0.1},
         {"step": 100, "tokens": 3_000_000, "skills": {"copy": "0.10 0.20 0.30"}, "end": True},
@@ -37,6 +37,7 @@ def test_a_card_says_how_the_model_began_and_gives_every_figure(tmp_path):
     (tmp_path / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in journal))
     record = card.training_record(tmp_path)
     assert record["tokens"] == 3_000_000
+    assert record["seed"] == 3
     assert record["decay_steps"] == 30
     assert record["curves"] == [{"tokens": 3_000_000, "copy": "0.10 0.20 0.30"}]
     text = card.card("lab", report(), record)

@@ -99,6 +99,32 @@ def test_a_resumed_run_equals_one_that_never_stopped(tmp_path, monkeypatch, eage
         assert torch.equal(p, second.params[n])
 
 
+def test_a_resumed_run_keeps_its_seed_and_refuses_another(tmp_path, monkeypatch, eager):
+    """Break seen to fail: rows by the seed that was asked, half a run of each."""
+    from fewfit.errors import UserError
+    from fewfit.lab import train
+
+    monkeypatch.setitem(train.SHAPES, "tiny", TINY)
+    monkeypatch.setattr(train, "BATCH_TOKENS", 256)
+    monkeypatch.setattr(train, "LOSS_TOKENS", 100)
+    first = train.Training("tiny", tmp_path, seed=7)
+    first.step()
+    first.save()
+    ids = first.rows(256)[0]
+    for same in (None, 7):
+        again = train.Training("tiny", tmp_path, seed=same)
+        assert again.seed == 7
+        assert torch.equal(again.rows(256)[0], ids)
+    with pytest.raises(UserError, match="began with seed 7, not 0; leave --seed out"):
+        train.Training("tiny", tmp_path, seed=0)
+
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    del state["seed"]  # as it was saved before the seed was kept
+    torch.save(state, tmp_path / "state.pt")
+    assert train.Training("tiny", tmp_path).seed == 0
+    assert train.Training("tiny", tmp_path, seed=7).seed == 7
+
+
 def test_a_run_stops_on_time_decays_and_leaves_a_model(tmp_path, monkeypatch, eager):
     from fewfit.lab import skills, train
 
@@ -114,6 +140,7 @@ def test_a_run_stops_on_time_decays_and_leaves_a_model(tmp_path, monkeypatch, ea
     assert (tmp_path / "model" / "model.safetensors").exists()
     lines = [json.loads(line) for line in (tmp_path / "run" / "journal.jsonl").read_text().splitlines()]
     assert lines[0]["phase"] == "small association"
+    assert lines[0]["seed"] == 0
     assert "skills" in lines[-1]
     assert run.progress.tokens == 6 * 256
 

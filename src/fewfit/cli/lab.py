@@ -35,7 +35,9 @@ def train(
         float, typer.Option(help="how long the run may take, earlier parts included; one that had ended goes on")
     ] = 90.0,
     out: Annotated[Path | None, typer.Option(help="the run's folder; default runs/SIZE")] = None,
-    seed: Annotated[int, typer.Option(help="the same seed gives the same rows")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="the same seed gives the same rows; default 0, or that of the run that goes on")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="go on from the run's last save")] = False,
     start: Annotated[Path | None, typer.Option(help="weights to start from, instead of structured ones")] = None,

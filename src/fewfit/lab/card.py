@@ -174,8 +174,8 @@ def card(name: str, report: dict, training: dict, other: tuple[str, dict] | None
     return "\n".join([head.rstrip("\n"), *table_rows(report), *others(report), *compared, tail])
 
 
-def training_record(run: Path, seed: int = 0) -> dict:
-    """What the journal of a run says: tokens, steps, minutes, phases, the fall of the rate, each skill's curve."""
+def training_record(run: Path) -> dict:
+    """What the journal of a run says: seed, tokens, steps, minutes, phases, fall of the rate, each skill's curve."""
     lines = [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()]
     phases: list[dict] = []
     for line in lines:
@@ -184,7 +184,7 @@ def training_record(run: Path, seed: int = 0) -> dict:
     decays = [line for line in lines if "decay_from" in line]
     branches = [line for line in lines if "branched_from" in line]
     return {
-        "seed": seed,
+        "seed": next((line["seed"] for line in lines if "seed" in line), 0),
         "tokens": lines[-1]["tokens"],
         "steps": lines[-1]["step"],
         "minutes": round(max(line.get("seconds", 0) for line in lines) / 60, 1),

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from fewfit.errors import UserError
 from fewfit.lab import corpus, initial, skills, store, tokens
 from fewfit.lab.document import CONTEXT, Encoder
 from fewfit.lab.muon import Optimizer
@@ -58,6 +59,20 @@ def forward_of(params: dict[str, Tensor], shape: Shape, dtype: torch.dtype) -> s
     return forward
 
 
+def _seed(asked: int | None, state: dict | None, folder: Path) -> int:
+    """The run's own where it goes on: the rows to come are drawn by it. States of before it was kept have none."""
+    begun = state.get("seed") if state else None
+    if begun is None:
+        return asked or 0
+    if asked not in (None, begun):
+        raise UserError(
+            f"the run began with seed {begun}, not {asked}",
+            where=str(folder),
+            mend=f"leave --seed out, or --seed {begun}",
+        )
+    return begun
+
+
 class Training:
     """One run: weights, optimizer, data and journal in a folder."""
 
@@ -65,13 +80,13 @@ class Training:
         self,
         size: str,
         folder: Path,
-        seed: int = 0,
+        seed: int | None = None,
         resume: bool = True,
         start: Path | None = None,
         device: str = "cpu",
     ) -> None:
         self.device = torch.device(device)
-        self.size, self.folder, self.seed, self.shape = size, folder, seed, SHAPES[size]
+        self.size, self.folder, self.shape = size, folder, SHAPES[size]
         folder.mkdir(parents=True, exist_ok=True)
         # bf16 products pay where the processor has units for them; elsewhere they are emulated, slowly.
         fast = device != "cpu" or torch.cpu._is_amx_tile_supported()
@@ -84,6 +99,7 @@ class Training:
         self.progress = Progress()
         saved = folder / "state.pt"
         state = torch.load(saved, weights_only=True, map_location=self.device) if resume and saved.exists() else None
+        self.seed = _seed(seed, state, folder)
         if state:
             params = state["params"]
             self.progress = Progress(**state["progress"])
@@ -92,7 +108,7 @@ class Training:
         elif start is not None:
             params = store.read_weights(start)
         else:
-            params = initial.structured(self.shape, tokens.twins(tokenizer), seed)
+            params = initial.structured(self.shape, tokens.twins(tokenizer), self.seed)
         self.params = {n: p.float().clone().to(self.device).requires_grad_() for n, p in params.items()}
         self.optimizer = Optimizer(self.params)
         if state:
@@ -173,6 +189,7 @@ class Training:
             "optimizer": self.optimizer.state(),
             "progress": asdict(self.progress),
             "size": self.size,
+            "seed": self.seed,
         }
         torch.save(state, self.folder / "state.tmp")
         os.replace(self.folder / "state.tmp", self.folder / "state.pt")
@@ -204,7 +221,7 @@ class Training:
         while p.seconds < end and not stop:
             if self.phase() != phase:
                 phase = self.phase()
-                self.journal(phase=corpus.PHASES[phase].name)
+                self.journal(phase=corpus.PHASES[phase].name, seed=self.seed)
             losses.append(self.step())
             now = time.monotonic()
             p.seconds += now - clock
