@@ -83,6 +83,9 @@ def test_class_names_of_a_dataset_become_labels() -> None:
     assert [e.completion for e in data.examples] == ["con", "pro", "pro", "con"]
     assert data.choices == ("con", "pro")
     assert any("names that the data set has" in notice for notice in data.notices)
+    secret = datasets.Dataset.from_dict({**rows, "stance": [0, 1, 1, -1]}, features=features)
+    error = refusal(secret, input="text", output="stance")  # break seen to fail: the answer "-1"
+    assert (error.where, "the answer is -1" in error.message) == ("row 4", True)
 
 
 def test_missing_cells_of_a_frame_are_null() -> None:
@@ -373,6 +376,7 @@ def test_files_that_are_not_there_or_not_known(tmp_path: Path) -> None:
     jsonl(tmp_path / "reviews.jsonl", ROWS)
     assert "did you mean" in str(refusal(tmp_path / "review.jsonl"))
     assert "no such file" in str(refusal("nowhere/at/all.jsonl"))
+    assert "or the rows as a list" in str(refusal("text,label\n" + "a phrase,good\n" * 100))
     assert "folder" in str(refusal(tmp_path))
     (tmp_path / "a.xlsx").write_bytes(b"x")
     assert "cannot read files of the kind .xlsx" in str(refusal(tmp_path / "a.xlsx"))

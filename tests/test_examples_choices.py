@@ -108,7 +108,7 @@ def test_rows_without_choices_of_their_own_have_those_of_the_data() -> None:
 
 
 @pytest.mark.parametrize("values", [[0, 1, 1], ["0", "1", "1"], ["0", " 1", "1 "]])
-@pytest.mark.parametrize("labels", ["0=negative, 1=positive", {0: "negative", "1": "positive"}])
+@pytest.mark.parametrize("labels", ["0=negative, 1=positive", {0: "negative", "1": " positive"}])
 def test_labels_say_what_values_mean(values: list[Any], labels: Any) -> None:
     data = load(rows(values, "label"), labels=labels)
     assert [e.completion for e in data.examples] == ["negative", "positive", "positive"]
@@ -121,9 +121,10 @@ def test_labels_say_what_values_mean(values: list[Any], labels: Any) -> None:
         ("0=negative", "row 2: no label is given for '1'"),
         ("0,1", "'0' is no value=label"),
         ("0=a,0=b", "one value is given two labels"),
+        ({0: "a", 1: " "}, "the label of '1' is empty"),
     ],
 )
-def test_labels_that_do_not_fit_are_refused(labels: str, words: str) -> None:
+def test_labels_that_do_not_fit_are_refused(labels: Any, words: str) -> None:
     assert words in str(refusal(rows([0, 1, 1], "label"), labels=labels))
 
 

@@ -67,7 +67,9 @@ def _from_file(path: Path) -> list[str]:
 def parse_labels(given: str | Mapping[Any, str]) -> dict[str, str]:
     """`0=negative,1=positive`: what the answer column says → what it means."""
     if isinstance(given, Mapping):
-        pairs = [(scalar(key) or str(key), str(value)) for key, value in given.items()]
+        pairs = [(scalar(key) or str(key), str(value).strip()) for key, value in given.items()]
+        if empty := next((key for key, value in pairs if not value), None):
+            raise UserError(f"the label of {shorten(empty)!r} is empty", where="--labels", mend="write what it means")
     else:
         pairs = []
         for part in given.split(","):

@@ -162,7 +162,12 @@ class _Checker:
         if self.labels is not None and not cells.missing(value) and (written := cells.scalar(value)) is not None:
             return written  # the labels say what a number means: no notice is due
         names = self.table.class_names.get(column)
-        if names and isinstance(value, int) and 0 <= value < len(names):
+        if names and isinstance(value, int):
+            if not 0 <= value < len(names):  # -1, as test splits have it whose labels are kept secret
+                message = f"the answer is {value}, and the data set has names for 0 to {len(names) - 1}"
+                raise UserError(
+                    message, where=where, mend="take a split with labels, or leave bad rows out: --skip-bad"
+                )
             self.notices.add(f"numbers in {column!r} were given the names that the data set has for them", where)
             return names[value]
         return cells.completion(value, where, self.notices)

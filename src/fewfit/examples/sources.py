@@ -13,6 +13,7 @@ from fewfit.examples.jsonl import read_json, read_jsonl
 from fewfit.examples.parquet import read_parquet
 from fewfit.examples.python import read_python
 from fewfit.examples.table import Table
+from fewfit.examples.text import shorten
 
 READERS: dict[str, Callable[[Path], Table]] = {
     ".jsonl": read_jsonl,
@@ -33,9 +34,14 @@ def read(source: Any) -> Table:
         return read_python(source)
     path = Path(source).expanduser()
     where = str(path)
-    if path.is_dir():
+    try:
+        is_there, is_folder = path.exists(), path.is_dir()
+    except OSError as error:  # a name of a thousand letters, most likely the rows themselves
+        mend = "give a file's path, or the rows as a list"
+        raise UserError(f"no file: {error.strerror}", where=shorten(where), mend=mend) from None
+    if is_folder:
         raise UserError("this is a folder", where=where, mend=f"name one file in it: {FORMATS}")
-    if not path.exists():
+    if not is_there:
         folder = path.parent
         near = get_close_matches(path.name, [p.name for p in folder.iterdir()] if folder.is_dir() else [], n=1)
         raise UserError(
