@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from inspect import signature
 
 import pytest
 import torch
 
 import fewfit
+from fewfit import api, prepare, runs
 from fewfit.audit import audit
 from fewfit.errors import NoUsableLane, UserError
 from fewfit.examples import restore
@@ -25,6 +27,11 @@ SMALL = {"methods": ["zero-shot", "icl", "ft", "icl+ft"], "shots": [2], "lr": [3
 @pytest.fixture
 def model():
     return tiny("llama", vocab_size=len(byte_level()))
+
+
+def asked():
+    """What `fit` was asked for where nothing was."""
+    return {name: one.default for name, one in signature(api.fit).parameters.items() if name != "data"}
 
 
 def pairs(n):
@@ -137,6 +144,9 @@ def test_every_lane_diverging_leaves_nothing_to_deliver(model):
         ({"shots": [0]}, "shots"),
         ({"select": "luck"}, "--select luck"),
         ({"budget": "soon"}, "no duration"),
+        ({"shots": "4,few"}, "shots 'few'"),
+        ({"shots": [1.5]}, "shots 1.5"),
+        ({"metric": "json"}, "example 1: the answer 'left' is no JSON"),
     ],
 )
 def test_what_is_asked_wrongly_is_refused_with_a_mend(model, settings, says):
@@ -150,6 +160,29 @@ def test_data_are_refused_before_a_model_is_loaded(tmp_path):
         fewfit.fit("nowhere.csv", model="no-such-model")
     with pytest.raises(UserError, match="give 1 or more"):
         fewfit.fit(pairs(8), model="no-such-model", rank=0)
+
+
+def test_a_file_of_ones_home_folder_is_found(tmp_path, monkeypatch):
+    """Break seen to fail: the digest taken of a path with `~` in it."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "data.csv").write_text("text,label\n" + "".join(f"p{k},{'ab'[k % 2]}\n" for k in range(8)))
+    material = prepare.read({**asked(), "model": "lab"}, "~/data.csv")
+    assert material.path == str(tmp_path / "data.csv") and len(material.file_digest) == 64
+
+
+def test_a_run_is_not_written_over_a_file(tmp_path):
+    """Break seen to fail: the file asked for what lies in it."""
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(UserError, match="is a file"):
+        runs.create(tmp_path / "notes", "data", "lab")
+
+
+def test_labels_of_the_test_file_matter_where_one_is_chosen_only():
+    """Break seen to fail: the labels found among the examples held against a test file that is judged by its text."""
+    train, test = [(f"p{k}", "ab"[k % 2]) for k in range(8)], [(f"q{k}", "abc"[k]) for k in range(3)]
+    with pytest.raises(UserError, match="'c' is none of the choices a, b"):
+        prepare.read({**asked(), "test": test}, train)
+    assert len(prepare.read({**asked(), "test": test, "metric": "match"}, train).test) == 3
 
 
 def test_a_metric_of_ones_own_is_not_taken_for_another(model):
@@ -176,6 +209,6 @@ def test_a_metric_of_ones_own_is_not_taken_for_another(model):
 
 
 def test_one_of_a_kind_is_as_good_as_a_list(model):
-    run = fewfit.fit(pairs(8), model=model, tokenizer=byte_level(), methods="icl", shots=2)
+    run = fewfit.fit(pairs(8), model=model, tokenizer=byte_level(), methods="icl", shots="2")
     assert [lane["name"] for lane in run.lanes] == ["icl-2"]
     assert "LlamaForCausalLM(" not in run.folder.name

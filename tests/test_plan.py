@@ -190,6 +190,13 @@ def test_the_command_gives_strict_json(data: Path, folder: Path, capsys: pytest.
     assert {"lanes", "models", "seconds", "memory", "disk", "left_out", "lengths"} <= set(record)
 
 
+@pytest.mark.parametrize("settings", [{"seeds": 0}, {"test": "nowhere.csv"}, {"metric": "json"}])
+def test_it_refuses_what_fit_would_refuse(data: Path, folder: Path, settings: dict[str, Any]) -> None:
+    """Break seen to fail: no seeds taken for one, and the test file not looked at."""
+    with pytest.raises(UserError):
+        made(data, folder, **settings)
+
+
 def test_a_model_in_memory_is_refused(data: Path) -> None:
     with pytest.raises(UserError, match="model in memory"):
         plan(str(data), model=tiny("llama"))

@@ -151,7 +151,11 @@ class Grid:
         **common: Any,
     ) -> Grid:
         """The grid of all combinations. Methods alone decide which kinds run."""
-        methods, shots, lr, updates = several(methods), several(shots), several(lr), several(updates)
+        methods, lr = several(methods), tuple(number(one, "lr", float) for one in several(lr))
+        shots, updates = (
+            tuple(number(one, name, int) for one in several(value))
+            for name, value in (("shots", shots), ("updates", updates))
+        )
         unknown = [m for m in methods if m not in KINDS]
         if unknown:
             raise UserError(f"unknown method {unknown[0]!r}", mend=f"choose among {', '.join(KINDS)}")
@@ -180,6 +184,17 @@ def several(value: Any) -> tuple[Any, ...]:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(","))
     return tuple(value) if isinstance(value, Sequence) else (value,)
+
+
+def number(value: Any, name: str, kind: type) -> Any:
+    """As such a number, text of one too; what is none, or 1.5 where a count is due, is refused."""
+    try:
+        found = kind(value)
+        if found == float(value):
+            return found
+    except (ValueError, TypeError):
+        pass
+    raise UserError(f"{name} {value!r}", mend="give a number, or a list of numbers")
 
 
 def prompting(common: dict[str, Any]) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from typing import Any
 
 from fewfit import runs
 from fewfit.errors import UserError
-from fewfit.examples import Dataset
+from fewfit.examples import Dataset, Example
 from fewfit.examples import load as load_examples
 from fewfit.examples import save as save_examples
 from fewfit.grid import PAPER_SEEDS, PRESETS, QUICK_ORDER, Grid, Lane
-from fewfit.metrics import Metric
+from fewfit.metrics import NOT_JSON, Metric, parsed, shortened
 from fewfit.metrics import auto as auto_metric
 from fewfit.metrics import metric as find_metric
 from fewfit.models.local import Loaded
@@ -150,21 +150,25 @@ def read(asked: dict[str, Any], data: Any) -> Material:
         skip_bad=asked["skip_bad"],
         keep_duplicates=asked["keep_duplicates"],
     )
+    wanted = asked["metric"] if asked["metric"] != "auto" else auto_metric(dataset)
+    judge = find_metric(wanted, answer_patterns=tuple(asked["answer_pattern"] or ()))
+    if judge.needs == "choices" and dataset.choices is None and any(e.choices is None for e in dataset.examples):
+        raise UserError("--metric choice needs choices", mend="give --choices a,b,c, or a `choices` field in every row")
     test = None
     if asked["test"] is not None:
+        # Only where answers are chosen among the labels must those of the test file be among them.
+        free = "none" if isinstance(asked["choices"], str) and asked["choices"] == "none" else "rows"
+        among = dataset.choices if judge.needs == "choices" and dataset.choices is not None else free
         test = load_examples(
             asked["test"],
             input=asked["input"],
             output=asked["output"],
             labels=asked["labels"],
-            choices="rows" if dataset.choices is None else dataset.choices,
+            choices=among,
             skip_bad=asked["skip_bad"],
             keep_duplicates=True,
         )
-    wanted = asked["metric"] if asked["metric"] != "auto" else auto_metric(dataset)
-    judge = find_metric(wanted, answer_patterns=tuple(asked["answer_pattern"] or ()))
-    if judge.needs == "choices" and dataset.choices is None and any(e.choices is None for e in dataset.examples):
-        raise UserError("--metric choice needs choices", mend="give --choices a,b,c, or a `choices` field in every row")
+    refuse_unreadable(judge, [*dataset.examples, *(test.examples if test is not None else ())])
     grid_of(asked, (None,))
     seeds = asked["seeds"]
     if seeds is None:
@@ -173,8 +177,20 @@ def read(asked: dict[str, Any], data: Any) -> Material:
         raise UserError(f"--seeds {seeds}", mend="give 1 or more")
     if asked["budget"] is not None:
         seconds(asked["budget"])
-    path = str(Path(data).resolve()) if isinstance(data, str | Path) else None
-    return Material(dataset, test, judge, seeds, path, file_digest(data))
+    at = Path(data).expanduser().resolve() if isinstance(data, str | Path) else None
+    digest = None if at is None else sha256(at.read_bytes()).hexdigest()
+    return Material(dataset, test, judge, seeds, None if at is None else str(at), digest)
+
+
+def refuse_unreadable(judge: Metric, examples: Sequence[Example]) -> None:
+    """An answer that the metric cannot compare with is better named now than in the middle of a run."""
+    for example in examples if judge.name == "json" else ():
+        if parsed(example.completion) is NOT_JSON:
+            raise UserError(
+                f"the answer {shortened(example.completion)} is no JSON, which --metric json compares",
+                where=f"example {example.id}",
+                mend="mend the row, or take --metric match",
+            )
 
 
 def prepare(asked: dict[str, Any], material: Material, loaded: dict[str | None, Loaded], watch: Watch) -> Prepared:
@@ -189,8 +205,6 @@ def prepare(asked: dict[str, Any], material: Material, loaded: dict[str | None, 
         notices.append(
             f"{len(dataset.examples)} examples: the longest prompts will have fewer demonstrations than asked"
         )
-    if asked["template"] is not None and any(renderer.settings.chat for renderer in renderers.values()):
-        notices.append("--template is not used: the chat template writes the prompts (--chat off for plain text)")
     budget = seconds(asked["budget"]) if asked["budget"] is not None else QUICK_BUDGET
     cost: dict[str, float] = {}
     halvings: tuple[int, ...] = ()
@@ -223,7 +237,7 @@ def prepare(asked: dict[str, Any], material: Material, loaded: dict[str | None, 
         },
         "test": None if test is None else {"digest": test.digest, "n": len(test.examples)},
         "models": [
-            {"lane": name, **asdict(one.ref), "render": renderers[name].settings.as_json(), "tune": asked["tune"]}
+            {"lane": name, **asdict(one.ref), "render": renderers[name].settings.as_json()}
             for name, one in loaded.items()
         ],
         "device": asked["device"],
@@ -267,10 +281,6 @@ def renderer_for(loaded: Loaded, dataset: Dataset, needs: str, asked: dict[str, 
         choices=dataset.choices if needs == "choices" else None,
         template_kwargs=asked["chat_template_kwargs"],
     )
-
-
-def file_digest(data: Any) -> str | None:
-    return sha256(Path(data).read_bytes()).hexdigest() if isinstance(data, str | Path) else None
 
 
 def plain(value: Any) -> Any:

@@ -33,6 +33,8 @@ def create(out: Path | None, data: str, model: str) -> Path:
             folder = RUNS / f"{stem}-{count}"
     else:
         folder = out
+        if folder.exists() and not folder.is_dir():
+            raise UserError("is a file, and a run is a folder", where=str(folder), mend="name another --out")
         if (folder / RECORD).exists():
             raise UserError(
                 "holds a run already", where=str(folder), mend=f"fewfit resume {folder}, or name another --out"

@@ -22,10 +22,7 @@ from fewfit.engine.task import MISS_SHARE, Task
 from fewfit.engine.workers import processors
 from fewfit.errors import UserError
 from fewfit.examples import Dataset
-from fewfit.examples import load as load_examples
-from fewfit.grid import PAPER_SEEDS, Lane
-from fewfit.metrics import auto as auto_metric
-from fewfit.metrics import metric as find_metric
+from fewfit.grid import Lane
 from fewfit.models import local
 from fewfit.plan.lengths import Length, length
 from fewfit.plan.shape import ModelShape, shape_of
@@ -98,16 +95,10 @@ def plan(data: Any, *, memory: str | None = None, **settings: Any) -> Plan:
     bound.apply_defaults()
     asked = dict(bound.arguments)
     api.check(asked)
-    dataset = load_examples(
-        data, **{name: asked[name] for name in ("input", "output", "labels", "choices", "skip_bad", "keep_duplicates")}
-    )
-    judge = find_metric(
-        auto_metric(dataset) if asked["metric"] == "auto" else asked["metric"],
-        answer_patterns=tuple(asked["answer_pattern"]),
-    )
     names = named(asked["model"])
+    material = prepare.read(asked, data)  # and refuse what fit would refuse
+    dataset, judge, seeds = material.dataset, material.judge, material.seeds
     grid, _ = prepare.grid_of(asked, tuple(names))
-    seeds = asked["seeds"] or (PAPER_SEEDS if asked["preset"] == "paper" else 1)
     given = None if memory is None else amount_of(memory)
     device, here = devices(asked["device"], elsewhere=given is not None)
     notices = list(dataset.notices)
