@@ -339,3 +339,38 @@ def test_the_next_commands(
     commands = next_commands({**result_of(QUICK, "icl-8"), "verdict": verdict}, Path("runs/x"))
     assert commands[:2] == ['fewfit predict runs/x "PROMPT"', "fewfit inspect runs/x --lane icl-8 --at 20"]
     assert commands[2] == third
+
+
+@pytest.mark.parametrize(
+    "given, third",
+    [
+        (
+            {"input": "review", "output": "stars", "labels": {"0": "bad", "1": "good"}, "shots": [2, 4], "race": False},
+            "fewfit fit data.csv --model lab --preset thorough --shots 2,4 --no-race --input review --output stars "
+            "--labels 0=bad,1=good",
+        ),
+        (
+            {"template": "Q: {prompt}\n{completion}", "answer_pattern": ["a", "b c"], "layers": "upper-half"},
+            "fewfit fit data.csv --model lab --preset thorough --layers upper-half --answer-pattern a "
+            "--answer-pattern 'b c' --template 'Q: {prompt}\\n{completion}'",
+        ),
+        ({"block": 2}, "fewfit predict runs/x --in prompts.jsonl --out answers.jsonl"),
+        ({"metric": "<function>"}, "fewfit predict runs/x --in prompts.jsonl --out answers.jsonl"),
+        ({"test": [["a", "b"]]}, "fewfit predict runs/x --in prompts.jsonl --out answers.jsonl"),
+    ],
+)
+def test_the_next_command_reads_the_data_as_this_one_did(
+    given: dict[str, Any], third: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Break seen to fail: the grid's flags alone."""
+    from fewfit import runs
+
+    asked = {"model": "lab", "preset": "quick", "chat": "auto", "race": True, "answer_pattern": [], **given}
+    record = {
+        "data": {"path": str(tmp_path / "data.csv")},
+        "asked": {name: {"value": value, "source": "given"} for name, value in asked.items()},
+        "seeds": [0],
+    }
+    monkeypatch.setattr(runs, "record", lambda folder: record)
+    monkeypatch.chdir(tmp_path)
+    assert next_commands({**result_of(QUICK, "icl-8"), "verdict": "… better."}, Path("runs/x"))[2] == third

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -9,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from fewfit.cli.board import clock, points
+from fewfit.cli.flags import FLAGS, LANES, MODELS, PROMPTS, ROWS, SCORES, spelled
 from fewfit.grid import KINDS, short
+from fewfit.prepare import STUDY_FLAGS
 
 MOST_ROWS = 20
 WIDE = 100  # columns; below it shots, rates and updates are left to the lanes' names
@@ -134,30 +137,55 @@ def next_commands(result: dict[str, Any], folder: Path) -> list[str]:
     return [*commands, third_command(result, folder, run)]
 
 
-def grid_flags(asked: dict[str, Any]) -> str:
-    """What spelled the grid out: without it the next command would run another one."""
-    words = []
-    for flag in ("methods", "shots", "lr", "updates", "rank", "tune", "optimizer", "loss", "replay"):
-        value = (asked.get(flag) or {}).get("value")
-        if value is not None and (asked[flag] or {}).get("source") == "given":
-            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-            words.append(f" --{flag} {text}")
-    return "".join(words)
-
-
 def third_command(result: dict[str, Any], folder: Path, run: str) -> str:
     from fewfit import runs
 
     record = runs.record(folder)
-    data, asked = record["data"]["path"], record["asked"]
-    model = (asked.get("model") or {}).get("value")
-    if data is not None and isinstance(model, str) and not model.startswith("<"):
-        again = f"fewfit fit {shlex.quote(short_path(data))} --model {shlex.quote(model)}{grid_flags(asked)}"
-        if "not settled" in result["verdict"] and len(record["seeds"]) == 1:
-            return f"{again} --seeds 3"
-        if (asked.get("preset") or {}).get("value") == "quick":
-            return f"{again} --preset thorough"
+    data = record["data"]["path"]
+    asked = {name: (one or {}).get("value") for name, one in record["asked"].items()}
+    model = asked.get("model")
+    more: dict[str, Any] = {}
+    if "not settled" in result["verdict"] and len(record["seeds"]) == 1:
+        more = {"seeds": 3}
+    elif asked.get("preset") == "quick":
+        more = {"preset": "thorough"}
+    given = given_flags({**asked, **more})
+    if data is not None and isinstance(model, str) and not model.startswith("<") and more and given is not None:
+        return f"fewfit fit {shlex.quote(short_path(data))} --model {shlex.quote(model)}{given}"
     return f"fewfit predict {run} --in prompts.jsonl --out answers.jsonl"
+
+
+def given_flags(asked: dict[str, Any]) -> str | None:
+    """All that was given, as it would be typed: without it the next command would run on another reading of the data,
+    or other lanes. None where it cannot be typed (a function, rows in a list, what only Python takes)."""
+    if any(asked.get(name) is not None for name in STUDY_FLAGS):
+        return None
+    words = []
+    for name in (*MODELS, *LANES, *SCORES, *PROMPTS, *ROWS, "final"):
+        value = asked.get(name)
+        if name == "model" or value is None or value in (FLAGS[name].default, [], {}):
+            continue
+        texts = typed(name, value)
+        if texts is None:
+            return None
+        flag = "--no-race" if name == "race" else spelled(name)
+        words += [f" {flag} {shlex.quote(text)}" for text in texts] if not isinstance(value, bool) else [f" {flag}"]
+    return "".join(words)
+
+
+def typed(name: str, value: Any) -> list[str] | None:
+    """What stands behind the flag, once for each time that it is written."""
+    if name == "chat_template_kwargs":
+        return [json.dumps(value)]
+    if isinstance(value, dict):
+        value = [f"{key}={meaning}" for key, meaning in value.items()]
+    several = value if isinstance(value, list) else [value]
+    texts = [str(one).replace("\n", "\\n") if name == "template" else str(one) for one in several]
+    if any(not isinstance(one, str | int | float) or text.startswith("<") for one, text in zip(several, texts)):
+        return None
+    if name == "answer_pattern" or not isinstance(value, list):
+        return texts
+    return None if any("," in text for text in texts) else [",".join(texts)]
 
 
 def short_path(path: str) -> str:
