@@ -196,6 +196,13 @@ def test_nan_is_a_bug_not_a_result() -> None:
         output.line({"score": float("nan")})
 
 
+def test_a_line_is_one_for_every_reader(capsys: pytest.CaptureFixture[str]) -> None:
+    """Break seen to fail: U+2028 in an answer printed as it is."""
+    output.line({"prediction": "a\u2028b\x85"})
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line) == {"prediction": "a\u2028b\x85"}
+
+
 def test_a_reader_that_leaves_is_no_error(place: Place, fitted: dict[str, Any]) -> None:
     """`fewfit predict … | head -0`. Break seen to fail: BrokenPipeError not caught."""
     reader, writer = os.pipe()
@@ -298,6 +305,10 @@ def test_prompts_need_no_answers(name: str, content: str, more: tuple[str, ...],
         (["inspect", "runs/one", "--lane", "icl-3"], "icl-3"),
         (["inspect", "runs/one", "--at", "9"], "1 to 8"),
         (["inspect", "runs/one", "--shots", "2"], "--shots"),
+        (["inspect", "runs/one", "--model", "tiny"], "--model belongs to a data file"),
+        (["inspect", "runs/one", "--no-instruction"], "--no-instruction belongs to a data file"),
+        (["predict", "runs/one", "\udcff"], "half a surrogate"),
+        (["predict", "runs/one", "--in", "test.csv", "--out", "runs"], "no file"),
         (["inspect", "runs/one", "--seed", "4"], "--seed 4"),
         (["inspect", "data.csv", "--model", "tiny", "--lane", "icl-2"], "--lane"),
         (["inspect", "data.csv", "--model", "tiny", "--at", "0"], "1 to 8"),

@@ -14,7 +14,6 @@ from fewfit.cli import output
 from fewfit.errors import UserError
 
 SHOTS = 4
-RUN_FLAGS = ("lane", "update")
 
 
 @f.takes(*(name for name in f.MODELS if name not in ("device", "dtype", "quantize")), "loss", "metric", "choices",
@@ -48,6 +47,9 @@ def inspect(
     if target == "last" or Path(target).is_dir():
         if shots is not None:
             raise UserError("--shots belongs to a data file", mend="a run's lane has its own: name it with --lane")
+        there = (name for name, value in flags.items() if value not in (f.FLAGS[name].default, []) and name != "json_")
+        if given := next(there, None):
+            raise UserError(f"{f.spelled(given)} belongs to a data file", mend="leave it out: a run has its own")
         seen = of_run(target, lane, at, update, seed)
     else:
         if lane is not None or update is not None:

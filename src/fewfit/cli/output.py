@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import sys
 import traceback
@@ -13,6 +12,7 @@ from typing import Any
 import typer
 
 from fewfit.errors import EnvironmentProblem, FewfitError, Interrupted
+from fewfit.files import one_line
 
 SCHEMA = 1
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -22,7 +22,7 @@ USAGE = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "Click
 
 def line(value: dict[str, Any]) -> None:
     """One line of strict JSON: a NaN is a bug, not a result."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.write(one_line(value) + "\n")
     sys.stdout.flush()
 
 

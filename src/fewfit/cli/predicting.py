@@ -39,6 +39,9 @@ def predict(
         raise UserError("--out goes with --in", mend="leave it out: one prediction is printed")
     if target is not None and Path(target).resolve() == Path(source or "").resolve():
         raise UserError("--in and --out are one file", where=target, mend="name another --out")
+    if target is not None and Path(target).exists() and not Path(target).is_file():
+        # It would be put aside for a new file: /dev/stdout as well.
+        raise UserError("is no file", where=target, mend="name a file, or leave --out out: rows go to stdout")
     if target is not None and not Path(target).absolute().parent.is_dir():
         raise UserError("its folder is not there", where=target, mend="make it, or name another --out")
     from fewfit import runs
@@ -80,7 +83,7 @@ def write(path: Path, rows: Iterator[dict[str, Any]]) -> None:
 
     content = "".join(one_line(row) + "\n" for row in rows).encode()
     try:
-        publish(path, content)
+        publish(path.resolve(), content)  # of a link what it points to
     except OSError as error:
         message = f"cannot be written: {error.strerror}"
         raise EnvironmentProblem(message, where=str(path), mend="name another --out", code="disk") from None
@@ -101,10 +104,12 @@ def usual_input(run: Path) -> str | None:
 
 
 def example(id: str, prompt: Any, choices: Any = None) -> Any:
-    from fewfit.examples import Example
+    from fewfit.examples import Example, cells
 
-    if isinstance(prompt, str) and not prompt.strip():
-        raise UserError("the prompt is empty", where=f"row {id}", mend="write something")
+    if isinstance(prompt, str):
+        cells.encodable(prompt, "the prompt", f"row {id}")
+        if not prompt.strip():
+            raise UserError("the prompt is empty", where=f"row {id}", mend="write something")
     return Example(id=id, prompt=prompt, completion="", choices=choices)
 
 
