@@ -211,4 +211,5 @@ def test_a_metric_of_ones_own_is_not_taken_for_another(model):
 def test_one_of_a_kind_is_as_good_as_a_list(model):
     run = fewfit.fit(pairs(8), model=model, tokenizer=byte_level(), methods="icl", shots="2")
     assert [lane["name"] for lane in run.lanes] == ["icl-2"]
+    assert fewfit.load("last", model=model).bundle.folder == run.bundle.bundle.folder
     assert "LlamaForCausalLM(" not in run.folder.name

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from fewfit.api import Run, fit, resume
+    from fewfit.api import Run, fit, load, resume
     from fewfit.examples import Example, Message
     from fewfit.grid import Grid, Lane
-    from fewfit.predict import Predictor, load
+    from fewfit.predict import Predictor
 
 _WHERE = {
     "Example": "fewfit.examples.example",
@@ -26,7 +26,7 @@ _WHERE = {
     "Grid": "fewfit.grid",
     "Lane": "fewfit.grid",
     "Predictor": "fewfit.predict",
-    "load": "fewfit.predict",
+    "load": "fewfit.api",
     "Run": "fewfit.api",
     "fit": "fewfit.api",
     "resume": "fewfit.api",

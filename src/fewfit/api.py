@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fewfit import runs
 from fewfit.errors import UserError
@@ -15,6 +15,9 @@ from fewfit.models.local import Loaded
 from fewfit.predictions import read as read_predictions
 from fewfit.prepare import Prepared, prepare, read
 from fewfit.watch import Callbacks, OnLane, OnRow, Watch
+
+if TYPE_CHECKING:
+    from fewfit.predict import Predictor
 
 
 class Run:
@@ -54,10 +57,8 @@ class Run:
         return pandas.DataFrame(rows)
 
     @property
-    def bundle(self) -> Any:
+    def bundle(self) -> Predictor:
         """The product, ready to predict. A model that was handed to `fit` is used again, not loaded twice."""
-        from fewfit.predict import load
-
         return load(self.folder, model=self._model)
 
     def __repr__(self) -> str:
@@ -184,6 +185,13 @@ def resume(
                 mend="put the old one back, or start a new run",
             )
     return _run(Prepared(where, record, loaded), judge, told, handed_in(model))
+
+
+def load(path: str | Path, *, model: Any = None, device: str = "auto") -> Predictor:
+    """The predictor of a run (a folder, or `last`) or of a bundle's folder."""
+    from fewfit import predict
+
+    return predict.load(runs.find(path) if str(path) == "last" else path, model=model, device=device)
 
 
 def _run(prepared: Prepared, judge: Metric, watch: Watch, model: Any) -> Run:

@@ -1,6 +1,6 @@
 """Running a bundle: new inputs in, answers out, as the lane gave them while it was tested.
 
-predictor = fewfit.load("runs/last")
+predictor = fewfit.load("last")
 predictor.predict(["The soup was cold."])  # [{"id": "1", "prediction": "negative", "probs": {…}, "nll": 0.12}]
 """
 
