@@ -19,6 +19,7 @@ from fewfit.engine.snapshot import Store
 from fewfit.engine.stream import Progress, Stream, steps
 from fewfit.errors import UserError
 from fewfit.grid import Lane
+from fewfit.metrics import metric
 from tests.models_made import tiny
 from tests.streams_made import examples, plain_learner, task_of
 from tests.tokenizers_made import byte_level
@@ -173,6 +174,17 @@ def test_a_second_writer_is_refused(material, tmp_path):
     kill(process)
     with runs.lock(out):
         pass  # a dead process holds nothing
+
+
+def test_a_run_that_another_process_ended_is_not_run_again(tmp_path):
+    """It ended while this one was loading the model. Break seen to fail: lanes begun anew."""
+    from fewfit.execute import execute
+    from fewfit.prepare import Prepared
+    from fewfit.watch import Callbacks
+
+    (tmp_path / runs.RESULT).write_text('{"best": "icl-2"}')
+    assert execute(Prepared(tmp_path, {}), metric("exact"), Callbacks()) == {"best": "icl-2"}
+    assert not (tmp_path / runs.LANES).exists()
 
 
 def test_resume_refuses_changed_data(material, tmp_path):

@@ -7,6 +7,7 @@ import shutil
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -190,3 +191,14 @@ def test_a_lane_that_leaves_the_race_elsewhere_is_told_where():
     stream = Stream(None, None, None, others=Others())  # type: ignore[arg-type]
     stream._drop(Decided(), [progress])  # type: ignore[arg-type]
     assert told == [17] and progress.status == "running"
+
+
+@pytest.mark.parametrize("quantization, alone", [(None, False), ({"load_in_4bit": True}, True)])
+def test_what_helpers_would_load_otherwise_is_run_alone(quantization, alone, monkeypatch):
+    """Break seen to fail: helpers with whole weights beside a main process with packed ones."""
+    model = tiny("llama")
+    model.config.quantization_config = quantization
+    loaded = SimpleNamespace(model=model, ref=SimpleNamespace(digest="files:1"))
+    work, sitting = SimpleNamespace(loaded=loaded, tracks=[1, 2]), SimpleNamespace(record={"metric": "choice"})
+    monkeypatch.setattr(execute, "processors", lambda: 2)
+    assert execute.helpers_possible(work, sitting) == (0 if alone else 1)

@@ -75,6 +75,8 @@ def execute(prepared: Prepared, judge: Metric, watch: Watch) -> dict[str, Any]:
     """The whole run; returns the result, which result.json holds too."""
     folder = prepared.folder
     with runs.lock(folder), catching_signals() as caught:
+        if (folder / runs.RESULT).exists():  # another process ended it while this one loaded the model
+            return runs.result(folder)
         wait_for_orphans(folder / runs.LANES)
         journal = Journal(folder, prepared.record)
         sitting = Sitting(prepared, watch, journal, caught, Store(folder / runs.LANES))
@@ -185,7 +187,8 @@ def helpers_possible(work: Work, sitting: Sitting) -> int:
     """On a CPU, for a model that another process can load: one process a core, one thread each."""
     device = next(work.loaded.model.parameters()).device.type
     in_memory = work.loaded.ref.digest.startswith("weights:")  # an object: nobody else has it
-    alone = device != "cpu" or in_memory or sitting.record["metric"].startswith(OWN) or len(work.tracks) < 2
+    packed = getattr(work.loaded.model.config, "quantization_config", None) is not None  # helpers load whole weights
+    alone = device != "cpu" or in_memory or packed or sitting.record["metric"].startswith(OWN) or len(work.tracks) < 2
     return 0 if alone else processors() - 1
 
 
