@@ -120,7 +120,6 @@ def template_kwargs(text: str, flag: str) -> dict[str, Any]:
 # ---- the table -------------------------------------------------------------------------------------------------------
 
 GRID, MODEL, SCORE, PROMPT, DATA, RUN = "Lanes", "Model", "Scores", "Prompts", "Data", "Run"
-PRESET = "the preset's"
 
 FLAGS: dict[str, Flag] = {
     "model": Flag(

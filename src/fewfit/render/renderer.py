@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -222,10 +221,3 @@ class Renderer:
             if self.encoder.decode(prompt.ids + found.ids[low:high]) == whole:
                 return found.ids[low:high]
         return self.encoder.encode(answer, special=False).ids
-
-
-def with_settings(renderer: Renderer, **changes: Any) -> Renderer:
-    """The same renderer with some settings changed."""
-    changed = Renderer(renderer.tokenizer, replace(renderer.settings, **changes))
-    changed.notices = list(renderer.notices)
-    return changed
