@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.records import lines_of, machine, markdown, write
+from benchmarks.records import lines_of, markdown, publish
 
 SHORT = 16
 
@@ -128,9 +128,7 @@ def main() -> None:
     points = with_a_lane(points)
     text = table(points)
     print(text)
-    if asked.json:
-        write(asked.json, {**machine(), "points": points})
-        asked.json.with_suffix(".md").write_text(f"# {__doc__.splitlines()[0]}\n\n`{machine()['command']}`\n\n{text}\n")
+    publish(asked.json, __doc__, text, points=points)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from typing import Any
 
 from benchmarks.adapts import sixteen
 from benchmarks.choose import paired
-from benchmarks.records import Lines, machine, markdown, write
+from benchmarks.records import Lines, markdown, publish
 
 Row = dict[str, Any]
 
@@ -144,9 +144,7 @@ def main() -> None:
     cells = of_lines(asked.lines) if asked.lines else of_runs(asked.runs)
     text = table(cells)
     print(text)
-    if asked.json:
-        write(asked.json, {**machine(), "cells": cells})
-        asked.json.with_suffix(".md").write_text(f"# {__doc__.splitlines()[0]}\n\n`{machine()['command']}`\n\n{text}\n")
+    publish(asked.json, __doc__, text, cells=cells)
 
 
 if __name__ == "__main__":

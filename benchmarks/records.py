@@ -83,6 +83,15 @@ def write(path: Path | None, report: dict[str, Any]) -> None:
     path.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
 
 
+def publish(path: Path | None, doc: str, text: str, **found: Any) -> None:
+    """The figures with what they were made on, and beside them the table, under the first line of `doc`."""
+    if path is None:
+        return
+    made = machine()
+    write(path, {**made, **found})
+    path.with_suffix(".md").write_text(f"# {doc.splitlines()[0]}\n\n`{made['command']}`\n\n{text}\n")
+
+
 def markdown(rows: list[list[str]]) -> str:
     """The first row is the head."""
     head, *body = rows

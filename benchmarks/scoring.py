@@ -28,7 +28,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.records import machine, markdown, write
+from benchmarks.records import markdown, publish
 
 ANSWER, ANSWERS, PASS_TOKENS = 8, 5, 1024
 TOKENS = {"lab": 64, "5m": 128, "135m": 256}
@@ -165,9 +165,7 @@ def main() -> None:
         records += measure(shape, asked.lanes, TOKENS[shape], asked.rounds)
     text = table(records)
     print(text)
-    if asked.json:
-        write(asked.json, {**machine(), "records": records})
-        asked.json.with_suffix(".md").write_text(f"# {__doc__.splitlines()[0]}\n\n`{machine()['command']}`\n\n{text}\n")
+    publish(asked.json, __doc__, text, records=records)
 
 
 if __name__ == "__main__":
