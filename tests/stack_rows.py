@@ -10,6 +10,7 @@ import torch
 
 from fewfit.engine.learner import LaneState, Learner, Row, Scored, Track
 from fewfit.engine.plain import PlainLearner
+from fewfit.engine.sizing import Counted
 from fewfit.engine.stack import StackLearner
 from fewfit.grid import Lane
 
@@ -51,6 +52,18 @@ def rows_of(lanes: Sequence[Lane], steps: int, seed: int = 0, **kind: Any) -> li
         [random_row(track_of(one), rng, train=one.trains, choices=kinds[step % 3], **kind) for one in lanes]
         for step in range(steps)
     ]
+
+
+def bytes_of_a_step(learner: Learner, lane: Lane, row: Row) -> int:
+    """The most that lives at once, beside what a first step has made for all. The learner is closed."""
+    learner.open(track_of(lane), lane)
+    learner.predict([row])
+    learner.update([row])
+    with Counted() as counted:
+        learner.predict([row])
+        learner.update([row])
+    learner.close()
+    return counted.most
 
 
 def plain_run(model: Any, lanes: Sequence[Lane], steps: list[list[Row]], total: int = 1) -> dict[Track, Any]:

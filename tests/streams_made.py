@@ -79,21 +79,19 @@ class Memory:
 
 
 def plain_learner(model: Any, task: Task) -> PlainLearner:
-    return PlainLearner(
-        model,
-        end_ids=task.renderer.end_ids,
-        ended=lambda ids: task.renderer.answer_text(ids)[1],
-        totals=lambda lane: total_updates(lane, len(task)),
-    )
+    return PlainLearner(model, **of_task(task))
 
 
 def stacked_learner(model: Any, task: Task) -> StackLearner:
-    return StackLearner(
-        model,
-        end_ids=task.renderer.end_ids,
-        ended=lambda ids: task.renderer.answer_text(ids)[1],
-        totals=lambda lane: total_updates(lane, len(task)),
-    )
+    return StackLearner(model, **of_task(task))
+
+
+def of_task(task: Task) -> dict[str, Any]:
+    return {
+        "end_ids": task.renderer.end_ids,
+        "ended": lambda ids: task.renderer.answer_text(ids)[1],
+        "totals": lambda lane: total_updates(lane, len(task)),
+    }
 
 
 def run_lanes(

@@ -309,9 +309,8 @@ def test_the_estimate_comes_near_what_a_step_takes() -> None:
     import random
 
     import transformers as tf
-    from stack_rows import END, lane, random_row, track_of
+    from stack_rows import END, bytes_of_a_step, lane, random_row, track_of
 
-    from fewfit.engine.sizing import Counted
     from fewfit.engine.stack import StackLearner
     from fewfit.plan.lengths import Length
     from fewfit.plan.space import need_of
@@ -329,15 +328,9 @@ def test_the_estimate_comes_near_what_a_step_takes() -> None:
         for again in (False, True):
             learner = StackLearner(model, end_ids=END)
             assert not again or learner.spare()
-            learner.open(track_of(one), one)
-            learner.predict([row])
-            learner.update([row])
-            with Counted() as counted:
-                learner.predict([row])
-                learner.update([row])
-            learner.close()
+            took = bytes_of_a_step(learner, one, row)
             told = need_of(shape, [one], {0: length}, again=again).of(1)
-            assert 0.75 < told / counted.most < 1.5, (type(config).__name__, again, told / counted.most)
+            assert 0.75 < told / took < 1.5, (type(config).__name__, again, told / took)
 
 
 @pytest.mark.parametrize("text, value", [("24GB", 24 << 30), ("512 MiB", 512 << 20), ("1.5g", 3 << 29), ("1000", 1000)])

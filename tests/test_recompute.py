@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from models_made import MIXTURES, NAMES, tiny
-from stack_rows import END, lane, rows_of, track_of
+from stack_rows import END, bytes_of_a_step, lane, rows_of, track_of
 
 from fewfit.engine.learner import LaneState
 from fewfit.engine.plain import PlainLearner
-from fewfit.engine.sizing import Counted
 from fewfit.engine.stack import StackLearner
 from fewfit.grid import Lane
 
@@ -86,14 +85,7 @@ def test_a_step_takes_less_memory(name: str) -> None:
         model = deep(name)
         learner = StackLearner(model, end_ids=END)
         assert not spare or learner.spare()
-        learner.open(track_of(one), one)
-        learner.predict([row])
-        learner.update([row])
-        with Counted() as counted:
-            learner.predict([row])
-            learner.update([row])
-        took.append(counted.most)
-        learner.close()
+        took.append(bytes_of_a_step(learner, one, row))
     assert took[1] < 0.45 * took[0]
 
 
