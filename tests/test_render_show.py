@@ -61,7 +61,7 @@ def test_control_characters_in_data_do_nothing_to_the_terminal():
 def test_json_of_the_same():
     tokenizer = characters()
     rendered = Renderer.resolve(tokenizer, EXAMPLES).render(EXAMPLES[:1], EXAMPLES[2])
-    record = json.loads(json.dumps(as_json(rendered)))
+    record = json.loads(json.dumps(as_json(rendered, rendered.spans)))
     assert set(record) == {"tokens", "loss", "text"}
     assert tuple(record["tokens"]) == rendered.ids
     assert record["text"] == rendered.text
@@ -69,7 +69,7 @@ def test_json_of_the_same():
         *rendered.ids[slice(*rendered.spans[0])],
         *rendered.ids[slice(*rendered.spans[1])],
     ]
-    assert sum(as_json(rendered, "last-answer")["loss"]) == len(rendered.ids) - rendered.prompt_tokens
+    assert sum(as_json(rendered, rendered.spans[-1:])["loss"]) == len(rendered.ids) - rendered.prompt_tokens
 
 
 def test_warnings_are_shown():

@@ -57,10 +57,11 @@ def inspect(
             raise UserError(f"{given} belongs to a run", where=target, mend="give --shots, or name a run's folder")
         seen = of_data(target, at, seed, SHOTS if shots is None else shots, f.values(flags))
     rendered, spans, tokenizer, notices = seen
+    from fewfit.cli.show import as_json, show
+
     if flags["json_"]:
-        output.line({"tokens": list(rendered.ids), "loss": mask(len(rendered.ids), spans), "text": rendered.text})
+        output.line(as_json(rendered, spans))
         return
-    from fewfit.cli.show import show
     from fewfit.render import Loss
 
     for notice in notices:
@@ -70,13 +71,6 @@ def inspect(
     color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     loss: Loss = "every-answer" if len(spans) > 1 else "last-answer"
     print(show(rendered, tokenizer, color=color, loss=loss).rstrip("\n"))
-
-
-def mask(length: int, spans: Any) -> list[int]:
-    marks = [0] * length
-    for start, end in spans:
-        marks[start:end] = [1] * (end - start)
-    return marks
 
 
 def of_run(name: str, lane: str | None, at: int | None, update: int | None, seed: int) -> Any:

@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Any
 
 from fewfit.render import Loss, Rendered, loss_mask
+from fewfit.render.rendered import Span
 
 OPEN, CLOSE = "⟦", "⟧"
 GREEN, PLAIN = "\x1b[1;30;42m", "\x1b[0m"
@@ -27,8 +28,12 @@ def show(rendered: Rendered, tokenizer: Any, *, color: bool, loss: Loss = "every
     return "\n".join(lines) + "\n" + "".join(parts)
 
 
-def as_json(rendered: Rendered, loss: Loss = "every-answer") -> dict[str, Any]:
-    return {"tokens": list(rendered.ids), "loss": loss_mask(rendered, loss), "text": rendered.text}
+def as_json(rendered: Rendered, spans: Sequence[Span]) -> dict[str, Any]:
+    """`spans` are those that carry loss: none of a lane that does not train."""
+    loss = [0] * len(rendered.ids)
+    for start, end in spans:
+        loss[start:end] = [1] * (end - start)
+    return {"tokens": list(rendered.ids), "loss": loss, "text": rendered.text}
 
 
 def _counts(rendered: Rendered, mask: Sequence[int], loss: Loss) -> str:
