@@ -100,7 +100,9 @@ def test_what_is_exported_is_what_was_tested(tmp_path: Any) -> None:
                 logits_NV = logits_at(model, [row.ids], [list(range(start - 1, end - 1))])
             nll = torch.nn.functional.cross_entropy(logits_NV, torch.tensor(row.ids[start:end]), reduction="sum")
             into.append(abs(float(nll) - result.nll))
-    assert max(gaps) < 0.1 < min(fresh)  # nats an answer; what training did to it is far more
+    # Nats an answer; what training did to it is far more. PEFT rounds after A, B and the scale, the stack once or twice.
+    assert sum(gaps) / len(gaps) < 0.08
+    assert max(gaps) < 0.15 < min(fresh)
 
 
 @pytest.mark.parametrize(("heads", "groups", "length"), [(4, 4, 48), (4, 2, 130), (6, 1, 300), (3, 3, 16)])

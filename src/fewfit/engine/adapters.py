@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from fewfit.engine import native
 from fewfit.engine.plain import initial_a
 
 SCALE = 2.0  # alpha is 2r for every lane
@@ -72,6 +73,11 @@ class Layout:
             self.parameters[f"base_model.model.{name}.lora_B.default.weight"] = (b_at, b_shape)
         self.modules = tuple(names)
 
+    def at(self, group: Siblings, members: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
+        """Where the A's of these siblings begin in a lane's vector, and the B of each."""
+        place = self.places[group]
+        return place.a + members[0] * self.rank * group.width, tuple(place.b[m] for m in members)
+
     def view(self, flat_P: Tensor, name: str) -> Tensor:
         at, shape = self.parameters[name]
         return flat_P[at : at + shape[0] * shape[1]].view(shape)
@@ -120,12 +126,17 @@ class Adapter:
 class Bundle:
     """Lanes next to each other in a pass, alike in layout and rows: their adapters are batched products."""
 
-    def __init__(self, adapters: Sequence[Adapter], compute: torch.dtype):
+    def __init__(self, adapters: Sequence[Adapter], compute: torch.dtype, long: bool):
         self.adapters = list(adapters)
         self.layout = adapters[0].layout
         self.rank = self.layout.rank
         self.weights = Matrices(self.layout, torch.stack([one.weight_P for one in adapters]).to(compute))
         self.gradients: Matrices | None = None
+        # Not for single tokens and what is filled up to some number: how a lane is computed must not depend on others.
+        self._native = long and native.serves_adapters(self.weights.flat_GP)
+
+    def native(self, x_ND: Tensor) -> bool:
+        return self._native and x_ND.dtype == self.weights.flat_GP.dtype and x_ND.stride(1) == 1
 
     def collect(self) -> None:
         """From now on a backward writes gradients."""
@@ -183,7 +194,7 @@ class Pass:
         for end in range(1, len(runs) + 1):
             if end < len(runs) and alike(runs[end - 1], runs[end], shapes_B):
                 continue
-            bundle = Bundle([one for one, _, _ in runs[start:end]], compute)
+            bundle = Bundle([one for one, _, _ in runs[start:end]], compute, long=shapes_B is not None)
             self.runs.append((bundle, runs[start][1], runs[end - 1][2]))
             start = end
         self.touched = {group for bundle, _, _ in self.runs for group in bundle.layout.places}
@@ -378,6 +389,10 @@ class Head(torch.autograd.Function):
 def add_adapters(outs: list[Tensor], x_ND: Tensor, piece: Piece, group: Siblings, members: tuple[int, ...]) -> Tensor:
     """Adds B·A·x to a bundle's rows of each output; returns A·x, which the backward wants."""
     bundle, s, e = piece
+    if bundle.native(x_ND):
+        at = bundle.layout.at(group, members)
+        own = [out_NO[s:e] for out_NO in outs]
+        return native.adapters(x_ND[s:e], bundle.weights.flat_GP, at, bundle.rank, own, SCALE)
     a_GKD, b = bundle.weights.of[group]
     lanes, rank = len(a_GKD), bundle.rank
     if len(members) != len(group.modules):
@@ -400,9 +415,26 @@ def adapter_backward(
 ) -> None:
     """Gradients of a bundle's A's and B's into its buffer, and of its rows of x, added to what stands there."""
     bundle, s, e = piece
-    a_GKD, b = bundle.weights.of[group]
-    lanes, rank, into = len(a_GKD), bundle.rank, bundle.gradients
+    into = bundle.gradients
     fresh = into is not None and group not in into.written
+    if bundle.native(x_ND):
+        native.adapters_backward(
+            x_ND[s:e],
+            bundle.weights.flat_GP,
+            bundle.layout.at(group, members),
+            bundle.rank,
+            h_GnK,
+            [grad_NO[s:e] for grad_NO in grads_NO],
+            SCALE,
+            None if into is None else into.flat_GP,
+            fresh,
+            None if gx_ND is None else gx_ND[s:e],
+        )
+        if into is not None and members[-1] == len(group.modules) - 1:
+            into.written.add(group)
+        return
+    a_GKD, b = bundle.weights.of[group]
+    lanes, rank = len(a_GKD), bundle.rank
     gh_GnK = torch.empty_like(h_GnK)
     for place, (m, grad_NO) in enumerate(zip(members, grads_NO, strict=True)):
         part = slice(place * rank, (place + 1) * rank)

@@ -1,7 +1,8 @@
-"""`native.c`, compiled on first use where there is a C compiler; without one the layers take torch's operations.
+"""`native.c` and `thin.c`, compiled on first use where there is a C compiler; without one torch's operations serve.
 
-In bf16 on one thread only: what is left beside the products there are passes over memory, and torch takes five to ten
-of them where one is enough. Compiling takes a second, once a machine; `FEWFIT_NATIVE=0` leaves it out.
+On one thread of a CPU only. In bf16 what is left beside the products are passes over memory, and torch takes five to
+ten of them where one is enough (native.c); adapters' products are so thin that calling them costs as much as they do,
+in fp32 too (thin.c). Compiling takes a second or two, once a machine; `FEWFIT_NATIVE=0` leaves it out.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ FLAGS = (
     "-O3", "-march=native", "-mprefer-vector-width=512", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros",
     "-fassociative-math", "-freciprocal-math", "-shared", "-fPIC",
 )  # fmt: skip
-SOURCE = Path(__file__).with_name("native.c")
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("native.c", "thin.c"))
 
 Pointer, Count, Float = ctypes.c_void_p, ctypes.c_longlong, ctypes.c_float
 TAKES: dict[str, tuple[Any, ...]] = {
@@ -37,7 +39,15 @@ TAKES: dict[str, tuple[Any, ...]] = {
     "rotate": (Pointer, Pointer, Pointer, Pointer, Pointer, Pointer, Count, Float, Pointer),
     "widen": (Pointer, Pointer, Pointer, Pointer, Pointer),
     "weights": (Pointer, Pointer, Count, Count, Count, Count, Count),
-}
+    "adapters": (
+        Pointer, Count, Count, Count, Pointer, Count, Count, Pointer, Count, Count, Count, Count, Pointer, Pointer,
+        Pointer, Pointer, Float,
+    ),
+    "adapters_backward": (
+        Pointer, Count, Count, Count, Pointer, Count, Count, Pointer, Count, Count, Count, Count, Pointer, Pointer,
+        Pointer, Pointer, Float, Pointer, Count, Count, Pointer, Count,
+    ),
+}  # fmt: skip
 
 
 def serves(x: Tensor) -> bool:
@@ -68,7 +78,11 @@ def compiled() -> Path:
     compiler = next((path for name in ("cc", "gcc", "clang") if (path := shutil.which(name))), None)
     if compiler is None:
         raise FileNotFoundError("no C compiler")
-    known = [SOURCE.read_bytes(), repr((compiler, os.stat(compiler).st_mtime, FLAGS)).encode(), processor()]
+    known = [
+        *(source.read_bytes() for source in SOURCES),
+        repr((compiler, os.stat(compiler).st_mtime, FLAGS)).encode(),
+        processor(),
+    ]
     name = hashlib.sha256(b"\0".join(known)).hexdigest()[:16]
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fewfit"
     target = folder / f"native-{name}.so"
@@ -77,7 +91,7 @@ def compiled() -> Path:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:  # several workers may come here at once
             made = Path(scratch) / target.name
             subprocess.run(
-                [compiler, *FLAGS, "-o", str(made), str(SOURCE)], check=True, capture_output=True, timeout=60
+                [compiler, *FLAGS, "-o", str(made), *map(str, SOURCES)], check=True, capture_output=True, timeout=60
             )
             made.replace(target)
     return target
@@ -146,6 +160,67 @@ def widen(grad: Tensor, given: Tensor, out: Tensor) -> None:
 def weights(p_IKS: Tensor, grad_IKS: Tensor, shared: int, start: int) -> None:
     items, keys, queries = p_IKS.shape
     machine_code().weights(p_IKS.data_ptr(), grad_IKS.data_ptr(), items, keys, queries // shared, shared, start)
+
+
+def serves_adapters(weights: Tensor) -> bool:
+    return (
+        weights.dtype in (torch.float32, torch.bfloat16)
+        and weights.device.type == "cpu"
+        and torch.get_num_threads() == 1
+        and machine_code() is not None
+    )
+
+
+def adapters(
+    x_ND: Tensor, flat_GP: Tensor, at: tuple[int, Sequence[int]], rank: int, outs: Sequence[Tensor], scale: float
+) -> Tensor:
+    """Adds B·A·x to the rows of every output, lane after lane in equal shares; returns A·x. `at` says where A and the
+    B's begin in a lane's vector."""
+    lanes, rows, members = len(flat_GP), len(x_ND), len(outs)
+    h_GnK = torch.empty(lanes, rows // lanes, members * rank)
+    pointers, apart, widths = described(outs)
+    machine_code().adapters(
+        x_ND.data_ptr(), x_ND.stride(0), x_ND.shape[1], x_ND.dtype != torch.float32, flat_GP.data_ptr(),
+        flat_GP.stride(0), at[0], numbers(at[1]), members, rank, lanes, rows // lanes, h_GnK.data_ptr(), pointers,
+        apart, widths, scale,
+    )  # fmt: skip
+    return h_GnK
+
+
+def adapters_backward(
+    x_ND: Tensor,
+    flat_GP: Tensor,
+    at: tuple[int, Sequence[int]],
+    rank: int,
+    h_GnK: Tensor,
+    grads: Sequence[Tensor],
+    scale: float,
+    into_GP: Tensor | None,
+    fresh: bool,
+    gx_ND: Tensor | None,
+) -> None:
+    """Gradients of A and B into the lanes' vectors (over what stands there if `fresh`), and of x added to `gx_ND`."""
+    lanes, rows, members = len(flat_GP), len(x_ND), len(grads)
+    grads = [
+        grad if grad.stride(1) == 1 else grad.contiguous() for grad in grads
+    ]  # autograd may hand over a spread number
+    pointers, apart, widths = described(grads)
+    machine_code().adapters_backward(
+        x_ND.data_ptr(), x_ND.stride(0), x_ND.shape[1], x_ND.dtype != torch.float32, flat_GP.data_ptr(),
+        flat_GP.stride(0), at[0], numbers(at[1]), members, rank, lanes, rows // lanes, h_GnK.data_ptr(), pointers,
+        apart, widths, scale, None if into_GP is None else into_GP.data_ptr(),
+        0 if into_GP is None else into_GP.stride(0), fresh, None if gx_ND is None else gx_ND.data_ptr(),
+        0 if gx_ND is None else gx_ND.stride(0),
+    )  # fmt: skip
+
+
+def described(some: Sequence[Tensor]) -> tuple[Any, Any, Any]:
+    """Of matrices whose rows are dense: where they lie, how far their rows are apart, how wide these are."""
+    return (
+        (Pointer * len(some))(*[one.data_ptr() for one in some]),
+        numbers([one.stride(0) for one in some]),
+        numbers([one.shape[1] for one in some]),
+    )
 
 
 def numbers(some: Any) -> Any:
