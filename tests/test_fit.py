@@ -145,6 +145,8 @@ def test_every_lane_diverging_leaves_nothing_to_deliver(model):
         ({"select": "luck"}, "--select luck"),
         ({"budget": "soon"}, "no duration"),
         ({"shots": "4,few"}, "shots 'few'"),
+        ({"model": []}, "no model"),
+        ({"metric": lambda prediction, example: 1.0, "answer_pattern": ["x"]}, "a function of your own"),
         ({"shots": [1.5]}, "shots 1.5"),
         ({"metric": "json"}, "example 1: the answer 'left' is no JSON"),
     ],
@@ -175,6 +177,18 @@ def test_a_run_is_not_written_over_a_file(tmp_path):
     (tmp_path / "notes").write_text("mine")
     with pytest.raises(UserError, match="is a file"):
         runs.create(tmp_path / "notes", "data", "lab")
+
+
+def test_two_runs_of_one_second_have_two_folders(tmp_path, monkeypatch):
+    """Break seen to fail: the second one given the folder that the first had just made."""
+    monkeypatch.setattr(runs.time, "strftime", lambda form: "now")
+    monkeypatch.setattr(runs.Path, "exists", lambda path: False)  # both have looked before either made it
+    assert [runs.create(None, "data", "lab").name for _ in range(2)] == ["data-lab-now", "data-lab-now-2"]
+
+
+def test_what_races_by_another_criterion_says_so(model):
+    run = fit(pairs(8), model, methods=["icl"], select="nll")
+    assert any("by z23" in notice for notice in runs.record(run.folder)["notices"])
 
 
 def test_labels_of_the_test_file_matter_where_one_is_chosen_only():

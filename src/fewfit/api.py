@@ -201,7 +201,7 @@ def _run(prepared: Prepared, judge: Metric, watch: Watch, model: Any) -> Run:
 
 
 def check(asked: dict[str, Any]) -> None:
-    if asked["model"] is None:
+    if asked["model"] is None or (isinstance(asked["model"], list | tuple) and not asked["model"]):
         raise UserError(
             "no model",
             mend="name one: --model lab (bundled, offline), a folder, or a hub name such as --model Qwen/Qwen3-0.6B",

@@ -51,9 +51,11 @@ def metric(wanted: str | Metric | Callable[[str, Example], Any], *, answer_patte
     """The metric of that name, or a function f(prediction, example) of one's own."""
     if isinstance(wanted, Metric):
         return wanted
-    if not isinstance(wanted, str):
-        return own(wanted)
     patterns = compiled(answer_patterns)
+    if not isinstance(wanted, str):
+        if patterns:
+            raise UserError("answer patterns with a function of your own", mend="they belong to --metric match")
+        return own(wanted)
     if patterns and wanted != "match":
         raise UserError(f"answer patterns with metric {wanted!r}", mend="they belong to --metric match")
     if wanted.startswith("regex:"):

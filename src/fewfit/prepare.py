@@ -153,6 +153,9 @@ def read(asked: dict[str, Any], data: Any) -> Material:
     wanted = asked["metric"] if asked["metric"] != "auto" else auto_metric(dataset)
     judge = find_metric(wanted, answer_patterns=tuple(asked["answer_pattern"] or ()))
     if judge.needs == "choices" and dataset.choices is None and any(e.choices is None for e in dataset.examples):
+        if asked["metric"] == "auto":
+            message, mend = "some rows have choices and some have none", "give them to every row, or --metric match"
+            raise UserError(message, mend=mend)
         raise UserError("--metric choice needs choices", mend="give --choices a,b,c, or a `choices` field in every row")
     test = None
     if asked["test"] is not None:
@@ -205,6 +208,8 @@ def prepare(asked: dict[str, Any], material: Material, loaded: dict[str | None, 
         notices.append(
             f"{len(dataset.examples)} examples: the longest prompts will have fewer demonstrations than asked"
         )
+    if asked["race"] and asked["select"] != "z23":
+        notices.append("lanes leave the race by z23, whatever --select says; --no-race runs all to their end")
     budget = seconds(asked["budget"]) if asked["budget"] is not None else QUICK_BUDGET
     cost: dict[str, float] = {}
     halvings: tuple[int, ...] = ()

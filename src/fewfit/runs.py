@@ -28,7 +28,7 @@ def create(out: Path | None, data: str, model: str) -> Path:
     if out is None:
         stem = f"{slug(data)}-{slug(model.rstrip('/').split('/')[-1])}-{time.strftime('%Y%m%d-%H%M%S')}"
         folder, count = RUNS / stem, 1
-        while folder.exists():
+        while not is_new(folder):
             count += 1
             folder = RUNS / f"{stem}-{count}"
     else:
@@ -45,8 +45,27 @@ def create(out: Path | None, data: str, model: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
     except OSError as error:
-        raise EnvironmentProblem(f"cannot make the run folder: {error.strerror}", where=str(folder)) from error
+        raise no_folder(folder, error) from error
     return folder
+
+
+def is_new(folder: Path) -> bool:
+    """Made here and now: two runs that begin in one second do not share a folder."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        if not folder.parent.is_dir():
+            raise EnvironmentProblem("is a file, and runs go into that folder", where=str(folder.parent)) from None
+        return False
+    except OSError as error:
+        raise no_folder(folder, error) from error
+    return True
+
+
+def no_folder(folder: Path, error: OSError) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"cannot make the run folder: {error.strerror}", where=str(folder), mend="name another one with --out"
+    )
 
 
 def slug(text: str) -> str:
