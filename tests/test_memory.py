@@ -139,8 +139,8 @@ class Tight:
     def update(self, rows):
         return self._checked("update", rows)
 
-    def generate(self, rows, most):
-        return self._checked("generate", rows, most)
+    def generate(self, rows, most, begun=None):
+        return self._checked("generate", rows, most, begun)
 
     def spare(self):
         self.spared += 1

@@ -100,7 +100,7 @@ def test_what_is_exported_is_what_was_tested(tmp_path: Any) -> None:
                 logits_NV = logits_at(model, [row.ids], [list(range(start - 1, end - 1))])
             nll = torch.nn.functional.cross_entropy(logits_NV, torch.tensor(row.ids[start:end]), reduction="sum")
             into.append(abs(float(nll) - result.nll))
-    # Nats an answer; what training did to it is far more. PEFT rounds after A, B and the scale, the stack once or twice.
+    # Nats an answer; what training did to it is far more. PEFT rounds after A, after B and after the scale.
     assert sum(gaps) / len(gaps) < 0.08
     assert max(gaps) < 0.15 < min(fresh)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from stack_rows import END, assert_alike, lane, largest_gap, opened, plain_run, 
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from fewfit.engine import keyvalue
+from fewfit.engine.generate import greedy
 from fewfit.engine.learner import Row
 from fewfit.engine.plain import PlainLearner
 from fewfit.engine.stack import StackLearner
@@ -152,9 +154,38 @@ def test_text_of_many_lanes_is_the_text_of_each(name: str) -> None:
         rng = random.Random(3)
         asked = [random_row(track_of(lanes[k % 3]), rng) for k in range(20)]
         texts.append(learner.generate(asked, 8))
+        # From what is known of each: nothing, some of it, all of it.
+        known = [text[: rng.randrange(len(text) + 1)] for text in texts[-1]]
+        assert learner.generate(asked, 8, known) == texts[-1]
         learner.close()
     assert texts[0] == texts[1]
     assert len(set(texts[0])) > 10
+
+
+def test_text_that_is_known_in_part_ends_where_the_whole_would() -> None:
+    """An end mark of three tokens that begins in the known part, one that lies in it, and a text as long as it may be.
+
+    Break seen to fail: the mark looked for in what is new only; the limit counted from what is new.
+    """
+    model = tiny("llama")
+    prompt = (5, 6, 7, 8)
+    (whole,) = greedy(model, [prompt], max_new_tokens=12, end_ids=frozenset())
+    assert len(whole) == 12
+
+    def ended(ids: Sequence[int]) -> bool:
+        return tuple(ids[-3:]) == whole[4:7]
+
+    (cut,) = greedy(model, [prompt], max_new_tokens=12, end_ids=frozenset(), ended=ended)
+    for known in range(13):
+        for limit, mark, text in ((12, None, whole), (12, ended, cut), (9, None, whole[:9])):
+            got = greedy(
+                model, [prompt, (9, 9)], max_new_tokens=limit, end_ids=frozenset(), ended=mark,
+                begun=[whole[:known], ()],
+            )  # fmt: skip
+            assert got[0] == text
+            assert got[1] == greedy(model, [(9, 9)], max_new_tokens=limit, end_ids=frozenset(), ended=mark)[0]
+    (stopped,) = greedy(model, [prompt], max_new_tokens=12, end_ids=frozenset({whole[2]}), begun=[whole[:8]])
+    assert stopped == whole[: whole.index(whole[2]) + 1]
 
 
 @pytest.mark.parametrize("name", ["llama", *WINDOWED, "gpt2", "phi3"])

@@ -103,7 +103,7 @@ def test_misses_are_generated_and_hits_are_not():
         task = task_of(items, judge=judge)
         learner = plain_learner(model, task)
         inner = learner.generate
-        learner.generate = lambda rows, most, inner=inner: generated.append(len(rows)) or inner(rows, most)
+        learner.generate = lambda rows, *how, inner=inner: generated.append(len(rows)) or inner(rows, *how)
         sink = run_lanes(model, task, [lane], learner=learner)
         learner.close()
         hits = [row for row in sink.rows if row["correct"]]

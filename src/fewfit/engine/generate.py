@@ -30,31 +30,34 @@ def greedy(
     ended: Callable[[Sequence[int]], bool] | None = None,
     batch: int = 16,
     past: Prefix | None = None,
+    begun: Sequence[Sequence[int]] | None = None,
     around: Callable[[Sequence[int]], AbstractContextManager[Any]] = lambda indices: nullcontext(),
 ) -> list[tuple[int, ...]]:
     """New tokens of each prompt, the end mark included where it was reached.
 
     `ended` looks at the new tokens of one row: a plain-text end mark may be several tokens. `past` holds the keys and
-    values of what all prompts begin with. `around` is entered for each batch with its prompts' indices: a learner of
-    many lanes sets its row-to-lane map there.
+    values of what all prompts begin with. `begun` are new tokens of each prompt that are known already. `around` is
+    entered for each batch with its prompts' indices: a learner of many lanes sets its row-to-lane map there.
     """
     import torch
     from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
     device = next(model.parameters()).device
     pad = min(end_ids) if end_ids else 0
-    settings = GenerationConfig(
-        do_sample=False,
-        num_beams=1,
-        max_new_tokens=max_new_tokens,
-        eos_token_id=sorted(end_ids) or None,
-        pad_token_id=pad,
-        use_cache=True,
-    )
+
+    def settings(most: int) -> GenerationConfig:
+        return GenerationConfig(
+            do_sample=False,
+            num_beams=1,
+            max_new_tokens=most,
+            eos_token_id=sorted(end_ids) or None,
+            pad_token_id=pad,
+            use_cache=True,
+        )
 
     class Ended(StoppingCriteria):
-        def __init__(self, start: int):
-            self.start = start
+        def __init__(self, start: int, known: Sequence[tuple[int, ...]]):
+            self.start, self.known = start, known
             self.done: list[bool] = []
 
         def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
@@ -62,12 +65,15 @@ def greedy(
             if not self.done:
                 self.done = [False] * len(rows)
             if ended is not None:
-                self.done = [was or ended(row) for was, row in zip(self.done, rows, strict=True)]
+                new = [[*some, *row] for some, row in zip(self.known, rows, strict=True)]
+                self.done = [was or ended(row) for was, row in zip(self.done, new, strict=True)]
             return torch.tensor(self.done, dtype=torch.bool, device=input_ids.device)
 
+    out = [tuple(some)[:max_new_tokens] for some in begun] if begun is not None else [()] * len(prompts)
+    over = [len(some) == max_new_tokens or end_of(some, end_ids, ended) is not None for some in out]
+    prompts = [(*prompt, *some) for prompt, some in zip(prompts, out, strict=True)]
     # Equal lengths first: rows of one length need no padding, and padding costs the fast attention path.
-    indices = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
-    out: list[tuple[int, ...]] = [()] * len(prompts)
+    indices = sorted((k for k, done in enumerate(over) if not done), key=lambda index: len(prompts[index]))
     start = 0 if past is None else len(past.ids)
     windowed = past is not None and past.window is not None
     for chunk in equal_lengths(prompts, indices, batch) if windowed else chunks(indices, batch):
@@ -79,27 +85,28 @@ def greedy(
             # Padding stands on the left, but behind what is remembered.
             ids_BT[b, :start], ids_BT[b, longest - len(row) + start :] = row[:start], row[start:]
             mask_BT[b, :start], mask_BT[b, longest - len(row) + start :] = 1, 1
-        with torch.inference_mode(), greedy_settings(model, settings), around(chunk):
+        known = [out[index] for index in chunk]
+        wanted = settings(max_new_tokens - min(map(len, known)))
+        with torch.inference_mode(), greedy_settings(model, wanted), around(chunk):
             new_BT = model.generate(
                 input_ids=ids_BT.to(device),
                 attention_mask=mask_BT.to(device),
-                generation_config=settings,
-                stopping_criteria=StoppingCriteriaList([Ended(longest)]),
+                generation_config=wanted,
+                stopping_criteria=StoppingCriteriaList([Ended(longest, known)]),
                 **({} if past is None else {"past_key_values": past.cache(len(chunk))}),
             )[:, longest:]
         for b, index in enumerate(chunk):
-            out[index] = cut_at_end(new_BT[b].tolist(), end_ids, ended)
-    return out
+            out[index] = (*known[b], *new_BT[b].tolist())[:max_new_tokens]
+    # Without the padding that a batch adds to rows that ended early.
+    return [some[: end_of(some, end_ids, ended)] for some in out]
 
 
-def cut_at_end(
-    ids: list[int], end_ids: frozenset[int], ended: Callable[[Sequence[int]], bool] | None
-) -> tuple[int, ...]:
-    """Without the padding that a batch adds to rows that ended early."""
+def end_of(ids: Sequence[int], end_ids: frozenset[int], ended: Callable[[Sequence[int]], bool] | None) -> int | None:
+    """How many tokens there are up to the end mark; None without one."""
     for n, token in enumerate(ids, 1):
         if token in end_ids or (ended is not None and ended(ids[:n])):
-            return tuple(ids[:n])
-    return tuple(ids)
+            return n
+    return None
 
 
 def equal_lengths(prompts: Sequence[Sequence[int]], indices: list[int], size: int) -> Iterator[list[int]]:

@@ -78,8 +78,10 @@ class Learner(Protocol):
         """One optimizer step for every track among the rows (rows of one track are one batch), on the graph of the
         `predict` just made where the rows were in it. False for a row whose track has diverged: it is frozen."""
 
-    def generate(self, rows: Sequence[Row], max_new_tokens: int) -> list[tuple[int, ...]]:
-        """Greedy continuation of each row's prompt, up to the end mark."""
+    def generate(
+        self, rows: Sequence[Row], max_new_tokens: int, begun: Sequence[Sequence[int]] | None = None
+    ) -> list[tuple[int, ...]]:
+        """Greedy continuation of each row's prompt, up to the end mark; how each begins may be known already."""
 
     def state(self, track: Track) -> LaneState: ...
 

@@ -192,12 +192,19 @@ class PlainLearner:
             active.step(self.totals(active.lane))
         return True
 
-    def generate(self, rows: Sequence[Row], max_new_tokens: int) -> list[tuple[int, ...]]:
+    def generate(
+        self, rows: Sequence[Row], max_new_tokens: int, begun: Sequence[Sequence[int]] | None = None
+    ) -> list[tuple[int, ...]]:
         out = []
-        for row in rows:
-            active = self._activate(row.track)
-            prompt = row.ids[: row.prompt_tokens]
-            out += greedy(active.model, [prompt], max_new_tokens=max_new_tokens, end_ids=self.end_ids, ended=self.ended)
+        for k, row in enumerate(rows):
+            out += greedy(
+                self._activate(row.track).model,
+                [row.ids[: row.prompt_tokens]],
+                max_new_tokens=max_new_tokens,
+                end_ids=self.end_ids,
+                ended=self.ended,
+                begun=None if begun is None else [begun[k]],
+            )
         return out
 
 

@@ -415,13 +415,16 @@ class StackLearner:
         lr = rate(one.lane, one.steps, self.totals(one.lane))
         one.optimizer.step(one.adapter.weight_P, gradient_P, one.steps, lr)
 
-    def generate(self, rows: Sequence[Row], max_new_tokens: int) -> list[tuple[int, ...]]:
+    def generate(
+        self, rows: Sequence[Row], max_new_tokens: int, begun: Sequence[Sequence[int]] | None = None
+    ) -> list[tuple[int, ...]]:
         return greedy(
             self.model,
             [row.ids[: row.prompt_tokens] for row in rows],
             max_new_tokens=max_new_tokens,
             end_ids=self.end_ids,
             ended=self.ended,
+            begun=begun,
             around=lambda indices: self._using([rows[i].track for i in indices]),
         )
 

@@ -316,7 +316,12 @@ class Stream:
         texts: dict[int, tuple[int, ...]] = {}
         if silent:
             most = self.task.renderer.settings.max_new_tokens
-            new = self._in_parts(lambda rows: self.learner.generate(rows, most), [told[k][1].row for k in silent])
+            # What greedy decoding begins with is known from scoring, up to its first departure from the answer.
+            begun = {id(told[k][1].row): told[k][2].argmax for k in silent}
+            new = self._in_parts(
+                lambda rows: self.learner.generate(rows, most, [begun[id(row)] for row in rows]),
+                [told[k][1].row for k in silent],
+            )
             texts = dict(zip(silent, new, strict=True))
         for k, (progress, seen, result) in enumerate(told):
             row = self.task.prediction(seen, result, texts.get(k))
