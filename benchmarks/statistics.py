@@ -141,7 +141,7 @@ def raced(stream: Stream) -> Stream:
     assert stream.nll_LR is not None
     for i in range(start + 5, n, max(1, n // 50)):
         running = np.flatnonzero(last_L == n)
-        x_KR = item_scores(stream.score_LR[running, start:i], stream.nll_LR[running, start:i])
+        x_KR = item_scores(stream.score_LR[running, start:i], stream.nll_LR[running, start:i], "z23")
         total_K = x_KR.sum(axis=1)
         leader = int(np.argmax(total_K))
         behind_KR = x_KR[leader] - x_KR

@@ -238,7 +238,7 @@ def test_z_by_hand() -> None:
     Break seen to fail: spreads not centred row by row; `ddof=1`."""
     score_LR = np.array([[1.0, 1.0, 0.0, 1.0], [0.0, 0.0, 0.0, 1.0]])
     nll_LR = np.array([[0.5, 0.5, 3.0, 0.5], [0.5, 0.5, 1.0, 0.5]])
-    z_L = item_scores(score_LR, nll_LR).sum(axis=1)
+    z_L = item_scores(score_LR, nll_LR, "z23").sum(axis=1)
     a_hit = 1 / math.sqrt(4 * 0.25 / 8)
     assert z_L == pytest.approx([3 * a_hit - 2 * 4.5, 1 * a_hit - 2 * 2.5])
     assert choose(Stream.of(score_LR, nll_LR), "z23") == 0  # 2 hits more at 2.83, 2 nats more at 2
@@ -250,7 +250,7 @@ def test_a_spread_is_never_below_a_twentieth() -> None:
     """Break seen to fail: without the floor a thousandth of a nat outweighs everything."""
     score_LR = np.zeros((2, 3))
     nll_LR = np.array([[0.501, 0.5, 0.5], [0.5, 0.5, 0.5]])
-    assert item_scores(score_LR, nll_LR)[0] == pytest.approx([-10.02, -10.0, -10.0])
+    assert item_scores(score_LR, nll_LR, "z23")[0] == pytest.approx([-10.02, -10.0, -10.0])
 
 
 def test_z23_reads_the_last_two_thirds_from_thirty_examples_on() -> None:

@@ -113,7 +113,9 @@ def _execute(sitting: Sitting, judge: Metric) -> dict[str, Any]:
     earlier = {progress.track: store.begin(progress) for progress in tracks}
     if record["race"]:
         halvings = tuple(record.get("halvings", ()))
-        race = sitting.race = Race(lanes, record["seeds"], len(dataset.examples), judge.name, halvings)
+        race = sitting.race = Race(
+            lanes, record["seeds"], len(dataset.examples), judge.name, halvings, record["select"]
+        )
         for was in earlier.values():
             for row in was.rows:
                 race.tell(row)

@@ -208,8 +208,6 @@ def prepare(asked: dict[str, Any], material: Material, loaded: dict[str | None, 
         notices.append(
             f"{len(dataset.examples)} examples: the longest prompts will have fewer demonstrations than asked"
         )
-    if asked["race"] and asked["select"] != "z23":
-        notices.append("lanes leave the race by z23, whatever --select says; --no-race runs all to their end")
     budget = seconds(asked["budget"]) if asked["budget"] is not None else QUICK_BUDGET
     cost: dict[str, float] = {}
     halvings: tuple[int, ...] = ()

@@ -66,7 +66,7 @@ def machine_code() -> Any:
         return None
     try:
         found = ctypes.CDLL(str(compiled()))
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, RuntimeError, subprocess.SubprocessError):  # RuntimeError: nobody's home
         return None
     for name, takes in TAKES.items():
         function = getattr(found, name)

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from fewfit.grid import Lane
-from fewfit.stats import criterion_start, item_scores, likelihood_per_token
+from fewfit.stats import Criterion, criterion_start, item_scores, likelihood_per_token
 
 BEHIND = 2.6  # standard deviations; 2.3 would save 2 to 3 points more and drop up to 7% of winners near the ceiling
 LEAST_ROWS = 5
@@ -44,13 +44,22 @@ def share_run(n: int, halvings: Sequence[int]) -> float:
 class Race:
     """`tell` it every row; `leaving` says which lanes leave, each with the example at which that was decided."""
 
-    def __init__(self, lanes: Sequence[Lane], seeds: Sequence[int], n: int, metric: str, halvings: Sequence[int] = ()):
+    def __init__(
+        self,
+        lanes: Sequence[Lane],
+        seeds: Sequence[int],
+        n: int,
+        metric: str,
+        halvings: Sequence[int] = (),
+        criterion: Criterion = "z23",
+    ):
         self.lanes, self.n, self.metric, self.halvings = tuple(lanes), n, metric, frozenset(halvings)
+        self.criterion: Criterion = criterion
         self._lane = {lane.name: index for index, lane in enumerate(self.lanes)}
         self._seed = {seed: index for index, seed in enumerate(seeds)}
         shape = (len(self.lanes), len(self._seed), n)
         self._score_LSI, self._nll_LSI, self._tokens_LSI = (np.full(shape, np.nan) for _ in range(3))
-        self._start = criterion_start(n, "z23")
+        self._start = criterion_start(n, criterion)
         self._decided = self._start
         self.left: dict[str, int] = {}
 
@@ -87,7 +96,7 @@ class Race:
         answer_LR = self._nll_LSI[alive, :, window].reshape(len(alive), -1)
         tokens_LR = self._tokens_LSI[alive, :, window].reshape(len(alive), -1)
         nll_LR = None if np.isnan(answer_LR).any() else likelihood_per_token(answer_LR, tokens_LR)
-        x_LR = item_scores(score_LR, nll_LR)
+        x_LR = item_scores(score_LR, nll_LR, self.criterion)
         total_L = x_LR.sum(axis=1)
         leader = int(np.argmax(total_L))
         stays = {leader}

@@ -49,8 +49,12 @@ def item_weights(score_LR: Floats, nll_LR: Floats | None) -> tuple[float, float]
     return weight(score_LR), 0.0 if nll_LR is None else weight(nll_LR)
 
 
-def item_scores(score_LR: Floats, nll_LR: Floats | None) -> Floats:
-    """What each row adds to Z, lane by lane; the rows given are the window, the lanes those that can win."""
+def item_scores(score_LR: Floats, nll_LR: Floats | None, criterion: Criterion) -> Floats:
+    """What each row adds to the criterion, lane by lane; the rows given are its window, the lanes can win."""
+    if criterion != "z23":
+        if nll_LR is None:
+            return score_LR
+        return -nll_LR if criterion == "nll" else score_LR - BREAKS_TIES * nll_LR
     of_score, of_nll = item_weights(score_LR, nll_LR)
     return of_score * score_LR - (0.0 if nll_LR is None else of_nll * nll_LR)
 
