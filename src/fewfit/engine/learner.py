@@ -1,8 +1,7 @@
 """The one face of everything that predicts and learns: rows in, scores out.
 
 A learner holds the state of many lane-seeds ("tracks") over one model. `plain.PlainLearner` runs one track at a time on
-stock PEFT; the stacked learner runs many in one pass; a remote model only predicts. The stream knows nothing else of
-them.
+stock PEFT; the stacked learner runs many in one pass. The stream knows nothing else of them.
 """
 
 from __future__ import annotations

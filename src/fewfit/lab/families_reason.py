@@ -7,8 +7,6 @@ from itertools import pairwise
 from fewfit.lab import words as W
 from fewfit.lab.document import Item, Source, Task
 
-ROOMS = ("room", "road", "yard", "town", "hall")
-
 
 def count_words(source: Source) -> Task:
     def make() -> Item:

@@ -216,8 +216,10 @@ class Training:
         began, end = p.seconds, p.window_from + minutes * 60
         phase, losses, step0 = -1, [], p.step
         stop: list[int] = []
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda number, frame: stop.append(number))
+        before = {
+            number: signal.signal(number, lambda number, frame: stop.append(number))
+            for number in (signal.SIGTERM, signal.SIGINT)
+        }
         while p.seconds < end and not stop:
             if self.phase() != phase:
                 phase = self.phase()
@@ -245,6 +247,8 @@ class Training:
             if p.decay_from >= 0 and p.step >= p.decay_from + p.decay_steps:
                 break
         self.save(current)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         if stop:
             self.journal(stopped=True)
             return
