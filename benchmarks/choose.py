@@ -81,7 +81,8 @@ class Crew:
     def __init__(self, model: str, processes: int = 2, threads: int = 1):
         task = json.dumps({"model": model, "threads": threads})
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-        environment |= {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}  # theirs, too
+        environment |= {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
+        environment |= {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}  # all as fewfit's helper has it
         self.members: list[Any] = [
             subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.choose_rival", task],
@@ -283,6 +284,9 @@ def main() -> None:
                     else:
                         if crew is None:
                             crew = Crew(asked.model, *map(int, asked.setting.split("x")))
+                            crew.all(do="data", task=task, n=6, seed=seed, test=5)
+                            first = {"lane": sixteen()[3].as_json(), "train": [0, 1, 2], "held": [3], "batch": 1}
+                            crew.all(do="configuration", **first)  # as fewfit is warmed up
                         folds = FOLDS if name.startswith("fivefold") else None
                         found = rival_cell(
                             crew, **common, folds=folds, batch=8 if name.endswith("b8") else 1, lanes=sixteen()

@@ -80,11 +80,11 @@ def with_choices(
 def walk(learner: Any, passes: Sequence[Sequence[Any]], updates: int, hit: float | None) -> None:
     """Every lane, one example on."""
     for some in passes:
-        learner.predict(some)
+        told = learner.predict(some)
         if hit is not None:
             misses = some[: round(len(some) * (1 - hit))]
             if misses:
-                learner.generate(misses, ANSWER)
+                learner.generate(misses, ANSWER, [one.argmax for one in told[: len(misses)]])
         learner.update(some)
         for _ in range(updates - 1):
             learner.update([replace(row, scored=False, choices=()) for row in some])

@@ -22,7 +22,16 @@ from tests.tokenizers_made import byte_level
 
 QUICK = Grid.of(**PRESETS["quick"])
 COST = {lane.name: 10.0 for lane in QUICK.lanes}  # 15 lanes: 150 seconds
-ASKED = {"preset": "quick", "methods": None, "shots": None, "lr": None, "updates": None, "race": True, "budget": "1m"}
+ASKED = {
+    "select": "z23",
+    "preset": "quick",
+    "methods": None,
+    "shots": None,
+    "lr": None,
+    "updates": None,
+    "race": True,
+    "budget": "1m",
+}
 
 
 def within(seconds: float, **asked):
@@ -64,14 +73,14 @@ def test_what_keeps_the_promise_is_not_halved() -> None:
 @pytest.mark.parametrize("n, places", [(6, ()), (20, (5, 10)), (60, (30, 40)), (100, (49, 66))])
 def test_halvings_wait_for_rows_to_judge_by(n: int, places: tuple[int, ...]) -> None:
     """Of fewer than 30 examples all count, else the last two thirds. Break seen to fail: after two rows."""
-    assert halving_places(n) == places
+    assert halving_places(n, "z23") == places
 
 
 def test_the_worse_half_leaves_and_the_best_of_every_kind_stays() -> None:
     """Of eleven equal lanes, none surely behind: about five leave, then half of the rest. Breaks seen to fail: the
     better half dropped; kinds left without a lane."""
     told = rows([0.5] * len(LANES))
-    places = halving_places(N)
+    places = halving_places(N, "z23")
     race = Race(LANES, [0], N, "match", places)
     for row in told:
         race.tell(row)

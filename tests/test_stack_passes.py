@@ -14,7 +14,7 @@ from models_made import MIXTURES, NAMES, WINDOWED, tiny
 from stack_rows import END, assert_alike, lane, largest_gap, opened, plain_run, random_row, rows_of, stack_run, track_of
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from fewfit.engine import keyvalue
+from fewfit.engine import keyvalue, native
 from fewfit.engine.generate import greedy
 from fewfit.engine.learner import Row
 from fewfit.engine.plain import PlainLearner
@@ -188,6 +188,19 @@ def test_text_that_is_known_in_part_ends_where_the_whole_would() -> None:
     assert stopped == whole[: whole.index(whole[2]) + 1]
 
 
+def test_text_that_is_known_in_part_stays_within_the_context() -> None:
+    """One row is far ahead, the other rambles on: a table of positions has an end.
+
+    Break seen to fail: every row led on for as long as the slowest.
+    """
+    model = tiny("gpt2")
+    room = model.config.max_position_embeddings
+    long, short = tuple(5 + k % 7 for k in range(room - 12)), (9, 9, 8)
+    whole, other = greedy(model, [long, short], max_new_tokens=12, end_ids=frozenset())
+    begun = [whole[:10], other[:1]]
+    assert greedy(model, [long, short], max_new_tokens=12, end_ids=frozenset(), begun=begun) == [whole, other]
+
+
 @pytest.mark.parametrize("name", ["llama", *WINDOWED, "gpt2", "phi3"])
 def test_choices_over_kept_keys_equal_choices_over_full_rows(name: str) -> None:
     """Break seen to fail: prompts left-aligned in the cache, which moves sliding windows."""
@@ -290,11 +303,15 @@ def unlike_steps(lanes: tuple[Lane, ...], count: int = 6) -> list[list[Row]]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen3"])
-def test_rows_of_unlike_lengths_share_a_pass_and_change_no_bit(name: str) -> None:
+@pytest.mark.parametrize(("name", "compiled"), [("llama", True), ("qwen3", True), ("llama", False)])
+def test_rows_of_unlike_lengths_share_a_pass_and_change_no_bit(
+    name: str, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Promise 3, one thread, a lane gone to NaN beside. Breaks seen to fail: positions counted on from row to row; the
     rotation of the batch's first tokens for every segment; lanes batched that ask for unlike numbers of places."""
     torch.set_num_threads(1)
+    if not compiled:
+        monkeypatch.setattr(native, "machine_code", lambda: None)
     wild = lane(lr=1e30, rank=2)
     lanes = (lane(), lane(lr=1e-3), Lane(shots=2), lane(rank=4), wild, lane(optimizer="adafactor"))
     steps = unlike_steps(lanes)

@@ -11,7 +11,7 @@ from fewfit.engine.learner import Track
 from fewfit.engine.stream import Progress, Step, Stream, steps
 from fewfit.grid import Lane
 from tests.models_made import tiny
-from tests.streams_made import Memory, examples, plain_learner, run_lanes, task_of
+from tests.streams_made import Memory, examples, plain_learner, run_lanes, stacked_learner, task_of
 from tests.tokenizers_made import byte_level
 
 VOCABULARY = len(byte_level())
@@ -114,3 +114,59 @@ def test_misses_are_generated_and_hits_are_not():
         if judge == "match":
             assert sum(generated) == len(misses)
     assert sum(generated) == len(misses)  # `exact` generated nothing
+
+
+def test_rows_that_stand_for_themselves_only_share_passes_of_one_length():
+    """Choices of several tokens, scored on kept keys, beside updates that can be mixed.
+
+    Break seen to fail: each row compared with the pass's first one by either length or mixing.
+    """
+    model = tiny("llama", vocab_size=VOCABULARY)
+    task = task_of(examples(14, labels=("to the left", "right"), uneven=True), judge="choice")
+    learner = stacked_learner(model, task)
+    lanes = [Lane(lr=1e-3, updates=3), Lane(shots=3, lr=1e-3, updates=3), Lane(lr=1e-3, updates=1)]
+    by_name = {lane.name: lane for lane in lanes}
+    passes = []
+
+    def watched(call):
+        def inner(rows, **how):
+            passes.append([(learner.mixes(by_name[row.track.lane], row), -(-len(row.ids) // 16)) for row in rows])
+            return call(rows, **how)
+
+        return inner
+
+    learner.predict = watched(learner.predict)
+    learner.update = watched(learner.update)
+    run_lanes(model, task, lanes, learner=learner, width=8, tokens=2048)
+    learner.close()
+    for rows in passes:
+        lengths = {length for _, length in rows}
+        assert len(lengths) == 1 or all(mixes for mixes, _ in rows)
+    assert any(len({length for _, length in rows}) > 1 for rows in passes)
+    assert any(not mixes for rows in passes for mixes, _ in rows)
+
+
+def test_a_prompting_lane_that_diverges_counts_for_no_example():
+    """It goes by length, so the rows that it has are not the first ones: the race would wait for the others for ever.
+
+    Break seen to fail: as many examples as it has rows, as for lanes that train.
+    """
+    asked = []
+
+    class Race:
+        left: dict[str, int] = {}
+
+        def leaving(self, out):
+            asked.append(dict(out))
+            return {}
+
+    items = examples(6)
+    task = task_of(items)
+    tracks = [
+        Progress(Track(lane.name, 0), lane, list(steps(lane, 6))) for lane in (Lane(shots=2), Lane(lr=1e-3, updates=1))
+    ]
+    for progress in tracks:
+        progress.status, progress.predicted = "diverged", 4
+    stream = Stream(task, plain_learner(tiny("llama", vocab_size=VOCABULARY), task), Memory(), race=Race())
+    stream._drop(stream.race, tracks)
+    assert asked == [{tracks[0].track.lane: 0, tracks[1].track.lane: 4}]

@@ -83,7 +83,7 @@ def test_equal_to_fp64(width: int, widths: list[int], rank: int, lanes: int, tok
     case = Case(width, widths, rank, lanes, tokens, dtype)
     exact_h, exact_outs, exact_grad, exact_gx = case.exact()
     h_GnK = native.adapters(case.x_ND, case.flat_GP, case.at, rank, case.outs, SCALE)
-    close(h_GnK, exact_h, torch.float32 if dtype == torch.float32 else dtype)
+    close(h_GnK, exact_h, torch.float32)  # of the rounded x and A, in fp32
     for ours, exact in zip(case.outs, exact_outs, strict=True):
         close(ours, exact, dtype)
 
@@ -137,3 +137,28 @@ def test_nothing_where_nothing_is_wanted() -> None:
     into_GP = torch.zeros(case.flat_GP.shape)
     native.adapters_backward(case.x_ND, case.flat_GP, case.at, 8, h_GnK, case.grads, SCALE, into_GP, True, None)
     close(case.matrices(into_GP)[0], case.matrices(case.exact()[2])[0], torch.float32)
+
+
+def test_want_of_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Break seen to fail: what the functions give back not looked at."""
+    case = Case(32, [32], 8, 2, 16, torch.float32)
+
+    class Full:
+        def __getattr__(self, name: str) -> object:
+            return lambda *what: 0
+
+    monkeypatch.setattr(native, "machine_code", Full)
+    with pytest.raises(MemoryError, match="no room"):
+        native.adapters(case.x_ND, case.flat_GP, case.at, 8, case.outs, SCALE)
+
+
+def test_whatever_the_caller_has_made_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Break seen to fail: A·x in the default dtype, of which C would write twice the bytes."""
+    case = Case(32, [32], 8, 2, 16, torch.float32)
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        h_GnK = native.adapters(case.x_ND, case.flat_GP, case.at, 8, case.outs, SCALE)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert h_GnK.dtype == torch.float32
+    close(h_GnK, case.exact()[0], torch.float32)

@@ -87,7 +87,7 @@ def within_budget(
     notices = []
     halvings: tuple[int, ...] = ()
     if asked["race"] and asked["budget"] is not None:
-        halvings = halving_places(n)
+        halvings = halving_places(n, asked["select"])
         cost = {name: seconds * share_run(n, halvings) for name, seconds in cost.items()}
         after = " and ".join(map(str, halvings))
         if halvings:

@@ -126,17 +126,16 @@ class Adapter:
 class Bundle:
     """Lanes next to each other in a pass, alike in layout and rows: their adapters are batched products."""
 
-    def __init__(self, adapters: Sequence[Adapter], compute: torch.dtype, long: bool):
+    def __init__(self, adapters: Sequence[Adapter], compute: torch.dtype):
         self.adapters = list(adapters)
         self.layout = adapters[0].layout
         self.rank = self.layout.rank
         self.weights = Matrices(self.layout, torch.stack([one.weight_P for one in adapters]).to(compute))
         self.gradients: Matrices | None = None
-        # Not for single tokens and what is filled up to some number: how a lane is computed must not depend on others.
-        self._native = long and native.serves_adapters(self.weights.flat_GP)
+        self._native = native.serves_adapters(self.weights.flat_GP)
 
-    def native(self, x_ND: Tensor) -> bool:
-        return self._native and x_ND.dtype == self.weights.flat_GP.dtype and x_ND.stride(1) == 1
+    def native(self, *some: Tensor | None) -> bool:
+        return self._native and all(one is None or native.readable(one, self.weights.flat_GP) for one in some)
 
     def collect(self) -> None:
         """From now on a backward writes gradients."""
@@ -194,7 +193,7 @@ class Pass:
         for end in range(1, len(runs) + 1):
             if end < len(runs) and alike(runs[end - 1], runs[end], shapes_B):
                 continue
-            bundle = Bundle([one for one, _, _ in runs[start:end]], compute, long=shapes_B is not None)
+            bundle = Bundle([one for one, _, _ in runs[start:end]], compute)
             self.runs.append((bundle, runs[start][1], runs[end - 1][2]))
             start = end
         self.touched = {group for bundle, _, _ in self.runs for group in bundle.layout.places}
@@ -337,7 +336,7 @@ class Added(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, y: Tensor, x: Tensor, anchor: Tensor, group: Siblings, index: int, now: Pass) -> Any:
         x_ND = x.reshape(-1, x.shape[-1])
-        out_NO = y.reshape(-1, y.shape[-1]).clone()
+        out_NO = y.reshape(-1, y.shape[-1]).clone(memory_format=torch.contiguous_format)
         pieces = now.pieces(group, len(x_ND))
         hidden = [add_adapters([out_NO], x_ND, piece, group, (index,)) for piece in pieces]
         ctx.group, ctx.index, ctx.pieces = group, index, pieces
@@ -389,7 +388,7 @@ class Head(torch.autograd.Function):
 def add_adapters(outs: list[Tensor], x_ND: Tensor, piece: Piece, group: Siblings, members: tuple[int, ...]) -> Tensor:
     """Adds B·A·x to a bundle's rows of each output; returns A·x, which the backward wants."""
     bundle, s, e = piece
-    if bundle.native(x_ND):
+    if bundle.native(x_ND, *outs):
         at = bundle.layout.at(group, members)
         own = [out_NO[s:e] for out_NO in outs]
         return native.adapters(x_ND[s:e], bundle.weights.flat_GP, at, bundle.rank, own, SCALE)
@@ -417,7 +416,7 @@ def adapter_backward(
     bundle, s, e = piece
     into = bundle.gradients
     fresh = into is not None and group not in into.written
-    if bundle.native(x_ND):
+    if h_GnK.dtype == torch.float32 and bundle.native(x_ND, gx_ND):
         native.adapters_backward(
             x_ND[s:e],
             bundle.weights.flat_GP,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import groupby
@@ -69,14 +70,22 @@ def greedy(
                 self.done = [was or ended(row) for was, row in zip(self.done, new, strict=True)]
             return torch.tensor(self.done, dtype=torch.bool, device=input_ids.device)
 
-    out = [tuple(some)[:max_new_tokens] for some in begun] if begun is not None else [()] * len(prompts)
+    out: list[tuple[int, ...]] = [()] * len(prompts)
+    if begun is not None:
+        out = [tuple(some)[:max_new_tokens] for some in begun]
     over = [len(some) == max_new_tokens or end_of(some, end_ids, ended) is not None for some in out]
     prompts = [(*prompt, *some) for prompt, some in zip(prompts, out, strict=True)]
     # Equal lengths first: rows of one length need no padding, and padding costs the fast attention path.
     indices = sorted((k for k, done in enumerate(over) if not done), key=lambda index: len(prompts[index]))
+    room = getattr(model.config.get_text_config(), "max_position_embeddings", None) or math.inf
     start = 0 if past is None else len(past.ids)
     windowed = past is not None and past.window is not None
     for chunk in equal_lengths(prompts, indices, batch) if windowed else chunks(indices, batch):
+        least = min(len(out[index]) for index in chunk)
+        for index in chunk:  # one that is far ahead of the others would be led on beyond the model's last place
+            if len(prompts[index]) + max_new_tokens - least > room:
+                ahead = len(out[index]) - least
+                out[index], prompts[index] = out[index][:least], prompts[index][: len(prompts[index]) - ahead]
         longest = max(len(prompts[index]) for index in chunk)
         ids_BT = torch.full((len(chunk), longest), pad, dtype=torch.long)
         mask_BT = torch.zeros(len(chunk), longest, dtype=torch.long)
@@ -86,7 +95,7 @@ def greedy(
             ids_BT[b, :start], ids_BT[b, longest - len(row) + start :] = row[:start], row[start:]
             mask_BT[b, :start], mask_BT[b, longest - len(row) + start :] = 1, 1
         known = [out[index] for index in chunk]
-        wanted = settings(max_new_tokens - min(map(len, known)))
+        wanted = settings(max_new_tokens - least)
         with torch.inference_mode(), greedy_settings(model, wanted), around(chunk):
             new_BT = model.generate(
                 input_ids=ids_BT.to(device),

@@ -25,7 +25,8 @@ from torch import Tensor
 # Sums in any order and no errno, so that loops become vectors; not -ffast-math, which changes the whole process's
 # rounding of tiny numbers when it is linked.
 FLAGS = (
-    "-O3", "-march=native", "-mprefer-vector-width=512", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros",
+    "-O3", "-march=native", *(("-mprefer-vector-width=512",) if platform.machine() in ("x86_64", "AMD64") else ()),
+    "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros",
     "-fassociative-math", "-freciprocal-math", "-shared", "-fPIC",
 )  # fmt: skip
 SOURCES = tuple(Path(__file__).with_name(name) for name in ("native.c", "thin.c"))
@@ -49,6 +50,8 @@ TAKES: dict[str, tuple[Any, ...]] = {
     ),
 }  # fmt: skip
 
+MAY_FAIL = {"adapters", "adapters_backward"}  # for want of memory, and then they say 0
+
 
 def serves(x: Tensor) -> bool:
     return (
@@ -70,7 +73,7 @@ def machine_code() -> Any:
         return None
     for name, takes in TAKES.items():
         function = getattr(found, name)
-        function.argtypes, function.restype = takes, None
+        function.argtypes, function.restype = takes, ctypes.c_int if name in MAY_FAIL else None
     return found
 
 
@@ -91,7 +94,7 @@ def compiled() -> Path:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:  # several workers may come here at once
             made = Path(scratch) / target.name
             subprocess.run(
-                [compiler, *FLAGS, "-o", str(made), *map(str, SOURCES)], check=True, capture_output=True, timeout=60
+                [compiler, *FLAGS, "-o", str(made), *map(str, SOURCES)], check=True, capture_output=True, timeout=300
             )
             made.replace(target)
     return target
@@ -171,19 +174,30 @@ def serves_adapters(weights: Tensor) -> bool:
     )
 
 
+def readable(some: Tensor, like: Tensor) -> bool:
+    """Whether it can be handed over as rows of numbers like those."""
+    return some.dtype == like.dtype and some.device.type == "cpu" and some.stride(1) == 1
+
+
+def enough(done: int) -> None:
+    if not done:
+        raise MemoryError("adapters: no room for rows as fp32")
+
+
 def adapters(
     x_ND: Tensor, flat_GP: Tensor, at: tuple[int, Sequence[int]], rank: int, outs: Sequence[Tensor], scale: float
 ) -> Tensor:
     """Adds B·A·x to the rows of every output, lane after lane in equal shares; returns A·x. `at` says where A and the
     B's begin in a lane's vector."""
     lanes, rows, members = len(flat_GP), len(x_ND), len(outs)
-    h_GnK = torch.empty(lanes, rows // lanes, members * rank)
+    h_GnK = x_ND.new_empty(lanes, rows // lanes, members * rank, dtype=torch.float32)
     pointers, apart, widths = described(outs)
-    machine_code().adapters(
+    done = machine_code().adapters(
         x_ND.data_ptr(), x_ND.stride(0), x_ND.shape[1], x_ND.dtype != torch.float32, flat_GP.data_ptr(),
         flat_GP.stride(0), at[0], numbers(at[1]), members, rank, lanes, rows // lanes, h_GnK.data_ptr(), pointers,
         apart, widths, scale,
     )  # fmt: skip
+    enough(done)
     return h_GnK
 
 
@@ -205,13 +219,14 @@ def adapters_backward(
         grad if grad.stride(1) == 1 else grad.contiguous() for grad in grads
     ]  # autograd may hand over a spread number
     pointers, apart, widths = described(grads)
-    machine_code().adapters_backward(
+    done = machine_code().adapters_backward(
         x_ND.data_ptr(), x_ND.stride(0), x_ND.shape[1], x_ND.dtype != torch.float32, flat_GP.data_ptr(),
         flat_GP.stride(0), at[0], numbers(at[1]), members, rank, lanes, rows // lanes, h_GnK.data_ptr(), pointers,
         apart, widths, scale, None if into_GP is None else into_GP.data_ptr(),
         0 if into_GP is None else into_GP.stride(0), fresh, None if gx_ND is None else gx_ND.data_ptr(),
         0 if gx_ND is None else gx_ND.stride(0),
     )  # fmt: skip
+    enough(done)
 
 
 def described(some: Sequence[Tensor]) -> tuple[Any, Any, Any]:

@@ -28,9 +28,9 @@ BEHIND = 2.6  # standard deviations; 2.3 would save 2 to 3 points more and drop 
 LEAST_ROWS = 5
 
 
-def halving_places(n: int) -> tuple[int, ...]:
+def halving_places(n: int, criterion: Criterion) -> tuple[int, ...]:
     """After a quarter and a half of what the criterion looks at."""
-    start = criterion_start(n, "z23")
+    start = criterion_start(n, criterion)
     places = (start + (n - start) // 4, start + (n - start) // 2)
     return tuple(i for i in places if start + LEAST_ROWS <= i < n)
 

@@ -22,6 +22,7 @@ from fewfit.engine.forward import logits_at
 from fewfit.engine.generate import greedy
 from fewfit.engine.learner import LaneState, Row, Scored, Track
 from fewfit.engine.plain import lora_config
+from fewfit.engine.prefix import LENGTH_BOUND_ROPE, rope_types
 from fewfit.engine.rates import rate
 from fewfit.engine.score import choice_rows, one_token_apart, sum_logp
 from fewfit.engine.targets import adapted_modules, layer_prefixes
@@ -102,7 +103,10 @@ class StackLearner:
             modules = dict(self.model.named_modules())
             self._decoder = [modules[prefix.removesuffix(".")] for prefix in self._prefixes]
             taken = blocks.take_over(self._wrapped, self._prefixes)
-            self._packs = taken == len(self._prefixes) and not windowed(self.model)
+            # Where angles go by the longest row of a pass, a row may only be beside others of its length.
+            bound = set(rope_types(getattr(self.model.config.get_text_config(), "rope_parameters", None)))
+            apart = windowed(self.model) or bool(bound & LENGTH_BOUND_ROPE)
+            self._packs = taken == len(self._prefixes) and not apart
         return self._wrapped
 
     def _layout(self, lane: Lane) -> Layout:

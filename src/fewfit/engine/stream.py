@@ -193,7 +193,9 @@ class Stream:
         out: dict[str, int] = {}
         for progress in tracks:
             if progress.status == "diverged":
-                out[progress.track.lane] = min(progress.predicted, out.get(progress.track.lane, progress.predicted))
+                # A lane that only prompts goes by length, so its rows up to some example are not all there.
+                upto = progress.predicted if progress.lane.trains else 0
+                out[progress.track.lane] = min(upto, out.get(progress.track.lane, upto))
         for lane, i in race.leaving(out).items():
             for progress in tracks:
                 if progress.track.lane == lane and progress.status in ("running", "done"):
@@ -246,7 +248,7 @@ class Stream:
         for progress in pool:
             for step in progress.pending(max(1, min(self.width, self.tokens // first.length))):
                 ready = self._ready(progress, step)
-                if ready.length != first.length and not (ready.mixes and first.mixes):
+                if ready.mixes != first.mixes or (not first.mixes and ready.length != first.length):
                     break
                 if chosen and tokens + ready.tokens > self.tokens:
                     return chosen

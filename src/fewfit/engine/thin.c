@@ -14,16 +14,22 @@ typedef long long count;
 typedef float wide_t __attribute__((vector_size(4 * WIDE), aligned(4), may_alias));
 typedef float thin_t __attribute__((vector_size(4 * THIN), aligned(4), may_alias));
 
-static float *kept(int which, count numbers) { /* grows, and is used again */
-    static _Thread_local float *place[6];
+static _Thread_local float *place[6];
+
+static float *kept(int which) { return place[which]; }
+
+/* Room for so many numbers at each place, which grows and is used again. 0 where there is none to be had. */
+static int reserved(const count *wanted) {
     static _Thread_local count size[6];
-    if (numbers > size[which]) {
-        free(place[which]);
-        size[which] = numbers + numbers / 4;
-        place[which] = aligned_alloc(64, (size[which] * 4 + 63) / 64 * 64);
-        if (!place[which]) abort();
-    }
-    return place[which];
+    for (int which = 0; which < 6; which++)
+        if (wanted[which] > size[which]) {
+            free(place[which]);
+            size[which] = 0;
+            place[which] = aligned_alloc(64, (wanted[which] * 4 + 63) / 64 * 64);
+            if (!place[which]) return 0;
+            size[which] = wanted[which];
+        }
+    return 1;
 }
 
 static void widened(const half *restrict from, count apart, float *restrict to, count rows, count width) {
@@ -44,9 +50,9 @@ static void narrowed(const float *restrict from, half *restrict to, count apart,
 }
 
 /* fp32 as it lies, or a copy of bf16 in a kept place; `apart` becomes how far its rows are from each other. */
-static const float *read_(const void *from, int halves, int which, count *apart, count rows, count width) {
+static const float *read_(const void *from, count halves, int which, count *apart, count rows, count width) {
     if (!halves) return from;
-    float *to = kept(which, rows * width);
+    float *to = kept(which);
     widened(from, *apart, to, rows, width);
     *apart = width;
     return to;
@@ -54,7 +60,7 @@ static const float *read_(const void *from, int halves, int which, count *apart,
 
 /* rows × width as width × `apart`, filled up with zeros. */
 static float *turned(const float *restrict from, count rows, count width, count apart, int which) {
-    float *restrict to = kept(which, width * apart);
+    float *restrict to = kept(which);
     if (apart != rows) memset(to, 0, width * apart * 4);
     for (count d = 0; d < width; d++)
         for (count k = 0; k < rows; k++) to[d * apart + k] = from[k * width + d];
@@ -170,12 +176,29 @@ static void gathered(const float *h, count thin, count columns, const float *y, 
 
 static count filled(count columns) { return (columns + THIN - 1) / THIN * THIN; }
 
+static count larger(count one, count other) { return one > other ? one : other; }
+
+/* Rows and matrices of bf16 as fp32, a matrix turned, what is added to, thin gradients, B's gradient before it is
+   turned. */
+static int prepared(count width, count halves, count members, count rank, count tokens, const count *widths) {
+    count widest = width, thin = members * rank, turned_most = width * filled(thin);
+    for (count m = 0; m < members; m++) {
+        widest = larger(widest, widths[m]);
+        turned_most = larger(turned_most, widths[m] * filled(rank));
+    }
+    count rows = halves ? tokens * widest : 0;
+    count wanted[6] = {rows, halves ? widest * thin : 0, turned_most, rows, tokens * thin, rank * widest};
+    return reserved(wanted);
+}
+
 /* For each lane, `tokens` rows of x and of every sibling's output: h = x · Aᵀ, out += scale · h · Bᵀ.
-   `a` and `b` say where the matrices begin in a lane's vector of `weights`, which are `stride` apart. */
-void adapters(const void *x, count x_apart, count width, int halves, const void *weights, count stride, count a,
+   `a` and `b` say where the matrices begin in a lane's vector of `weights`, which are `stride` apart. 0 for want of
+   memory. */
+int adapters(const void *x, count x_apart, count width, count halves, const void *weights, count stride, count a,
               const count *b, count members, count rank, count lanes, count tokens, float *h, void *const *outs,
               const count *out_apart, const count *out_width, float scale) {
     count thin = members * rank, size = halves ? 2 : 4, dense = thin * width, one = 0;
+    if (!prepared(width, halves, members, rank, tokens, out_width)) return 0;
     for (count lane = 0; lane < lanes; lane++, h += tokens * thin) {
         const char *mine = (const char *)weights + lane * stride * size;
         count apart = x_apart;
@@ -187,25 +210,27 @@ void adapters(const void *x, count x_apart, count width, int halves, const void 
             count outputs = out_width[m], out_rows = out_apart[m];
             char *at = (char *)outs[m] + lane * tokens * out_rows * size;
             const float *up = read_(mine + b[m] * size, halves, 1, &one, 1, outputs * rank);
-            float *out = halves ? kept(3, tokens * outputs) : (float *)at;
+            float *out = halves ? kept(3) : (float *)at;
             if (halves) widened((const half *)at, out_rows, out, tokens, outputs);
             spread(h + m * rank, thin, rank, tokens, turned(up, outputs, rank, outputs, 2), outputs, out,
                    halves ? outputs : out_rows, scale);
             if (halves) narrowed(out, (half *)at, out_rows, tokens, outputs);
         }
     }
+    return 1;
 }
 
 /* Gradients of A and B into `into` (fp32, vectors `into_stride` apart; none where it is null), and of x on top of gx
    (unless that is null). */
-void adapters_backward(const void *x, count x_apart, count width, int halves, const void *weights, count stride,
+int adapters_backward(const void *x, count x_apart, count width, count halves, const void *weights, count stride,
                        count a, const count *b, count members, count rank, count lanes, count tokens, const float *h,
                        void *const *grads, const count *grad_apart, const count *grad_width, float scale, float *into,
-                       count into_stride, int fresh, void *gx, count gx_apart) {
+                       count into_stride, count fresh, void *gx, count gx_apart) {
     count thin = members * rank, size = halves ? 2 : 4, one = 0;
+    if (!prepared(width, halves, members, rank, tokens, grad_width)) return 0;
     for (count lane = 0; lane < lanes; lane++, h += tokens * thin, into += into ? into_stride : 0) {
         const char *mine = (const char *)weights + lane * stride * size;
-        float *gh = kept(4, tokens * thin);
+        float *gh = kept(4);
         for (count m = 0; m < members; m++) {
             count outputs = grad_width[m], apart = grad_apart[m];
             const float *grad = (const float *)((const char *)grads[m] + lane * tokens * apart * size);
@@ -213,14 +238,14 @@ void adapters_backward(const void *x, count x_apart, count width, int halves, co
             const float *up = read_(mine + b[m] * size, halves, 1, &one, 1, outputs * rank);
             count fill = filled(rank);
             if (fill != rank) { /* outputs × rank lies as it is wanted, but for the filling */
-                float *wider = kept(2, outputs * fill);
+                float *wider = kept(2);
                 memset(wider, 0, outputs * fill * 4);
                 for (count o = 0; o < outputs; o++) memcpy(wider + o * fill, up + o * rank, rank * 4);
                 up = wider;
             }
             thinned(grad, apart, tokens, outputs, up, fill, gh + m * rank, thin, rank);
             if (!into) continue;
-            float *turned_sum = kept(5, rank * outputs), *place = into + b[m];
+            float *turned_sum = kept(5), *place = into + b[m];
             gathered(h + m * rank, thin, rank, grad, apart, tokens, turned_sum, outputs, scale, 1);
             for (count o = 0; o < outputs; o++)
                 for (count k = 0; k < rank; k++)
@@ -235,10 +260,11 @@ void adapters_backward(const void *x, count x_apart, count width, int halves, co
         if (gx) {
             const float *down = read_(mine + a * size, halves, 1, &one, 1, thin * width);
             char *at = (char *)gx + lane * tokens * gx_apart * size;
-            float *out = halves ? kept(3, tokens * width) : (float *)at;
+            float *out = halves ? kept(3) : (float *)at;
             if (halves) widened((const half *)at, gx_apart, out, tokens, width);
             spread(gh, thin, thin, tokens, down, width, out, halves ? width : gx_apart, scale);
             if (halves) narrowed(out, (half *)at, gx_apart, tokens, width);
         }
     }
+    return 1;
 }
