@@ -8,8 +8,9 @@ from models_made import tiny
 from stack_rows import lane
 
 from fewfit.engine import optim
-from fewfit.engine.adapters import Layout, Wrapped
+from fewfit.engine.adapters import Wrapped
 from fewfit.engine.plain import optimizer as stock
+from fewfit.engine.rowmap import Layout
 from fewfit.engine.targets import adapted_modules
 from fewfit.grid import Lane
 

@@ -11,8 +11,9 @@ from models_made import tiny
 from stack_rows import lane, opened, plain_run, random_row, rows_of, stack_run, track_of
 
 from fewfit.engine import attention, blocks, native
-from fewfit.engine.adapters import Pass, Wrapped
+from fewfit.engine.adapters import Wrapped
 from fewfit.engine.learner import Scored
+from fewfit.engine.rowmap import Pass
 from fewfit.engine.stack import adaptable
 from fewfit.engine.targets import layer_prefixes
 

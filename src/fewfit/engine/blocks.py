@@ -17,10 +17,6 @@ from torch import Tensor, nn
 
 from fewfit.engine import native
 from fewfit.engine.adapters import (
-    Pass,
-    Piece,
-    Segment,
-    Siblings,
     Wrapped,
     adapter_backward,
     add_adapters,
@@ -29,6 +25,7 @@ from fewfit.engine.adapters import (
     is_plain,
 )
 from fewfit.engine.attention import Turn, attend, attend_backward
+from fewfit.engine.rowmap import Pass, Piece, Segment, Siblings
 
 FAMILY = {"LlamaDecoderLayer", "MistralDecoderLayer", "Qwen2DecoderLayer", "Qwen3DecoderLayer"}
 NORMS = ("input_layernorm", "post_attention_layernorm")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.optim.adamw import adamw
 
-from fewfit.engine.adapters import Layout
+from fewfit.engine.rowmap import Layout
 from fewfit.grid import Lane
 
 CLIP = 1.0

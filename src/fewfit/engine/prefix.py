@@ -67,6 +67,14 @@ def keeps_positions(config: Any) -> bool:
     return not LENGTH_BOUND_ROPE & set(rope_types(getattr(text, "rope_parameters", None)))
 
 
+def goes_by_length(model: Any) -> bool:
+    """Whether a row's numbers depend on how long the pass is: a window in any layer, or angles by the longest row."""
+    text = model.config.get_text_config()
+    kinds = getattr(text, "layer_types", None)
+    window = set(kinds) - {"full_attention"} if kinds else getattr(text, "sliding_window", None) is not None
+    return bool(window) or bool(LENGTH_BOUND_ROPE & set(rope_types(getattr(text, "rope_parameters", None))))
+
+
 def rope_types(parameters: Any) -> Iterator[str]:
     """One set of parameters, or one for every type of layer."""
     if isinstance(parameters, Mapping):

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from transformers.cache_utils import Cache
 
-from fewfit.engine.adapters import Pass, Wrapped
+from fewfit.engine.adapters import Wrapped
+from fewfit.engine.rowmap import Pass
 from fewfit.engine.targets import layer_prefixes
 
 Around = Callable[[], AbstractContextManager[Any]]

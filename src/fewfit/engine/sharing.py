@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from fewfit.engine.adapters import Pass
+from fewfit.engine.rowmap import Pass
 
 
 class Shared(NamedTuple):

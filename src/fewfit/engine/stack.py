@@ -16,14 +16,15 @@ import torch
 from torch import Tensor
 
 from fewfit.engine import blocks, keyvalue, memory, optim, recompute, sharing
-from fewfit.engine.adapters import Adapter, Layout, Pass, Shape, Wrapped
+from fewfit.engine.adapters import Wrapped
 from fewfit.engine.borrowed import Borrowed
 from fewfit.engine.forward import logits_at
 from fewfit.engine.generate import greedy
 from fewfit.engine.learner import LaneState, Row, Scored, Track
 from fewfit.engine.plain import lora_config
-from fewfit.engine.prefix import LENGTH_BOUND_ROPE, rope_types
+from fewfit.engine.prefix import goes_by_length
 from fewfit.engine.rates import rate
+from fewfit.engine.rowmap import Adapter, Layout, Pass, Shape
 from fewfit.engine.score import choice_rows, one_token_apart, sum_logp
 from fewfit.engine.targets import adapted_modules, layer_prefixes
 from fewfit.errors import UserError
@@ -103,10 +104,7 @@ class StackLearner:
             modules = dict(self.model.named_modules())
             self._decoder = [modules[prefix.removesuffix(".")] for prefix in self._prefixes]
             taken = blocks.take_over(self._wrapped, self._prefixes)
-            # Where angles go by the longest row of a pass, a row may only be beside others of its length.
-            bound = set(rope_types(getattr(self.model.config.get_text_config(), "rope_parameters", None)))
-            apart = windowed(self.model) or bool(bound & LENGTH_BOUND_ROPE)
-            self._packs = taken == len(self._prefixes) and not apart
+            self._packs = taken == len(self._prefixes) and not goes_by_length(self.model)
         return self._wrapped
 
     def _layout(self, lane: Lane) -> Layout:
@@ -453,13 +451,6 @@ def tokens_in(spans: Iterable[tuple[int, int]]) -> int:
 def bucket(tokens: int) -> int:
     """Sums over tokens are rounded by their number: a lane's padding must not depend on who shares the pass."""
     return -(-tokens // BUCKET) * BUCKET
-
-
-def windowed(model: Any) -> bool:
-    """Whether any layer sees the nearest tokens only."""
-    config = model.config.get_text_config()
-    kinds = getattr(config, "layer_types", None)
-    return bool(set(kinds) - {"full_attention"}) if kinds else getattr(config, "sliding_window", None) is not None
 
 
 def by_track(rows: Sequence[Row], tracks: dict[Track, _Track], shapes: Sequence[Shape]) -> list[int]:
