@@ -17,10 +17,12 @@ from models_made import tiny
 
 from fewfit.cli.main import run
 from fewfit.engine.stream import steps
+from fewfit.engine.targets import adapted_modules
 from fewfit.errors import UserError
 from fewfit.grid import PRESETS, QUICK_ORDER, Grid, Lane
 from fewfit.plan import Plan, plan, planning
 from fewfit.plan.shape import shape_of
+from fewfit.plan.skeleton import skeleton
 from fewfit.plan.speed import Speed
 
 torch.set_num_threads(1)
@@ -88,8 +90,6 @@ def test_sizes_are_the_models_own(name: str) -> None:
     """Of adapters, as PEFT makes them. Break seen to fail: tied embeddings counted twice; the head adapted."""
     import peft
 
-    from fewfit.engine.targets import adapted_modules
-
     model = tiny(name)
     lane = Lane(lr=1e-3, updates=1, rank=4)
     shape = shape_of(name, model.config, [lane], torch.float32, quantize=None, revision=None)
@@ -98,6 +98,24 @@ def test_sizes_are_the_models_own(name: str) -> None:
     config = peft.LoraConfig(r=4, target_modules=adapted_modules(model, lane))
     adapted = peft.get_peft_model(model, config)
     assert shape.adapters[lane.name] == sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize("kind", ["Llama", "Mistral", "Qwen2", "Qwen3"])
+@pytest.mark.parametrize("more", [{}, {"tie_word_embeddings": True}, {"attention_bias": True, "mlp_bias": True}])
+def test_a_skeleton_has_the_models_names_and_shapes(kind: str, more: dict[str, bool]) -> None:
+    """Breaks seen to fail: no biases; heads as wide as the model divided by them; the head never tied."""
+    import transformers
+
+    known = {"vocab_size": 96, "hidden_size": 48, "intermediate_size": 40, "num_hidden_layers": 3, "head_dim": 20}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": False}
+    config = getattr(transformers, f"{kind}Config")(**known | heads | more)
+    with torch.device("meta"):
+        real = transformers.AutoModelForCausalLM.from_config(config)
+    ours = skeleton(config)
+    assert {n: p.shape for n, p in ours.named_parameters()} == {n: p.shape for n, p in real.named_parameters()}
+    lane = Lane(lr=1e-3, updates=1, layers="upper-half")
+    assert sorted(adapted_modules(ours, lane)) == sorted(adapted_modules(real, lane))
+    assert type(ours.model.layers[0]).__name__ == type(real.model.layers[0]).__name__
 
 
 def test_a_token_meets_some_of_a_mixtures_experts() -> None:

@@ -81,6 +81,7 @@ def plan(data: Data, memory: Memory = None, **flags: Any) -> None:
         from fewfit.cli.planning import show
 
         show(made)
+    gc.freeze()  # nor is a second to be spent on it at the very end
 
 
 def finish(run: Any, as_json: bool) -> None:

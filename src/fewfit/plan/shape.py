@@ -12,6 +12,7 @@ from fewfit.engine.targets import adapted_modules, layer_prefixes
 from fewfit.errors import UserError
 from fewfit.grid import Lane
 from fewfit.models import bundled, local
+from fewfit.plan.skeleton import skeleton
 
 EXPERT = re.compile(r"\bexperts?\b")
 # Half a byte a weight; a scale of one byte for each 64 of them, and one of four for 256 scales (double quantisation).
@@ -40,11 +41,14 @@ def shape_of(
     name: str, config: Any, lanes: Sequence[Lane], dtype: Any, *, quantize: str | None, revision: str | None
 ) -> ModelShape:
     import torch
-    from transformers import AutoModelForCausalLM
 
     try:
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config)
+        model = skeleton(config)
+        if model is None:
+            from transformers import AutoModelForCausalLM
+
+            with torch.device("meta"):
+                model = AutoModelForCausalLM.from_config(config)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise UserError(
             f"cannot be built from its config.json: {local.first_line(error)}", where=name, mend="check the model"
