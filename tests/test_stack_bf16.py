@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from stack_rows import lane, opened, plain_run, random_row, rows_of, stack_run, 
 
 from fewfit.engine import attention, blocks, native
 from fewfit.engine.adapters import Wrapped
-from fewfit.engine.learner import Scored
+from fewfit.engine.learner import Row, Scored
 from fewfit.engine.rowmap import Pass
 from fewfit.engine.stack import adaptable
 from fewfit.engine.targets import layer_prefixes
@@ -77,33 +79,43 @@ def test_a_lane_is_as_near_to_the_exact_one_as_stock_peft_is(
 
 
 def test_what_is_exported_is_what_was_tested(tmp_path: Any) -> None:
-    """Stock PEFT in bf16 on the exported adapter: within what rounding alone does."""
+    """The exported adapter in fp64: what was said in bf16 is no farther from it than stock PEFT in bf16 is, and far
+    nearer than a model without the adapter. Breaks seen to fail: the adapters' share 1.5 times what it should be; A·x
+    added to the wrong tokens."""
     from peft import PeftModel
 
     from fewfit.engine.forward import logits_at
 
-    one = lane()
-    rng = random.Random(4)
-    rows = [random_row(track_of(one), rng, length=33) for _ in range(12)]
-    learner = opened(tiny("llama", dtype=torch.bfloat16), [one])
-    for row in rows:
-        learner.update([row])
-    told = [result for row in rows for result in learner.predict([row])]
-    learner.export(track_of(one), tmp_path)
-    learner.close()
-    served = PeftModel.from_pretrained(tiny("llama", dtype=torch.bfloat16), str(tmp_path)).eval()
-    gaps, fresh = [], []
-    for row, result in zip(rows, told, strict=True):
+    def nll(model: Any, row: Row) -> float:
         start, end = row.spans[-1]
-        assert result is not None
-        for model, into in ((served, gaps), (tiny("llama", dtype=torch.bfloat16), fresh)):
-            with torch.no_grad():
-                logits_NV = logits_at(model, [row.ids], [list(range(start - 1, end - 1))])
-            nll = torch.nn.functional.cross_entropy(logits_NV, torch.tensor(row.ids[start:end]), reduction="sum")
-            into.append(abs(float(nll) - result.nll))
-    # Nats an answer; what training did to it is far more. PEFT rounds after A, after B and after the scale.
-    assert sum(gaps) / len(gaps) < 0.08
-    assert max(gaps) < 0.15 < min(fresh)
+        with torch.no_grad():
+            logits_NV = logits_at(model, [row.ids], [list(range(start - 1, end - 1))])
+        return float(torch.nn.functional.cross_entropy(logits_NV, torch.tensor(row.ids[start:end]), reduction="sum"))
+
+    def served(dtype: torch.dtype, folder: Path) -> Any:
+        return PeftModel.from_pretrained(tiny("llama", dtype=torch.bfloat16).to(dtype), str(folder)).to(dtype).eval()
+
+    ours, stock, fresh = [], [], []
+    one = lane()
+    for seed in (4, 5, 6):
+        folder, rng = tmp_path / str(seed), random.Random(seed)
+        rows = [random_row(track_of(one), rng, length=33) for _ in range(12)]
+        learner = opened(tiny("llama", dtype=torch.bfloat16), [one])
+        for row in rows:
+            learner.update([row])
+        told = [result for row in rows for result in learner.predict([row])]
+        learner.export(track_of(one), folder)
+        learner.close()
+        true, half, bare = served(torch.float64, folder), served(torch.bfloat16, folder), tiny("llama").double()
+        for row, result in zip(rows, told, strict=True):
+            assert result is not None
+            exact = nll(true, row)
+            ours.append(result.nll - exact)
+            stock.append(nll(half, row) - exact)
+            fresh.append(nll(bare, row) - exact)
+    size = [math.sqrt(sum(gap**2 for gap in gaps) / len(gaps)) for gaps in (ours, stock, fresh)]  # nats an answer
+    assert size[0] < 1.1 * size[1] < 0.1
+    assert max(map(abs, ours)) < min(map(abs, fresh))
 
 
 @pytest.mark.parametrize(("heads", "groups", "length"), [(4, 4, 48), (4, 2, 130), (6, 1, 300), (3, 3, 16)])
