@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from fewfit.engine import native
+from fewfit.engine import native, products
+from fewfit.engine.products import Frozen
 from fewfit.engine.rowmap import Adapter, Pass, Piece, Shape, Siblings
 
 SCALE = 2.0  # alpha is 2r for every lane
@@ -32,14 +33,16 @@ class Wrapped:
         # Makes outputs of the first adapted layer carry a graph, though its input does not.
         self.anchor = torch.zeros((), device=device, requires_grad=True)
         modules = dict(model.named_modules())
-        self.groups = sibling_groups(model, {name: modules[name] for name in names})
+        tiled = products.copied_bytes(model) > 0
+        self.groups = sibling_groups(model, {name: modules[name] for name in names}, tiled)
         self._before: list[tuple[nn.Module, Any]] = []
         for group in self.groups:
             for index, module in enumerate(group.modules):
                 self.patch(module, self._forward(group, index, module.forward))
         head = model.get_output_embeddings()
         if is_plain(head):
-            self.patch(head, lambda x: Head.apply(x, head) if self.now is not None else type(head).forward(head, x))
+            last = Frozen([head], tiled)
+            self.patch(head, lambda x: Head.apply(x, last) if self.now is not None else type(head).forward(head, x))
 
     def patch(self, module: nn.Module, forward: Any) -> None:
         self._before.append((module, module.__dict__.get("forward")))
@@ -66,6 +69,9 @@ class Wrapped:
     def _forward(self, group: Siblings, index: int, original: Any) -> Any:
         def forward(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
             now = self.now
+            if now is not None and group not in now.touched and group.fast and group.frozen.tiled(x):
+                # Whoever else is in the pass may adapt this layer: rows are rounded alike with and without.
+                return Untouched.apply(x, group, index)
             if now is None or group not in now.touched:
                 return original(x, *args, **kwargs)
             if not group.fast:
@@ -84,13 +90,28 @@ class Wrapped:
         return forward
 
 
+class Untouched(torch.autograd.Function):
+    """Frozen product of a layer that no row of the pass adapts."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, group: Siblings, index: int) -> Tensor:
+        ctx.group, ctx.index = group, index
+        (out_NO,) = group.frozen.times(x.reshape(-1, x.shape[-1]), (index,))
+        return out_NO.view(*x.shape[:-1], out_NO.shape[-1])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        gx_ND = ctx.group.frozen.back([grad.reshape(-1, grad.shape[-1])], (ctx.index,))
+        return gx_ND.view(*grad.shape[:-1], gx_ND.shape[-1]), None, None
+
+
 class Together(torch.autograd.Function):
     """Frozen product and adapters of sibling layers, on all rows of a pass."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, anchor: Tensor, group: Siblings, members: tuple[int, ...], now: Pass) -> Any:
         x_ND = x.reshape(-1, x.shape[-1])
-        outs = [frozen(group.modules[m], x_ND) for m in members]
+        outs = group.frozen.times(x_ND, members)
         pieces = now.pieces(group, len(x_ND))
         hidden = [add_adapters(outs, x_ND, piece, group, members) for piece in pieces]
         ctx.group, ctx.members, ctx.pieces = group, members, pieces
@@ -105,9 +126,7 @@ class Together(torch.autograd.Function):
         grads_NO = [grad.reshape(-1, grad.shape[-1]) for grad in grads]
         gx_ND = None
         if ctx.needs_input_grad[0]:
-            for m, grad_NO in zip(members, grads_NO, strict=True):
-                weight_OD = frozen_weight(group.modules[m])
-                gx_ND = torch.mm(grad_NO, weight_OD) if gx_ND is None else gx_ND.addmm_(grad_NO, weight_OD)
+            gx_ND = group.frozen.back(grads_NO, members)
         for piece, h_GnK in zip(ctx.pieces, hidden, strict=True):
             adapter_backward(grads_NO, x_ND, h_GnK, piece, group, members, gx_ND)
         return None if gx_ND is None else gx_ND.view(x.shape), None, None, None, None
@@ -137,7 +156,7 @@ class Added(torch.autograd.Function):
 
 
 class Head(torch.autograd.Function):
-    """The output head in even chunks: how many rows share a product decides its rounding, and must not.
+    """The output head in even chunks: how many rows share torch's product decides its rounding, and must not.
 
     Seen with MKL on one thread: rows are rounded alike from 16 rows on, but for the long sums of the head's backward,
     which are alike from 2 to 191 rows and again from 192 on.
@@ -146,15 +165,18 @@ class Head(torch.autograd.Function):
     CHUNK, LEAST = 128, 16
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, head: Any) -> Tensor:
+    def forward(ctx: Any, x: Tensor, head: Frozen) -> Tensor:
         ctx.head, ctx.shape = head, x.shape
-        out_NV = Head.chunked(x.reshape(-1, x.shape[-1]), lambda part_ND: frozen(head, part_ND))
+        x_ND = x.reshape(-1, x.shape[-1])
+        out_NV = head.times(x_ND)[0] if head.tiled(x_ND) else Head.chunked(x_ND, lambda part_ND: head.times(part_ND)[0])
         return out_NV.view(*x.shape[:-1], out_NV.shape[-1])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
-        weight_VD = frozen_weight(ctx.head)
-        return Head.chunked(grad.reshape(-1, grad.shape[-1]), lambda part_NV: part_NV @ weight_VD).view(ctx.shape), None
+        grad_NV, head = grad.reshape(-1, grad.shape[-1]), ctx.head
+        tiled = head.tiled(grad_NV)
+        gx_ND = head.back([grad_NV]) if tiled else Head.chunked(grad_NV, lambda part_NV: head.back([part_NV]))
+        return gx_ND.view(ctx.shape), None
 
     @staticmethod
     def chunked(rows: Tensor, product: Callable[[Tensor], Tensor]) -> Tensor:
@@ -257,18 +279,7 @@ def is_plain(module: nn.Module) -> bool:
     )
 
 
-def frozen(module: Any, x_ND: Tensor) -> Tensor:
-    if type(module) is Conv1D:
-        return torch.addmm(module.bias, x_ND, module.weight)
-    return nn.functional.linear(x_ND, module.weight, module.bias)
-
-
-def frozen_weight(module: Any) -> Tensor:
-    """The weight as outputs × inputs."""
-    return module.weight.t() if type(module) is Conv1D else module.weight
-
-
-def sibling_groups(model: Any, modules: dict[str, nn.Module]) -> list[Siblings]:
+def sibling_groups(model: Any, modules: dict[str, nn.Module], tiled: bool) -> list[Siblings]:
     """Which layers see the very same tensor, found by running two tokens: no knowledge of architectures."""
     calls: list[tuple[str, Any]] = []
     plain = {name: is_plain(module) for name, module in modules.items()}
@@ -299,7 +310,8 @@ def sibling_groups(model: Any, modules: dict[str, nn.Module]) -> list[Siblings]:
         names = tuple(name for name in dict.fromkeys(run) if name not in seen)
         seen.update(names)
         if names:
-            groups.append(Siblings(names, tuple(modules[name] for name in names), all(plain[name] for name in names)))
+            some = tuple(modules[name] for name in names)
+            groups.append(Siblings(names, some, all(plain[name] for name in names), Frozen(some, tiled)))
     # A layer that two tokens did not reach stands alone.
-    groups += [Siblings((n,), (m,), plain[n]) for n, m in modules.items() if n not in seen]
+    groups += [Siblings((n,), (m,), plain[n], Frozen((m,), tiled)) for n, m in modules.items() if n not in seen]
     return groups

@@ -20,8 +20,6 @@ from fewfit.engine.adapters import (
     Wrapped,
     adapter_backward,
     add_adapters,
-    frozen,
-    frozen_weight,
     is_plain,
 )
 from fewfit.engine.attention import Turn, attend, attend_backward
@@ -193,7 +191,7 @@ def attend_each_backward(
 
 
 def linear(x_ND: Tensor, group: Siblings, pieces: dict[Siblings, list[Piece]]) -> tuple[list[Tensor], list[Tensor]]:
-    outs = [frozen(module, x_ND) for module in group.modules]
+    outs = group.frozen.times(x_ND)
     members = tuple(range(len(outs)))
     return outs, [add_adapters(outs, x_ND, piece, group, members) for piece in pieces[group]]
 
@@ -201,11 +199,10 @@ def linear(x_ND: Tensor, group: Siblings, pieces: dict[Siblings, list[Piece]]) -
 def linear_onto(
     onto_ND: Tensor, x_ND: Tensor, group: Siblings, pieces: dict[Siblings, list[Piece]], train: bool
 ) -> tuple[Tensor, list[Tensor]]:
-    """The layer's output on top of the residual stream. In bf16 within the product, which saves a pass and a rounding;
-    predictions alone round where the library's do."""
-    (module,) = group.modules
-    if train and x_ND.dtype in HALVES and type(module) is nn.Linear and module.bias is None:
-        out_ND = torch.addmm(onto_ND, x_ND, module.weight.t())
+    """The layer's output on top of the residual stream: within the product where that saves a pass (in bf16 a rounding
+    too; predictions alone round where the library's do)."""
+    if (train and x_ND.dtype in HALVES) or (x_ND.dtype not in HALVES and group.frozen.tiled(x_ND)):
+        (out_ND,) = group.frozen.times(x_ND, onto_NO=onto_ND)
         return out_ND, [add_adapters([out_ND], x_ND, piece, group, (0,)) for piece in pieces[group]]
     (out_ND,), hidden = linear(x_ND, group, pieces)
     return out_ND.add_(onto_ND), hidden
@@ -219,10 +216,7 @@ def backward(
     pieces: dict[Siblings, list[Piece]],
     needed: bool = True,
 ) -> Any:
-    gx_ND = None
-    for grad_NO, module in zip(grads if needed else (), group.modules, strict=False):
-        weight_OD = frozen_weight(module)
-        gx_ND = torch.mm(grad_NO, weight_OD) if gx_ND is None else gx_ND.addmm_(grad_NO, weight_OD)
+    gx_ND = group.frozen.back(grads) if needed else None
     members = tuple(range(len(grads)))
     for piece, h_GnK in zip(pieces[group], hidden, strict=True):
         adapter_backward(grads, x_ND, h_GnK, piece, group, members, gx_ND)

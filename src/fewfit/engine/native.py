@@ -1,8 +1,9 @@
-"""`native.c` and `thin.c`, compiled on first use where there is a C compiler; without one torch's operations serve.
+"""`native.c`, `thin.c` and `tiles.c`, compiled on first use where there is a C compiler; elsewhere torch does the work.
 
 On one thread of a CPU only. In bf16 what is left beside the products are passes over memory, and torch takes five to
 ten of them where one is enough (native.c); adapters' products are so thin that calling them costs as much as they do,
-in fp32 too (thin.c). Compiling takes a second or two, once a machine; `FEWFIT_NATIVE=0` leaves it out.
+in fp32 too (thin.c); and processors with tiles make the products with frozen weights several times as fast (tiles.c).
+Compiling takes a second or two, once a machine; `FEWFIT_NATIVE=0` leaves it out.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import tempfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,7 +30,7 @@ FLAGS = (
     "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros",
     "-fassociative-math", "-freciprocal-math", "-shared", "-fPIC",
 )  # fmt: skip
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("native.c", "thin.c"))
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("native.c", "thin.c", "tiles.c"))
 
 Pointer, Count, Float = ctypes.c_void_p, ctypes.c_longlong, ctypes.c_float
 TAKES: dict[str, tuple[Any, ...]] = {
@@ -48,9 +49,16 @@ TAKES: dict[str, tuple[Any, ...]] = {
         Pointer, Count, Count, Count, Pointer, Count, Count, Pointer, Count, Count, Count, Count, Pointer, Pointer,
         Pointer, Pointer, Float, Pointer, Count, Count, Pointer, Count,
     ),
+    "tiles_allowed": (),
+    "tiles_packed": (Pointer, Count, Count, Count, Count, Count, Count, Pointer),
+    "tiles_product": (
+        Count, Count, Count, Pointer, Pointer, Pointer, Count, Pointer, Pointer, Pointer, Pointer, Pointer, Pointer,
+        Pointer,
+    ),
 }  # fmt: skip
 
-MAY_FAIL = {"adapters", "adapters_backward"}  # for want of memory, and then they say 0
+SAYS = {"adapters", "adapters_backward", "tiles_allowed", "tiles_product"}  # 1, or 0 where it could not be done
+TILED = (torch.float32, torch.bfloat16)
 
 
 def serves(x: Tensor) -> bool:
@@ -73,7 +81,7 @@ def machine_code() -> Any:
         return None
     for name, takes in TAKES.items():
         function = getattr(found, name)
-        function.argtypes, function.restype = takes, ctypes.c_int if name in MAY_FAIL else None
+        function.argtypes, function.restype = takes, ctypes.c_int if name in SAYS else None
     return found
 
 
@@ -181,7 +189,7 @@ def readable(some: Tensor, like: Tensor) -> bool:
 
 def enough(done: int) -> None:
     if not done:
-        raise MemoryError("adapters: no room for rows as fp32")
+        raise MemoryError("no room to put rows in the order that products want")
 
 
 def adapters(
@@ -227,6 +235,57 @@ def adapters_backward(
         0 if gx_ND is None else gx_ND.stride(0),
     )  # fmt: skip
     enough(done)
+
+
+def has_tiles() -> bool:
+    return machine_code() is not None and leave_for_tiles()
+
+
+@cache
+def leave_for_tiles() -> bool:
+    """Whether the processor multiplies tiles and the system lets us."""
+    return bool(machine_code().tiles_allowed())
+
+
+def serves_tiles(x: Tensor) -> bool:
+    return x.dtype in TILED and x.device.type == "cpu" and torch.get_num_threads() == 1 and has_tiles()
+
+
+class Tiles(NamedTuple):
+    """A weight as tiles, in how many parts, and how wide it is on the side of the outputs."""
+
+    pack: Tensor
+    parts: int
+    outs: int
+
+
+def tiles(weight_OD: Tensor, parts: int) -> Tiles:
+    outs, ins = weight_OD.shape
+    pack = torch.empty(-(-outs // 16) * -(-ins // 32) * 512 * parts, dtype=torch.bfloat16)
+    machine_code().tiles_packed(
+        weight_OD.data_ptr(), weight_OD.dtype == torch.bfloat16, *weight_OD.stride(), outs, ins, parts, pack.data_ptr()
+    )
+    return Tiles(pack, parts, outs)
+
+
+def tiles_product(
+    xs: Sequence[Tensor], weights: Sequence[Sequence[Tiles]], under: Sequence[Tensor | None]
+) -> list[Tensor]:
+    """For each output the sum over all inputs of their products with its weights, on top of what is `under` it: rows,
+    or one row for all."""
+    xs = [x if x.stride(1) == 1 else x.contiguous() for x in xs]
+    under = [one if one is None or one.stride(-1) == 1 else one.contiguous() for one in under]
+    rows, halves = len(xs[0]), xs[0].dtype == torch.bfloat16
+    outs = [xs[0].new_empty(rows, some[0].outs) for some in weights]
+    flat = [one for some in weights for one in some]
+    done = machine_code().tiles_product(
+        halves, rows, len(xs), *described(xs), len(outs), *described(outs),
+        (Pointer * len(flat))(*[one.pack.data_ptr() for one in flat]), numbers([one.parts for one in flat]),
+        (Pointer * len(outs))(*[None if one is None else one.data_ptr() for one in under]),
+        numbers([0 if one is None or one.dim() == 1 else one.stride(0) for one in under]),
+    )  # fmt: skip
+    enough(done)
+    return outs
 
 
 def described(some: Sequence[Tensor]) -> tuple[Any, Any, Any]:

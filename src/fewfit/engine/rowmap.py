@@ -16,6 +16,7 @@ from transformers.pytorch_utils import Conv1D
 
 from fewfit.engine import native
 from fewfit.engine.plain import initial_a
+from fewfit.engine.products import Frozen
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +26,7 @@ class Siblings:
     names: tuple[str, ...]
     modules: tuple[nn.Module, ...]
     fast: bool  # plain weights, so that the frozen product may be ours
+    frozen: Frozen
 
     @property
     def width(self) -> int:
