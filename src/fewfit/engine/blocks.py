@@ -225,14 +225,14 @@ def backward(
 
 def gated(gate: Tensor, up: Tensor, train: bool) -> Tensor:
     """silu(gate) · up."""
-    if train and native.serves(gate):
+    if (train or gate.dtype not in HALVES) and native.serves_rows(gate, up):
         return native.gated(gate, up)
     return nn.functional.silu(gate).mul_(up)
 
 
 def gated_backward(grad: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients of gate and up. Overwrites `grad`."""
-    if native.serves(grad):
+    if native.serves_rows(grad, gate, up):
         return native.gated_backward(grad, gate, up)
     up_grad = nn.functional.silu(gate).mul_(grad)
     return torch.ops.aten.silu_backward(grad.mul_(up), gate), up_grad
@@ -240,12 +240,13 @@ def gated_backward(grad: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tens
 
 def normed(x: Tensor, weight_D: Tensor, epsilon: float, train: bool) -> tuple[Tensor, Tensor]:
     """Root-mean-square norm over the last axis, and the scale of each row, in fp32 at least as stock norms compute."""
+    # Predictions in fp32 too, to round as training does; those in bf16 round as the library's.
+    if (train or x.dtype not in HALVES) and native.serves_rows(x, weight_D):
+        return native.norm(x, weight_D, epsilon)
     if x.dtype not in HALVES:
         size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         scale = size.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
         return (x * scale).mul_(weight_D), scale
-    if train and native.serves(x):
-        return native.norm(x, weight_D, epsilon)
     x_32 = x.float()
     scale = x_32.square().mean(dim=-1, keepdim=True).add_(epsilon).rsqrt_()
     return x_32.mul_(scale).to(x.dtype).mul_(weight_D), scale
@@ -254,7 +255,8 @@ def normed(x: Tensor, weight_D: Tensor, epsilon: float, train: bool) -> tuple[Te
 def normed_backward(grad: Tensor, x: Tensor, scale: Tensor, weight_D: Tensor, beside: Tensor | None) -> Tensor:
     """Gradient of x, added to what flows `beside` the norm. Overwrites `grad`."""
     dtype = x.dtype
-    if native.serves(x):
+    others = (grad, weight_D) if beside is None else (grad, weight_D, beside)
+    if native.serves_rows(x, *others):
         return native.norm_backward(grad, x, scale, weight_D, beside)
     if dtype in HALVES:
         grad, x, weight_D = grad.float(), x.float(), weight_D.float()

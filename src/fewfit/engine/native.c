@@ -1,5 +1,6 @@
-/* Steps of a decoder layer in bf16 that torch takes several passes over memory for. One thread; arrays of bf16 are
-   given as their bits. Every sum and product is fp32, and rounded once, when it is written. */
+/* Steps of a decoder layer that torch takes several passes over memory for: norms and gates in bf16 and fp32 (rows.h),
+   the others in bf16. One thread; arrays of bf16 are given as their bits. Every sum and product is fp32, and rounded
+   once, when it is written. */
 #include <stdint.h>
 #include <string.h>
 
@@ -19,12 +20,20 @@ static inline half narrow(float f) { /* to nearest, ties to even */
     return (half)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
-/* Exact to some units of fp32's last place, far more than bf16 keeps; NaN stays NaN. */
+/* Products that are not rounded before the sum. Written out, since as a sum of products both parts of ln 2 below would
+   be put together again (-fassociative-math). */
+#ifdef __FP_FAST_FMAF
+#define fused __builtin_fmaf
+#else
+#define fused(a, b, c) ((a) * (b) + (c))
+#endif
+
+/* Exact to a unit or two of fp32's last place; NaN stays NaN. */
 static inline float exponential(float x) {
     x = x < -87.0f ? -87.0f : x;
     x = x > 88.0f ? 88.0f : x;
     float n = __builtin_rintf(x * 1.44269504f);
-    float r = x - n * 0.69314718f;
+    float r = fused(n, 1.90465430e-9f, fused(n, -0.69314718f, x));
     float p = 1.9875691500e-4f;
     p = p * r + 1.3981999507e-3f;
     p = p * r + 8.3334519073e-3f;
@@ -38,57 +47,27 @@ static inline float exponential(float x) {
     return p * scale;
 }
 
-/* out = x · scale · weight, scale = 1 / sqrt(mean of squares + epsilon), a row at a time. */
-void norm(const half *restrict x, const half *restrict weight, float epsilon, half *restrict out,
-          float *restrict scale, count rows, count width) {
-    for (count n = 0; n < rows; n++, x += width, out += width) {
-        float sum = 0.0f;
-        for (count d = 0; d < width; d++) {
-            float v = wide(x[d]);
-            sum += v * v;
-        }
-        float s = 1.0f / __builtin_sqrtf(sum / width + epsilon);
-        scale[n] = s;
-        for (count d = 0; d < width; d++) out[d] = narrow(wide(x[d]) * s * wide(weight[d]));
-    }
-}
+#define CHUNK 256 /* numbers */
 
-/* The gradient of x, on top of what flows beside the norm (or of nothing). */
-void norm_backward(const half *restrict grad, const half *restrict x, const float *restrict scale,
-                   const half *restrict weight, const half *restrict beside, half *restrict out, count rows,
-                   count width) {
-    for (count n = 0; n < rows; n++, grad += width, x += width, out += width) {
-        float s = scale[n], along = 0.0f;
-        for (count d = 0; d < width; d++) along += wide(grad[d]) * wide(weight[d]) * wide(x[d]);
-        along *= -s * s * s / width;
-        if (beside) {
-            for (count d = 0; d < width; d++)
-                out[d] = narrow(wide(beside[d]) + wide(grad[d]) * wide(weight[d]) * s + wide(x[d]) * along);
-            beside += width;
-        } else {
-            for (count d = 0; d < width; d++)
-                out[d] = narrow(wide(grad[d]) * wide(weight[d]) * s + wide(x[d]) * along);
-        }
-    }
-}
+#define number half
+#define READ wide
+#define WRITE narrow
+#define NAME(function) function##_16
+#include "rows.h"
+#undef number
+#undef READ
+#undef WRITE
+#undef NAME
 
-/* out = silu(gate) · up */
-void gated(const half *restrict gate, const half *restrict up, half *restrict out, count size) {
-    for (count i = 0; i < size; i++) {
-        float g = wide(gate[i]);
-        out[i] = narrow(g / (1.0f + exponential(-g)) * wide(up[i]));
-    }
-}
-
-/* From the gradient of out, over which that of gate is written. */
-void gated_backward(half *restrict grad, const half *restrict gate, const half *restrict up, half *restrict up_grad,
-                    count size) {
-    for (count i = 0; i < size; i++) {
-        float g = wide(gate[i]), flow = wide(grad[i]), s = 1.0f / (1.0f + exponential(-g));
-        up_grad[i] = narrow(flow * g * s);
-        grad[i] = narrow(flow * wide(up[i]) * s * (1.0f + g * (1.0f - s)));
-    }
-}
+#define number float
+#define READ
+#define WRITE
+#define NAME(function) function##_32
+#include "rows.h"
+#undef number
+#undef READ
+#undef WRITE
+#undef NAME
 
 /* Rotary embedding (sign 1) or its inverse (sign -1) of batch × key head × token × query head × width, with strides for
    all but the last; cosines and sines are batch × token × width, `each` apart for the batch (0 where it shares them). */

@@ -1,8 +1,9 @@
 """`native.c`, `thin.c` and `tiles.c`, compiled on first use where there is a C compiler; elsewhere torch does the work.
 
-On one thread of a CPU only. In bf16 what is left beside the products are passes over memory, and torch takes five to
-ten of them where one is enough (native.c); adapters' products are so thin that calling them costs as much as they do,
-in fp32 too (thin.c); and processors with tiles make the products with frozen weights several times as fast (tiles.c).
+On one thread of a CPU only. What is left beside the products are passes over memory, and torch takes five to ten of
+them where one is enough (native.c: norms and gates, which are rows.h, and in bf16 attention's); adapters' products are
+so thin that calling them costs as much as they do, in fp32 too (thin.c); and processors with tiles make the products
+with frozen weights several times as fast (tiles.c).
 Compiling takes a second or two, once a machine; `FEWFIT_NATIVE=0` leaves it out.
 """
 
@@ -31,13 +32,17 @@ FLAGS = (
     "-fassociative-math", "-freciprocal-math", "-shared", "-fPIC",
 )  # fmt: skip
 SOURCES = tuple(Path(__file__).with_name(name) for name in ("native.c", "thin.c", "tiles.c"))
+INCLUDED = (Path(__file__).with_name("rows.h"),)
 
 Pointer, Count, Float = ctypes.c_void_p, ctypes.c_longlong, ctypes.c_float
-TAKES: dict[str, tuple[Any, ...]] = {
+ROWS: dict[str, tuple[Any, ...]] = {  # each in bf16 and in fp32
     "norm": (Pointer, Pointer, Float, Pointer, Pointer, Count, Count),
     "norm_backward": (Pointer, Pointer, Pointer, Pointer, Pointer, Pointer, Count, Count),
     "gated": (Pointer, Pointer, Pointer, Count),
     "gated_backward": (Pointer, Pointer, Pointer, Pointer, Count),
+}
+TAKES: dict[str, tuple[Any, ...]] = {
+    **{f"{name}_{bits}": takes for name, takes in ROWS.items() for bits in (16, 32)},
     "rotate": (Pointer, Pointer, Pointer, Pointer, Pointer, Pointer, Count, Float, Pointer),
     "widen": (Pointer, Pointer, Pointer, Pointer, Pointer),
     "weights": (Pointer, Pointer, Count, Count, Count, Count, Count),
@@ -70,6 +75,17 @@ def serves(x: Tensor) -> bool:
     )
 
 
+def serves_rows(x: Tensor, *others: Tensor) -> bool:
+    """Whether norms and gates of these are ours."""
+    return (
+        x.dtype in (torch.float32, torch.bfloat16)
+        and all(other.dtype == x.dtype for other in others)
+        and x.device.type == "cpu"
+        and torch.get_num_threads() == 1
+        and machine_code() is not None
+    )
+
+
 @cache
 def machine_code() -> Any:
     """None where it cannot be had."""
@@ -90,7 +106,7 @@ def compiled() -> Path:
     if compiler is None:
         raise FileNotFoundError("no C compiler")
     known = [
-        *(source.read_bytes() for source in SOURCES),
+        *(source.read_bytes() for source in SOURCES + INCLUDED),
         repr((compiler, os.stat(compiler).st_mtime, FLAGS)).encode(),
         processor(),
     ]
@@ -120,11 +136,15 @@ def processor() -> bytes:
 # ---- the functions ---------------------------------------------------------------------------------------------------
 
 
+def of_rows(name: str, x: Tensor) -> Any:
+    return getattr(machine_code(), name + ("_16" if x.dtype == torch.bfloat16 else "_32"))
+
+
 def norm(x: Tensor, weight_D: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     x = x.contiguous()
     out, scale = torch.empty_like(x), x.new_empty(*x.shape[:-1], 1, dtype=torch.float32)
     width = x.shape[-1]
-    machine_code().norm(
+    of_rows("norm", x)(
         x.data_ptr(), weight_D.data_ptr(), epsilon, out.data_ptr(), scale.data_ptr(), x.numel() // width, width
     )
     return out, scale
@@ -134,7 +154,7 @@ def norm_backward(grad: Tensor, x: Tensor, scale: Tensor, weight_D: Tensor, besi
     grad, x = grad.contiguous(), x.contiguous()
     beside = None if beside is None else beside.contiguous()
     out, width = torch.empty_like(x), x.shape[-1]
-    machine_code().norm_backward(
+    of_rows("norm_backward", x)(
         grad.data_ptr(), x.data_ptr(), scale.data_ptr(), weight_D.data_ptr(),
         None if beside is None else beside.data_ptr(), out.data_ptr(), x.numel() // width, width,
     )  # fmt: skip
@@ -142,15 +162,17 @@ def norm_backward(grad: Tensor, x: Tensor, scale: Tensor, weight_D: Tensor, besi
 
 
 def gated(gate: Tensor, up: Tensor) -> Tensor:
+    gate, up = gate.contiguous(), up.contiguous()
     out = torch.empty_like(gate)
-    machine_code().gated(gate.data_ptr(), up.data_ptr(), out.data_ptr(), gate.numel())
+    of_rows("gated", gate)(gate.data_ptr(), up.data_ptr(), out.data_ptr(), gate.numel())
     return out
 
 
 def gated_backward(grad: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
     """Overwrites `grad`."""
+    grad, gate, up = grad.contiguous(), gate.contiguous(), up.contiguous()
     up_grad = torch.empty_like(up)
-    machine_code().gated_backward(grad.data_ptr(), gate.data_ptr(), up.data_ptr(), up_grad.data_ptr(), grad.numel())
+    of_rows("gated_backward", grad)(grad.data_ptr(), gate.data_ptr(), up.data_ptr(), up_grad.data_ptr(), grad.numel())
     return grad, up_grad
 
 
