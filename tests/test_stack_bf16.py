@@ -139,11 +139,11 @@ def test_attentions_gradients_are_no_worse_than_torchs(
         parts = [part.to(dtype) for part in (q, k, v)]
         kept_by_hand, attention.by_hand = attention.by_hand, lambda like: hand
         try:
-            out_ND, _, kept = attention.attend(*parts, turn, scaling, True)
+            out_ND, kept = attention.attend_even(*parts, turn, scaling, True)
         finally:
             attention.by_hand = kept_by_hand
         assert kept is not None
-        return list(attention.attend_backward(grad.to(dtype), kept, turn, scaling)), out_ND
+        return list(attention.even_backward(grad.to(dtype), kept, turn, scaling)), out_ND
 
     exact, out_exact = gradients(torch.float64, hand=False)
     torchs, out_torch = gradients(torch.bfloat16, hand=False)

@@ -113,7 +113,7 @@ class Together(torch.autograd.Function):
         x_ND = x.reshape(-1, x.shape[-1])
         outs = group.frozen.times(x_ND, members)
         pieces = now.pieces(group, len(x_ND))
-        hidden = [add_adapters(outs, x_ND, piece, group, members) for piece in pieces]
+        hidden = add_adapters(outs, x_ND, pieces, group, members)
         ctx.group, ctx.members, ctx.pieces = group, members, pieces
         ctx.save_for_backward(x, *hidden)
         return tuple(out.view(*x.shape[:-1], out.shape[-1]) for out in outs)
@@ -127,8 +127,7 @@ class Together(torch.autograd.Function):
         gx_ND = None
         if ctx.needs_input_grad[0]:
             gx_ND = group.frozen.back(grads_NO, members)
-        for piece, h_GnK in zip(ctx.pieces, hidden, strict=True):
-            adapter_backward(grads_NO, x_ND, h_GnK, piece, group, members, gx_ND)
+        adapters_backward(grads_NO, x_ND, hidden, ctx.pieces, group, members, gx_ND)
         return None if gx_ND is None else gx_ND.view(x.shape), None, None, None, None
 
 
@@ -140,7 +139,7 @@ class Added(torch.autograd.Function):
         x_ND = x.reshape(-1, x.shape[-1])
         out_NO = y.reshape(-1, y.shape[-1]).clone(memory_format=torch.contiguous_format)
         pieces = now.pieces(group, len(x_ND))
-        hidden = [add_adapters([out_NO], x_ND, piece, group, (index,)) for piece in pieces]
+        hidden = add_adapters([out_NO], x_ND, pieces, group, (index,))
         ctx.group, ctx.index, ctx.pieces = group, index, pieces
         ctx.save_for_backward(x, *hidden)
         return out_NO.view(y.shape)
@@ -150,8 +149,7 @@ class Added(torch.autograd.Function):
         x, *hidden = ctx.saved_tensors
         x_ND, grad_NO = x.reshape(-1, x.shape[-1]), grad.reshape(-1, grad.shape[-1])
         gx_ND = torch.zeros_like(x_ND) if ctx.needs_input_grad[1] else None
-        for piece, h_GnK in zip(ctx.pieces, hidden, strict=True):
-            adapter_backward([grad_NO], x_ND, h_GnK, piece, ctx.group, (ctx.index,), gx_ND)
+        adapters_backward([grad_NO], x_ND, hidden, ctx.pieces, ctx.group, (ctx.index,), gx_ND)
         return grad, None if gx_ND is None else gx_ND.view(x.shape), None, None, None, None
 
 
@@ -190,13 +188,24 @@ class Head(torch.autograd.Function):
         return outs[0] if len(outs) == 1 else torch.cat(outs)
 
 
-def add_adapters(outs: list[Tensor], x_ND: Tensor, piece: Piece, group: Siblings, members: tuple[int, ...]) -> Tensor:
-    """Adds B·A·x to a bundle's rows of each output; returns A·x, which the backward wants."""
+def add_adapters(
+    outs: list[Tensor], x_ND: Tensor, pieces: Sequence[Piece], group: Siblings, members: tuple[int, ...]
+) -> list[Tensor]:
+    """Adds B·A·x to every bundle's rows of each output; returns A·x for the backward, of all bundles (by thin.c, and
+    then flat) or of each."""
+    if not pieces:
+        return []
+    if all(bundle.native(x_ND, *outs) for bundle, _, _ in pieces):
+        shares = [
+            native.Share(bundle.weights.flat_GP, bundle.rank, bundle.layout.at(group, members), s, e)
+            for bundle, s, e in pieces
+        ]
+        return [native.adapters(x_ND, shares, outs, SCALE)]
+    return [add_bundle(outs, x_ND, piece, group, members) for piece in pieces]
+
+
+def add_bundle(outs: list[Tensor], x_ND: Tensor, piece: Piece, group: Siblings, members: tuple[int, ...]) -> Tensor:
     bundle, s, e = piece
-    if bundle.native(x_ND, *outs):
-        at = bundle.layout.at(group, members)
-        own = [out_NO[s:e] for out_NO in outs]
-        return native.adapters(x_ND[s:e], bundle.weights.flat_GP, at, bundle.rank, own, SCALE)
     a_GKD, b = bundle.weights.of[group]
     lanes, rank = len(a_GKD), bundle.rank
     if len(members) != len(group.modules):
@@ -208,7 +217,36 @@ def add_adapters(outs: list[Tensor], x_ND: Tensor, piece: Piece, group: Siblings
     return h_GnK
 
 
-def adapter_backward(
+def adapters_backward(
+    grads_NO: Sequence[Tensor],
+    x_ND: Tensor,
+    hidden: list[Tensor],
+    pieces: Sequence[Piece],
+    group: Siblings,
+    members: tuple[int, ...],
+    gx_ND: Tensor | None,
+) -> None:
+    """Gradients of the bundles' A's and B's into their buffers, and of their rows of x, added to what stands there."""
+    if not pieces:
+        return
+    if hidden[0].dim() == 1:
+        shares = []
+        for bundle, s, e in pieces:
+            into, at = bundle.gradients, bundle.layout.at(group, members)
+            flat_GP = None if into is None else into.flat_GP
+            fresh = into is not None and group not in into.written
+            shares.append(native.Share(bundle.weights.flat_GP, bundle.rank, at, s, e, flat_GP, fresh))
+        native.adapters_backward(x_ND, shares, hidden[0], grads_NO, SCALE, gx_ND)
+    else:
+        for piece, h_GnK in zip(pieces, hidden, strict=True):
+            bundle_backward(grads_NO, x_ND, h_GnK, piece, group, members, gx_ND)
+    if members[-1] == len(group.modules) - 1:
+        for bundle, _, _ in pieces:
+            if bundle.gradients is not None:
+                bundle.gradients.written.add(group)
+
+
+def bundle_backward(
     grads_NO: Sequence[Tensor],
     x_ND: Tensor,
     h_GnK: Tensor,
@@ -217,26 +255,9 @@ def adapter_backward(
     members: tuple[int, ...],
     gx_ND: Tensor | None,
 ) -> None:
-    """Gradients of a bundle's A's and B's into its buffer, and of its rows of x, added to what stands there."""
     bundle, s, e = piece
     into = bundle.gradients
     fresh = into is not None and group not in into.written
-    if h_GnK.dtype == torch.float32 and bundle.native(x_ND, gx_ND):
-        native.adapters_backward(
-            x_ND[s:e],
-            bundle.weights.flat_GP,
-            bundle.layout.at(group, members),
-            bundle.rank,
-            h_GnK,
-            [grad_NO[s:e] for grad_NO in grads_NO],
-            SCALE,
-            None if into is None else into.flat_GP,
-            fresh,
-            None if gx_ND is None else gx_ND[s:e],
-        )
-        if into is not None and members[-1] == len(group.modules) - 1:
-            into.written.add(group)
-        return
     a_GKD, b = bundle.weights.of[group]
     lanes, rank = len(a_GKD), bundle.rank
     gh_GnK = torch.empty_like(h_GnK)
@@ -249,8 +270,6 @@ def adapter_backward(
     rows = slice(members[0] * rank, members[0] * rank + gh_GnK.shape[2])
     if into is not None:
         add_product(into.of[group][0][:, rows], gh_GnK.mT, x_ND[s:e].view(lanes, -1, x_ND.shape[1]), fresh)
-        if members[-1] == len(group.modules) - 1:
-            into.written.add(group)
     if gx_ND is not None:
         gx_ND[s:e].view(lanes, -1, gx_ND.shape[1]).baddbmm_(gh_GnK, a_GKD[:, rows], alpha=SCALE)
 

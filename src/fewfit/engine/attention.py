@@ -9,6 +9,7 @@ rounded is the logarithm of the weight itself, small wherever the weight is larg
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from fewfit.engine import native
+from fewfit.engine.rowmap import Segment
 
 MORE = 2  # columns beside a head's own
 QUERIES = 128  # a block of queries sees no keys behind it
@@ -32,14 +34,106 @@ class Kept(NamedTuple):
     lse: Tensor | None = None  # None: by torch
 
 
+class Compiled(NamedTuple):
+    """The same for `attention.c`: inputs that are not rotated yet, the output, each query's largest score and share."""
+
+    heads: tuple[Tensor, Tensor, Tensor]
+    out_ND: Tensor
+    most_NH: Tensor
+    share_NH: Tensor
+    lines: native.Lines
+
+
 def by_hand(like: Tensor) -> bool:
     return like.dtype == torch.bfloat16 and like.device.type == "cpu"
 
 
+def compiled(q_BTHE: Tensor, turn: Turn) -> bool:
+    """In fp32, predictions too: a row is rounded alike in both. In bf16 products on their own units are faster."""
+    fp32 = q_BTHE.dtype == turn[0].dtype == torch.float32
+    return fp32 and q_BTHE.shape[-1] % 16 == 0 and native.serves_adapters(q_BTHE)
+
+
 def attend(
+    q_BTHE: Tensor,
+    k_BTGE: Tensor,
+    v_BTGE: Tensor,
+    turn: Turn,
+    scaling: float,
+    train: bool,
+    segments: Sequence[Segment] | None = None,
+) -> tuple[Tensor, Any]:
+    """Output as (B·T)(H·E), and what the backward wants if there will be one. With `segments` rows stand end to end."""
+    if not compiled(q_BTHE, turn):
+        if segments is None:
+            return attend_even(q_BTHE, k_BTGE, v_BTGE, turn, scaling, train)
+        return attend_each(q_BTHE, k_BTGE, v_BTGE, turn, scaling, train, segments)
+    batch, length = q_BTHE.shape[:2]
+    shared = segments is None and turn[0].shape[0] == 1
+    lines = native.lines(tuple(segments or [Segment(0, batch * length, length)]), shared)
+    out_ND, most_NH, share_NH = native.attention(q_BTHE, k_BTGE, v_BTGE, turn, scaling, lines)
+    return out_ND, Compiled((q_BTHE, k_BTGE, v_BTGE), out_ND, most_NH, share_NH, lines) if train else None
+
+
+def attend_backward(
+    grad_BTHE: Tensor, kept: Any, turn: Turn, scaling: float, segments: Sequence[Segment] | None = None
+) -> tuple[Tensor, ...]:
+    """Gradients of q_BTHE, k_BTGE and v_BTGE."""
+    if isinstance(kept, Compiled):
+        return native.attention_backward(grad_BTHE, *kept[:4], turn, scaling, kept.lines)
+    if segments is None:
+        return even_backward(grad_BTHE, kept, turn, scaling)
+    return attend_each_backward(grad_BTHE, kept, turn, scaling, segments)
+
+
+def turned_keys(k_BTGE: Tensor, turn: Turn, train: bool) -> Tensor:
+    """As a cache keeps them."""
+    cos, sin = (part.unsqueeze(2) for part in turn)
+    return (rotated if train or k_BTGE.dtype != torch.bfloat16 else rotated_as_stock)(k_BTGE, cos, sin)
+
+
+# ---- rows of unlike lengths, those of one length together ------------------------------------------------------------
+
+
+def apart(x_1N: Tensor, segment: Segment) -> Tensor:
+    """The rows of one length, of rows that stand end to end."""
+    return x_1N[0, segment.start : segment.end].unflatten(0, (-1, segment.length))
+
+
+def turns(turn: Turn, segment: Segment) -> Turn:
+    """Every row begins at position 0, so the first one's rotation is that of all."""
+    cos, sin = (part[:, segment.start : segment.start + segment.length] for part in turn)
+    return cos, sin
+
+
+def attend_each(
+    q: Tensor, k: Tensor, v: Tensor, turn: Turn, scaling: float, train: bool, segments: Sequence[Segment]
+) -> tuple[Tensor, list[Any]]:
+    outs, kept = [], []
+    for one in segments:
+        some = apart(q, one), apart(k, one), apart(v, one)
+        out, keeps = attend_even(*some, turns(turn, one), scaling, train)
+        outs.append(out)
+        kept.append(keeps)
+    return torch.cat(outs), kept
+
+
+def attend_each_backward(
+    grad: Tensor, kept: list[Any], turn: Turn, scaling: float, segments: Sequence[Segment]
+) -> tuple[Tensor, ...]:
+    parts = [
+        even_backward(apart(grad, one), keeps, turns(turn, one), scaling)
+        for one, keeps in zip(segments, kept, strict=True)
+    ]
+    return tuple(torch.cat([part.flatten(0, 1) for part in some])[None] for some in zip(*parts, strict=True))
+
+
+# ---- rows of one length ----------------------------------------------------------------------------------------------
+
+
+def attend_even(
     q_BTHE: Tensor, k_BTGE: Tensor, v_BTGE: Tensor, turn: Turn, scaling: float, train: bool
-) -> tuple[Tensor, Tensor, Kept | None]:
-    """Output as (B·T)(H·E), the rotated keys, and what the backward wants if there will be one."""
+) -> tuple[Tensor, Kept | None]:
     if train and by_hand(q_BTHE):
         return attend_by_hand(q_BTHE, k_BTGE, v_BTGE, turn, scaling)
     cos, sin = (part.unsqueeze(2) for part in turn)
@@ -53,11 +147,10 @@ def attend(
             q, k, v, is_causal=q.shape[2] > 1, scale=scaling, enable_gqa=q.shape[1] != k.shape[1]
         )
     kept = Kept(out_BHTE, heads) if train else None
-    return out_BHTE.detach().transpose(1, 2).reshape(tokens, -1), k_BTGE, kept
+    return out_BHTE.detach().transpose(1, 2).reshape(tokens, -1), kept
 
 
-def attend_backward(grad_BTHE: Tensor, kept: Kept, turn: Turn, scaling: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of q_BTHE, k_BTGE and v_BTGE."""
+def even_backward(grad_BTHE: Tensor, kept: Kept, turn: Turn, scaling: float) -> tuple[Tensor, Tensor, Tensor]:
     if kept.lse is not None:
         return backward_by_hand(grad_BTHE, kept, turn, scaling)
     gq, gk, gv = torch.autograd.grad(kept.out, kept.heads, grad_BTHE.transpose(1, 2))
@@ -93,9 +186,7 @@ def rotated_as_stock(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return out
 
 
-def attend_by_hand(
-    q_BTHE: Tensor, k_BTGE: Tensor, v_BTGE: Tensor, turn: Turn, scaling: float
-) -> tuple[Tensor, Tensor, Kept]:
+def attend_by_hand(q_BTHE: Tensor, k_BTGE: Tensor, v_BTGE: Tensor, turn: Turn, scaling: float) -> tuple[Tensor, Kept]:
     """Query heads that share keys (R of them) stand beside each other for every token: one product serves them."""
     batch, length, heads, width = q_BTHE.shape
     groups = k_BTGE.shape[2]
@@ -112,8 +203,7 @@ def attend_by_hand(
     out_IRTE, lse_IRT = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(*parts, 0.0, True, scale=scaling)
     out = out_IRTE.transpose(1, 2)
     a_ND = out.reshape(batch, groups, length, shared * width).transpose(1, 2).reshape(batch * length, -1)
-    k_BTGE = k.view(batch, groups, length, -1)[..., :width].transpose(1, 2)
-    return a_ND, k_BTGE, Kept(out.reshape(batch * groups, -1, width), (q, k.squeeze(2), v.squeeze(2)), lse_IRT)
+    return a_ND, Kept(out.reshape(batch * groups, -1, width), (q, k.squeeze(2), v.squeeze(2)), lse_IRT)
 
 
 def regrouped(x_BTHE: Tensor, groups: int) -> Tensor:

@@ -9,7 +9,6 @@ taken over only if it gives what the stock forward gives.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,12 +17,12 @@ from torch import Tensor, nn
 from fewfit.engine import native
 from fewfit.engine.adapters import (
     Wrapped,
-    adapter_backward,
+    adapters_backward,
     add_adapters,
     is_plain,
 )
-from fewfit.engine.attention import Turn, attend, attend_backward
-from fewfit.engine.rowmap import Pass, Piece, Segment, Siblings
+from fewfit.engine.attention import attend, attend_backward, turned_keys
+from fewfit.engine.rowmap import Pass, Piece, Siblings
 
 FAMILY = {"LlamaDecoderLayer", "MistralDecoderLayer", "Qwen2DecoderLayer", "Qwen3DecoderLayer"}
 NORMS = ("input_layernorm", "post_attention_layernorm")
@@ -93,12 +92,10 @@ class Layer(torch.autograd.Function):
             )
             raw += [q_scale, k_scale]
         ctx.segments = now.segments if now.packed else None
-        if ctx.segments is not None:
-            a_ND, ctx.attention = attend_each(q, k, v, (cos, sin), block.scaling, train, ctx.segments)
-        else:
-            a_ND, k, ctx.attention = attend(q, k, v, (cos, sin), block.scaling, train)
+        a_ND, ctx.attention = attend(q, k, v, (cos, sin), block.scaling, train, ctx.segments)
         if cache is not None:
-            cache.update(k.transpose(1, 2), v.transpose(1, 2), block.index)
+            keys = turned_keys(k, (cos, sin), train)
+            cache.update(keys.transpose(1, 2), v.transpose(1, 2), block.index)
         if answers_M is not None:
             a_ND, x_ND = a_ND[answers_M], x_ND[answers_M]
         y_ND, h_o = linear_onto(x_ND, a_ND, block.o, pieces, train)
@@ -137,10 +134,7 @@ class Layer(torch.autograd.Function):
             gy_ND = gy_ND.new_zeros(tokens, width).index_add_(0, answers_M, gy_ND)
         kept, ctx.attention = ctx.attention, None
         ga_BTHE = ga_ND.view(ctx.heads)
-        if ctx.segments is not None:
-            gq, gk, gv = attend_each_backward(ga_BTHE, kept, ctx.turn, block.scaling, ctx.segments)
-        else:
-            gq, gk, gv = attend_backward(ga_BTHE, kept, ctx.turn, block.scaling)
+        gq, gk, gv = attend_backward(ga_BTHE, kept, ctx.turn, block.scaling, ctx.segments)
         if block.head_norms:
             (q_weight, _), (k_weight, _) = block.head_norms
             gq = normed_backward(gq, raw[0], raw[2], q_weight, None)
@@ -156,44 +150,9 @@ class Layer(torch.autograd.Function):
         return gx_BTD, None, None, None, None, None, None, None
 
 
-def apart(x_1N: Tensor, segment: Segment) -> Tensor:
-    """The rows of one length, of rows that stand end to end."""
-    return x_1N[0, segment.start : segment.end].unflatten(0, (-1, segment.length))
-
-
-def turns(turn: Turn, segment: Segment) -> Turn:
-    """Every row begins at position 0, so the first one's rotation is that of all."""
-    cos, sin = (part[:, segment.start : segment.start + segment.length] for part in turn)
-    return cos, sin
-
-
-def attend_each(
-    q: Tensor, k: Tensor, v: Tensor, turn: Turn, scaling: float, train: bool, segments: Sequence[Segment]
-) -> tuple[Tensor, list[Any]]:
-    """Attention of rows that stand end to end, those of one length together."""
-    outs, kept = [], []
-    for one in segments:
-        some = apart(q, one), apart(k, one), apart(v, one)
-        out, _, keeps = attend(*some, turns(turn, one), scaling, train)
-        outs.append(out)
-        kept.append(keeps)
-    return torch.cat(outs), kept
-
-
-def attend_each_backward(
-    grad: Tensor, kept: list[Any], turn: Turn, scaling: float, segments: Sequence[Segment]
-) -> tuple[Tensor, ...]:
-    parts = [
-        attend_backward(apart(grad, one), keeps, turns(turn, one), scaling)
-        for one, keeps in zip(segments, kept, strict=True)
-    ]
-    return tuple(torch.cat([part.flatten(0, 1) for part in some])[None] for some in zip(*parts, strict=True))
-
-
 def linear(x_ND: Tensor, group: Siblings, pieces: dict[Siblings, list[Piece]]) -> tuple[list[Tensor], list[Tensor]]:
     outs = group.frozen.times(x_ND)
-    members = tuple(range(len(outs)))
-    return outs, [add_adapters(outs, x_ND, piece, group, members) for piece in pieces[group]]
+    return outs, add_adapters(outs, x_ND, pieces[group], group, tuple(range(len(outs))))
 
 
 def linear_onto(
@@ -203,7 +162,7 @@ def linear_onto(
     too; predictions alone round where the library's do)."""
     if (train and x_ND.dtype in HALVES) or (x_ND.dtype not in HALVES and group.frozen.tiled(x_ND)):
         (out_ND,) = group.frozen.times(x_ND, onto_NO=onto_ND)
-        return out_ND, [add_adapters([out_ND], x_ND, piece, group, (0,)) for piece in pieces[group]]
+        return out_ND, add_adapters([out_ND], x_ND, pieces[group], group, (0,))
     (out_ND,), hidden = linear(x_ND, group, pieces)
     return out_ND.add_(onto_ND), hidden
 
@@ -217,9 +176,7 @@ def backward(
     needed: bool = True,
 ) -> Any:
     gx_ND = group.frozen.back(grads) if needed else None
-    members = tuple(range(len(grads)))
-    for piece, h_GnK in zip(pieces[group], hidden, strict=True):
-        adapter_backward(grads, x_ND, h_GnK, piece, group, members, gx_ND)
+    adapters_backward(grads, x_ND, hidden, pieces[group], group, tuple(range(len(grads))), gx_ND)
     return gx_ND
 
 

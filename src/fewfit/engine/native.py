@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +31,7 @@ FLAGS = (
     "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros",
     "-fassociative-math", "-freciprocal-math", "-shared", "-fPIC",
 )  # fmt: skip
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("native.c", "thin.c", "tiles.c"))
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("native.c", "thin.c", "tiles.c", "attention.c"))
 INCLUDED = (Path(__file__).with_name("rows.h"),)
 
 Pointer, Count, Float = ctypes.c_void_p, ctypes.c_longlong, ctypes.c_float
@@ -46,13 +46,18 @@ TAKES: dict[str, tuple[Any, ...]] = {
     "rotate": (Pointer, Pointer, Pointer, Pointer, Pointer, Pointer, Count, Float, Pointer),
     "widen": (Pointer, Pointer, Pointer, Pointer, Pointer),
     "weights": (Pointer, Pointer, Count, Count, Count, Count, Count),
-    "adapters": (
-        Pointer, Count, Count, Count, Pointer, Count, Count, Pointer, Count, Count, Count, Count, Pointer, Pointer,
-        Pointer, Pointer, Float,
+    "adapters_all": (
+        Pointer, Count, Pointer, Count, Count, Count, Count, Pointer, Pointer, Pointer, Pointer, Float,
     ),
-    "adapters_backward": (
-        Pointer, Count, Count, Count, Pointer, Count, Count, Pointer, Count, Count, Count, Count, Pointer, Pointer,
-        Pointer, Pointer, Float, Pointer, Count, Count, Pointer, Count,
+    "adapters_all_backward": (
+        Pointer, Count, Pointer, Count, Count, Count, Count, Pointer, Pointer, Pointer, Pointer, Float, Pointer, Count,
+    ),
+    "attention": (
+        Pointer, Pointer, Count, Pointer, Count, Pointer, Count, Pointer, Pointer, Pointer,
+    ),
+    "attention_backward": (
+        Pointer, Pointer, Count, Pointer, Count, Pointer, Count, Pointer, Count, Pointer, Pointer, Pointer, Pointer,
+        Pointer, Pointer,
     ),
     "tiles_allowed": (),
     "tiles_packed": (Pointer, Count, Count, Count, Count, Count, Count, Pointer),
@@ -62,7 +67,10 @@ TAKES: dict[str, tuple[Any, ...]] = {
     ),
 }  # fmt: skip
 
-SAYS = {"adapters", "adapters_backward", "tiles_allowed", "tiles_product"}  # 1, or 0 where it could not be done
+# These say 1, or 0 where it could not be done.
+SAYS = {
+    "adapters_all", "adapters_all_backward", "attention", "attention_backward", "tiles_allowed", "tiles_product",
+}  # fmt: skip
 TILED = (torch.float32, torch.bfloat16)
 
 
@@ -195,6 +203,86 @@ def weights(p_IKS: Tensor, grad_IKS: Tensor, shared: int, start: int) -> None:
     machine_code().weights(p_IKS.data_ptr(), grad_IKS.data_ptr(), items, keys, queries // shared, shared, start)
 
 
+class Lines(NamedTuple):
+    """Rows of a pass: where each one's tokens begin, how many there are, and where its angles begin."""
+
+    starts: Any
+    lengths: Any
+    turns: Any
+
+
+@lru_cache(maxsize=256)
+def lines(segments: tuple[tuple[int, int, int], ...], shared: bool) -> Lines:
+    """Of (start, end, length of a row); `shared`: one row of angles serves all."""
+    starts = [at for start, end, length in segments for at in range(start, end, length)]
+    lengths = [length for start, end, length in segments for _ in range(start, end, length)]
+    return Lines(numbers(starts), numbers(lengths), numbers([0 if shared else at for at in starts]))
+
+
+class Heads(ctypes.Structure):
+    _fields_ = (
+        *((name, Count) for name in ("halves", "rows", "groups", "shared", "width")),
+        *((name, Pointer) for name in ("starts", "lengths", "turns", "cosine", "sine")),
+        ("scaling", Float),
+    )
+
+
+def heads(q_BTHE: Tensor, groups: int, cos: Tensor, sin: Tensor, scaling: float, lines: Lines) -> Any:
+    heads, width = q_BTHE.shape[2:]
+    places = [ctypes.addressof(some) for some in lines]
+    halves = q_BTHE.dtype == torch.bfloat16
+    return ctypes.byref(
+        Heads(
+            halves, len(lines.starts), groups, heads // groups, width, *places, cos.data_ptr(), sin.data_ptr(), scaling
+        )
+    )
+
+
+def flat(x_BTHE: Tensor) -> Tensor:
+    """Tokens × what the heads of one hold next to each other."""
+    return x_BTHE.reshape(-1, x_BTHE.shape[2] * x_BTHE.shape[3])
+
+
+def attention(
+    q_BTHE: Tensor, k_BTGE: Tensor, v_BTGE: Tensor, turn: tuple[Tensor, Tensor], scaling: float, lines: Lines
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The output as tokens × heads · width; each query's largest score and the inverse of the sum of its weights."""
+    cos, sin = (part.contiguous() for part in turn)
+    q, k, v = (flat(part) for part in (q_BTHE, k_BTGE, v_BTGE))
+    out_ND = q.new_empty(q.shape)
+    most_NH, share_NH = (q.new_empty(len(q), q_BTHE.shape[2], dtype=torch.float32) for _ in range(2))
+    of = heads(q_BTHE, k_BTGE.shape[2], cos, sin, scaling, lines)
+    done = machine_code().attention(
+        of, q.data_ptr(), q.stride(0), k.data_ptr(), k.stride(0), v.data_ptr(), v.stride(0), out_ND.data_ptr(),
+        most_NH.data_ptr(), share_NH.data_ptr(),
+    )  # fmt: skip
+    enough(done)
+    return out_ND, most_NH, share_NH
+
+
+def attention_backward(
+    grad_BTHE: Tensor,
+    given: tuple[Tensor, Tensor, Tensor],
+    out_ND: Tensor,
+    most_NH: Tensor,
+    share_NH: Tensor,
+    turn: tuple[Tensor, Tensor],
+    scaling: float,
+    lines: Lines,
+) -> tuple[Tensor, ...]:
+    """Gradients of q, k and v."""
+    cos, sin = (part.contiguous() for part in turn)
+    q, k, v, grad = (flat(part) for part in (*given, grad_BTHE))
+    outs = [part.new_empty(part.shape) for part in given]
+    of = heads(given[0], given[1].shape[2], cos, sin, scaling, lines)
+    done = machine_code().attention_backward(
+        of, grad.data_ptr(), grad.stride(0), q.data_ptr(), q.stride(0), k.data_ptr(), k.stride(0), v.data_ptr(),
+        v.stride(0), out_ND.data_ptr(), most_NH.data_ptr(), share_NH.data_ptr(), *(out.data_ptr() for out in outs),
+    )  # fmt: skip
+    enough(done)
+    return tuple(outs)
+
+
 def serves_adapters(weights: Tensor) -> bool:
     return (
         weights.dtype in (torch.float32, torch.bfloat16)
@@ -214,47 +302,49 @@ def enough(done: int) -> None:
         raise MemoryError("no room to put rows in the order that products want")
 
 
-def adapters(
-    x_ND: Tensor, flat_GP: Tensor, at: tuple[int, Sequence[int]], rank: int, outs: Sequence[Tensor], scale: float
-) -> Tensor:
-    """Adds B·A·x to the rows of every output, lane after lane in equal shares; returns A·x. `at` says where A and the
-    B's begin in a lane's vector."""
-    lanes, rows, members = len(flat_GP), len(x_ND), len(outs)
-    h_GnK = x_ND.new_empty(lanes, rows // lanes, members * rank, dtype=torch.float32)
-    pointers, apart, widths = described(outs)
-    done = machine_code().adapters(
-        x_ND.data_ptr(), x_ND.stride(0), x_ND.shape[1], x_ND.dtype != torch.float32, flat_GP.data_ptr(),
-        flat_GP.stride(0), at[0], numbers(at[1]), members, rank, lanes, rows // lanes, h_GnK.data_ptr(), pointers,
-        apart, widths, scale,
+class Share(NamedTuple):
+    """Lanes alike and next to each other in a pass: their vectors, where the group's matrices begin in them, and their
+    tokens of the pass, in equal shares. With `into_GP` gradients are wanted, over what stands there if `fresh`."""
+
+    flat_GP: Tensor
+    rank: int
+    at: tuple[int, Sequence[int]]  # A of all siblings, B of each
+    start: int
+    end: int
+    into_GP: Tensor | None = None
+    fresh: bool = True
+
+    def numbers(self) -> list[int]:
+        """As thin.c wants them."""
+        lanes, into = len(self.flat_GP), self.into_GP
+        return [
+            self.start, self.flat_GP.data_ptr(), self.flat_GP.stride(0), lanes, (self.end - self.start) // lanes,
+            self.rank, 0 if into is None else into.data_ptr(), 0 if into is None else into.stride(0), self.fresh,
+            self.at[0], *self.at[1],
+        ]  # fmt: skip
+
+
+def adapters(x_ND: Tensor, shares: Sequence[Share], outs: Sequence[Tensor], scale: float) -> Tensor:
+    """Adds B·A·x to the lanes' rows of every output; returns A·x, lane after lane."""
+    h = x_ND.new_empty(len(outs) * sum((one.end - one.start) * one.rank for one in shares), dtype=torch.float32)
+    done = machine_code().adapters_all(
+        numbers([n for one in shares for n in one.numbers()]), len(shares), x_ND.data_ptr(), x_ND.stride(0),
+        x_ND.shape[1], x_ND.dtype != torch.float32, len(outs), h.data_ptr(), *described(outs), scale,
     )  # fmt: skip
     enough(done)
-    return h_GnK
+    return h
 
 
 def adapters_backward(
-    x_ND: Tensor,
-    flat_GP: Tensor,
-    at: tuple[int, Sequence[int]],
-    rank: int,
-    h_GnK: Tensor,
-    grads: Sequence[Tensor],
-    scale: float,
-    into_GP: Tensor | None,
-    fresh: bool,
-    gx_ND: Tensor | None,
+    x_ND: Tensor, shares: Sequence[Share], h: Tensor, grads: Sequence[Tensor], scale: float, gx_ND: Tensor | None
 ) -> None:
-    """Gradients of A and B into the lanes' vectors (over what stands there if `fresh`), and of x added to `gx_ND`."""
-    lanes, rows, members = len(flat_GP), len(x_ND), len(grads)
-    grads = [
-        grad if grad.stride(1) == 1 else grad.contiguous() for grad in grads
-    ]  # autograd may hand over a spread number
-    pointers, apart, widths = described(grads)
-    done = machine_code().adapters_backward(
-        x_ND.data_ptr(), x_ND.stride(0), x_ND.shape[1], x_ND.dtype != torch.float32, flat_GP.data_ptr(),
-        flat_GP.stride(0), at[0], numbers(at[1]), members, rank, lanes, rows // lanes, h_GnK.data_ptr(), pointers,
-        apart, widths, scale, None if into_GP is None else into_GP.data_ptr(),
-        0 if into_GP is None else into_GP.stride(0), fresh, None if gx_ND is None else gx_ND.data_ptr(),
-        0 if gx_ND is None else gx_ND.stride(0),
+    """Gradients of A and B into the lanes' vectors, and of x added to `gx_ND`."""
+    # Autograd may hand over a spread number.
+    grads = [grad if grad.stride(1) == 1 else grad.contiguous() for grad in grads]
+    done = machine_code().adapters_all_backward(
+        numbers([n for one in shares for n in one.numbers()]), len(shares), x_ND.data_ptr(), x_ND.stride(0),
+        x_ND.shape[1], x_ND.dtype != torch.float32, len(grads), h.data_ptr(), *described(grads), scale,
+        None if gx_ND is None else gx_ND.data_ptr(), 0 if gx_ND is None else gx_ND.stride(0),
     )  # fmt: skip
     enough(done)
 

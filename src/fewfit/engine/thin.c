@@ -192,9 +192,8 @@ static int prepared(count width, count halves, count members, count rank, count 
 }
 
 /* For each lane, `tokens` rows of x and of every sibling's output: h = x · Aᵀ, out += scale · h · Bᵀ.
-   `a` and `b` say where the matrices begin in a lane's vector of `weights`, which are `stride` apart. 0 for want of
-   memory. */
-int adapters(const void *x, count x_apart, count width, count halves, const void *weights, count stride, count a,
+   `a` and `b` say where the matrices begin in a lane's vector of `weights`, which are `stride` apart. */
+static int adapters(const void *x, count x_apart, count width, count halves, const void *weights, count stride, count a,
               const count *b, count members, count rank, count lanes, count tokens, float *h, void *const *outs,
               const count *out_apart, const count *out_width, float scale) {
     count thin = members * rank, size = halves ? 2 : 4, dense = thin * width, one = 0;
@@ -222,7 +221,7 @@ int adapters(const void *x, count x_apart, count width, count halves, const void
 
 /* Gradients of A and B into `into` (fp32, vectors `into_stride` apart; none where it is null), and of x on top of gx
    (unless that is null). */
-int adapters_backward(const void *x, count x_apart, count width, count halves, const void *weights, count stride,
+static int adapters_backward(const void *x, count x_apart, count width, count halves, const void *weights, count stride,
                        count a, const count *b, count members, count rank, count lanes, count tokens, const float *h,
                        void *const *grads, const count *grad_apart, const count *grad_width, float scale, float *into,
                        count into_stride, count fresh, void *gx, count gx_apart) {
@@ -265,6 +264,49 @@ int adapters_backward(const void *x, count x_apart, count width, count halves, c
             spread(gh, thin, thin, tokens, down, width, out, halves ? width : gx_apart, scale);
             if (halves) narrowed(out, (half *)at, gx_apart, tokens, width);
         }
+    }
+    return 1;
+}
+
+/* ---- a whole pass ------------------------------------------------------------------------------------------------------ */
+
+/* Lanes alike that stand next to each other, as a row of a table of numbers; B's places follow. */
+enum { START, WEIGHTS, STRIDE, LANES, TOKENS, RANK, INTO, INTO_STRIDE, FRESH, A, B };
+
+static void *ahead(const void *some, count rows, count apart, count halves) {
+    return (char *)some + rows * apart * (halves ? 2 : 4);
+}
+
+/* Adds every lane's B·A·x to its rows of the outputs; h keeps A·x, lane after lane. 0 for want of memory. */
+int adapters_all(const count *table, count pieces, const void *x, count x_apart, count width, count halves,
+                 count members, float *h, void *const *outs, const count *out_apart, const count *out_width,
+                 float scale) {
+    for (count p = 0; p < pieces; p++, table += B + members) {
+        void *own[members];
+        for (count m = 0; m < members; m++) own[m] = ahead(outs[m], table[START], out_apart[m], halves);
+        if (!adapters(ahead(x, table[START], x_apart, halves), x_apart, width, halves, (const void *)table[WEIGHTS],
+                      table[STRIDE], table[A], table + B, members, table[RANK], table[LANES], table[TOKENS], h, own,
+                      out_apart, out_width, scale))
+            return 0;
+        h += table[LANES] * table[TOKENS] * members * table[RANK];
+    }
+    return 1;
+}
+
+/* Gradients of all lanes' matrices, and of x on top of gx (unless that is null). */
+int adapters_all_backward(const count *table, count pieces, const void *x, count x_apart, count width, count halves,
+                          count members, const float *h, void *const *grads, const count *grad_apart,
+                          const count *grad_width, float scale, void *gx, count gx_apart) {
+    for (count p = 0; p < pieces; p++, table += B + members) {
+        void *own[members];
+        for (count m = 0; m < members; m++) own[m] = ahead(grads[m], table[START], grad_apart[m], halves);
+        if (!adapters_backward(ahead(x, table[START], x_apart, halves), x_apart, width, halves,
+                               (const void *)table[WEIGHTS], table[STRIDE], table[A], table + B, members, table[RANK],
+                               table[LANES], table[TOKENS], h, own, grad_apart, grad_width, scale,
+                               (float *)table[INTO], table[INTO_STRIDE], table[FRESH],
+                               gx ? ahead(gx, table[START], gx_apart, halves) : 0, gx_apart))
+            return 0;
+        h += table[LANES] * table[TOKENS] * members * table[RANK];
     }
     return 1;
 }
