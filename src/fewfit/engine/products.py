@@ -25,7 +25,7 @@ class Frozen:
     def __init__(self, modules: Sequence[nn.Module], tiled: bool):
         self.modules: tuple[Any, ...] = tuple(modules)
         self._tiled = tiled and all(type(module) in (nn.Linear, Conv1D) for module in modules)
-        self._copies: dict[tuple[int, bool], tuple[Any, native.Tiles]] = {}
+        self._copies: dict[tuple[int, bool], tuple[Any, native.Tiles, Tensor]] = {}
 
     def tiled(self, x_ND: Tensor) -> bool:
         return self._tiled and native.serves_tiles(x_ND) and self.modules[0].weight.dtype == x_ND.dtype
@@ -63,11 +63,13 @@ class Frozen:
     def _copy(self, member: int, turned: bool) -> native.Tiles:
         """The weight as tiles, made when it is first wanted and again where somebody changed the weight."""
         parameter = self.modules[member].weight
-        stamp = (parameter.data_ptr(), parameter._version, parameter.dtype)
+        version = 0 if parameter.is_inference() else parameter._version
+        stamp = (parameter.data_ptr(), version, parameter.dtype)
         kept = self._copies.get((member, turned))
         if kept is None or kept[0] != stamp:
-            weight_OD = weight(self.modules[member])
-            kept = stamp, native.tiles(weight_OD.t() if turned else weight_OD, parts(parameter))
+            weight_OD = weight(self.modules[member]).detach()
+            made = native.tiles(weight_OD.t() if turned else weight_OD, parts(parameter))
+            kept = stamp, made, weight_OD  # held, so that no other weight can come to lie where it lies
             self._copies[member, turned] = kept
         return kept[1]
 

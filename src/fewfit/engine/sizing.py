@@ -18,6 +18,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from fewfit.engine import products
 from fewfit.engine.learner import Learner, Row, Track
 from fewfit.engine.memory import CODE, MEND, available, lines
 from fewfit.engine.passes import COPIES, HELPER, SHARE, WIDTH, Need, Sizes, dealt, size
@@ -68,23 +69,24 @@ def sized(learner: Learner, team: Team, model: Any, task: Task, lanes: Sequence[
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     mapped = is_mapped(model)
     free = available() - (weights if mapped else 0)
-    room = SHARE * free
+    copies = copied_bytes(team, model)
+    room = SHARE * free - copies
     kept = [kept_bytes(model, lane) for lane in lanes]
     held = sum(kept) if team.stacked else max(kept)  # whole models are trained one after another
-    if held > room:
+    if held > max(room, 0):
         raise too_many(lanes, kept, room) if team.stacked else too_large(held, room)
     room -= held
-    need = probed(learner, model, task, lanes, room, wide=team.stacked)
+    need = probed(learner, model, task, lanes, room, wide=team.stacked, copied=copies > 0)
     if task.judge.needs == "text":  # written while the pass is still held
         cache = cache_bytes(model) * (need.length + task.renderer.settings.max_new_tokens)
         need = replace(need, row=need.row + cache)
-    base = HELPER + (0 if mapped else weights)
+    base = HELPER + copies + (0 if mapped else weights)
     least = max((lane.batch for lane in lanes if lane.trains), default=1) if team.stacked else 1
     found = dealt(need, room, tokens=tokens, helpers=helpers, base=base + (0 if team.stacked else held), least=least)
     if found is None:
         raise EnvironmentProblem(
             f"one step of {need.length} tokens takes about {size(need.of(least))} of memory beside the model, and "
-            f"{size(room)} can be had",
+            f"{size(max(0, room))} can be had",
             mend=MEND,
             code=CODE,
         )
@@ -95,7 +97,16 @@ def sized(learner: Learner, team: Team, model: Any, task: Task, lanes: Sequence[
     return replace(found, told=f"{size(free)} of memory are free: passes of {found.tokens} tokens{processes}{again}")
 
 
-def probed(learner: Learner, model: Any, task: Task, lanes: Sequence[Lane], room: float, *, wide: bool = True) -> Need:
+def probed(
+    learner: Learner,
+    model: Any,
+    task: Task,
+    lanes: Sequence[Lane],
+    room: float,
+    *,
+    wide: bool = True,
+    copied: bool = False,
+) -> Need:
     """What one lane takes and, where passes are `wide`, what two take, at the longest step of the heaviest lane. The
     shortest step comes first: if its like at full length would not fit, layers keep their input only, and if that would
     not do, nothing is tried."""
@@ -104,6 +115,8 @@ def probed(learner: Learner, model: Any, task: Task, lanes: Sequence[Lane], room
     short, long = (task.scored_row(Track("probe", 0), lane, i, train=lane.trains).row for i in (order[0], order[-1]))
     length = padded(long)
     own = 2 * kept_bytes(model, lane) // COPIES[lane.optimizer] if wide else 0  # a copy and gradients, at any length
+    if copied and lane.trains:  # what a first backward makes is kept, and is no part of a step
+        peak(learner, lane, [short])
 
     def guess() -> int:
         return own + max(0, peak(learner, lane, [short]) - own) * length // padded(short)
@@ -169,6 +182,12 @@ def cache_bytes(model: Any) -> int:
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     wide = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     return 2 * config.num_hidden_layers * heads * wide * model.dtype.itemsize
+
+
+def copied_bytes(team: Team, model: Any) -> int:
+    """What each process keeps of the weights once more, for its products. Helpers are there only where this process
+    too is on one thread."""
+    return products.copied_bytes(model) if team.stacked and torch.get_num_threads() == 1 else 0
 
 
 def in_and_out(module: Any) -> tuple[int, int]:

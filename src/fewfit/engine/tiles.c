@@ -21,6 +21,9 @@ typedef long long count;
 #define PARTS 3               /* of a number of fp32 */
 #define HELD (1 << 19)        /* bytes of split rows that stay in the second cache beside the weights */
 
+/* What was written is there: compilers are not told that instructions for tiles read memory. */
+#define SEEN(what) __asm__ volatile("" : : "r"(what) : "memory")
+
 static count fitting(count size, count of) { return (size + of - 1) / of; }
 
 /* The system gives leave to use tiles, once a process. */
@@ -47,6 +50,7 @@ void tiles_packed(const void *weight, count halves, count out_step, count in_ste
                             uint32_t bits, cut;
                             memcpy(&bits, &left, 4);
                             cut = (bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000u;
+                            if (left != left) cut = 0x7fc00000u; /* of some, rounding would make a number */
                             place[part * TILE] = (half)(cut >> 16);
                             float taken;
                             memcpy(&taken, &cut, 4);
@@ -151,6 +155,7 @@ int tiles_product(count halves, count tokens, count inputs, const void *const *x
         had = room ? block * all : 0;
         if (!room) return 0;
     }
+    SEEN(&shape);
     _tile_loadconfig(&shape);
     for (count from = 0; from < tokens; from += block) {
         count now = tokens - from < block ? tokens - from : block, filled = fitting(now, 32) * 32;
@@ -159,6 +164,7 @@ int tiles_product(count halves, count tokens, count inputs, const void *const *x
             split((const char *)xs[i] + from * x_apart[i] * size, halves, x_apart[i], now, x_width[i], at);
             at += filled * fitting(x_width[i], DEEP) * DEEP * parts;
         }
+        SEEN(room);
         for (count m = 0; m < outputs; m++)
             for (count o = 0; o < out_width[m]; o += 2 * SIDE)
                 for (count t = 0; t < now; t += 2 * SIDE) {
