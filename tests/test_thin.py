@@ -64,7 +64,9 @@ class Case:
 
 
 def forward(case: Case, x_ND: Tensor, flat_GP: Tensor, outs: list[Tensor]) -> Tensor:
-    return native.adapters(x_ND, [native.Share(flat_GP, case.rank, case.at, 0, len(x_ND))], outs, SCALE)
+    return native.adapters(
+        x_ND, native.Table.of([native.Share(flat_GP, case.rank, case.at, 0, len(x_ND))]), outs, SCALE
+    )
 
 
 def backward(
@@ -72,7 +74,7 @@ def backward(
     gx_ND: Tensor | None,
 ) -> None:  # fmt: skip
     share = native.Share(flat_GP, case.rank, case.at, 0, len(x_ND), into_GP, fresh)
-    native.adapters_backward(x_ND, [share], h, grads, SCALE, gx_ND)
+    native.adapters_backward(x_ND, native.Table.of([share]), h, grads, SCALE, gx_ND)
 
 
 def close(ours: Tensor, exact: Tensor, dtype: torch.dtype) -> None:
@@ -150,8 +152,9 @@ def test_shares_of_several_ranks_are_each_as_if_alone(dtype: torch.dtype) -> Non
         native.Share(case.flat_GP, case.rank, case.at, start, start + len(case.x_ND), into_GP)
         for case, start, into_GP in zip(cases, (0, 27), into, strict=True)
     ]
-    h = native.adapters(x_ND, shares, outs, SCALE)
-    native.adapters_backward(x_ND, shares, h, grads, SCALE, gx_ND)
+    table = native.Table.of(shares)
+    h = native.adapters(x_ND, table, outs, SCALE)
+    native.adapters_backward(x_ND, table, h, grads, SCALE, gx_ND)
     for case, share, into_GP in zip(cases, shares, into, strict=True):
         alone = [torch.zeros_like(grad) for grad in case.grads]
         h_alone = forward(case, case.x_ND, case.flat_GP, alone)

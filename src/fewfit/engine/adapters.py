@@ -18,7 +18,7 @@ from transformers.pytorch_utils import Conv1D
 
 from fewfit.engine import native, products
 from fewfit.engine.products import Frozen
-from fewfit.engine.rowmap import Adapter, Pass, Piece, Shape, Siblings
+from fewfit.engine.rowmap import Adapter, Pass, Piece, Pieces, Shape, Siblings
 
 SCALE = 2.0  # alpha is 2r for every lane
 
@@ -29,6 +29,7 @@ class Wrapped:
     def __init__(self, model: Any, names: Sequence[str]):
         self.model = model
         self.now: Pass | None = None
+        self.blocks: list[Any] = []  # layers that blocks.py runs, in their order
         device = next(model.parameters()).device
         # Makes outputs of the first adapted layer carry a graph, though its input does not.
         self.anchor = torch.zeros((), device=device, requires_grad=True)
@@ -189,18 +190,21 @@ class Head(torch.autograd.Function):
 
 
 def add_adapters(
-    outs: list[Tensor], x_ND: Tensor, pieces: Sequence[Piece], group: Siblings, members: tuple[int, ...]
+    outs: list[Tensor], x_ND: Tensor, pieces: Pieces, group: Siblings, members: tuple[int, ...]
 ) -> list[Tensor]:
     """Adds B·A·x to every bundle's rows of each output; returns A·x for the backward, of all bundles (by thin.c, and
     then flat) or of each."""
     if not pieces:
         return []
-    if all(bundle.native(x_ND, *outs) for bundle, _, _ in pieces):
-        shares = [
-            native.Share(bundle.weights.flat_GP, bundle.rank, bundle.layout.at(group, members), s, e)
-            for bundle, s, e in pieces
-        ]
-        return [native.adapters(x_ND, shares, outs, SCALE)]
+    if pieces.native(x_ND, *outs):
+        table = pieces.tables.get(members)
+        if table is None:
+            shares = [
+                native.Share(bundle.weights.flat_GP, bundle.rank, bundle.layout.at(group, members), s, e)
+                for bundle, s, e in pieces
+            ]
+            table = pieces.tables[members] = native.Table.of(shares)
+        return [native.adapters(x_ND, table, outs, SCALE)]
     return [add_bundle(outs, x_ND, piece, group, members) for piece in pieces]
 
 
@@ -221,7 +225,7 @@ def adapters_backward(
     grads_NO: Sequence[Tensor],
     x_ND: Tensor,
     hidden: list[Tensor],
-    pieces: Sequence[Piece],
+    pieces: Pieces,
     group: Siblings,
     members: tuple[int, ...],
     gx_ND: Tensor | None,
@@ -236,7 +240,7 @@ def adapters_backward(
             flat_GP = None if into is None else into.flat_GP
             fresh = into is not None and group not in into.written
             shares.append(native.Share(bundle.weights.flat_GP, bundle.rank, at, s, e, flat_GP, fresh))
-        native.adapters_backward(x_ND, shares, hidden[0], grads_NO, SCALE, gx_ND)
+        native.adapters_backward(x_ND, native.Table.of(shares), hidden[0], grads_NO, SCALE, gx_ND)
     else:
         for piece, h_GnK in zip(pieces, hidden, strict=True):
             bundle_backward(grads_NO, x_ND, h_GnK, piece, group, members, gx_ND)

@@ -182,10 +182,11 @@ static count longest(const Heads *of) {
 }
 
 /* q is tokens × (groups · shared · width), k and v tokens × (groups · width), the gap between tokens being `apart`; out
-   lies like q without gaps. `most` and `share` keep each query's largest score and the inverse of its sum, `turned_k` the
-   rotated keys where it is not null. 0 for want of memory. */
+   lies like q without gaps. `most` and `share` keep each query's largest score and the inverse of its sum; `keys_kept`
+   and `values_kept`, unless null, what `attention_next` goes on with: of each row and key head width × `places`, rotated,
+   and `places` × width. 0 for want of memory. */
 int attention(const Heads *of, const void *q, count q_apart, const void *k, count k_apart, const void *v, count v_apart,
-              void *out, float *most, float *share) {
+              void *out, float *most, float *share, float *keys_kept, float *values_kept, count places) {
     count width = of->width, heads = of->groups * of->shared, keys = filled(longest(of));
     float *queries = room(width * (3 * keys + 2 * EIGHT) + EIGHT * keys);
     if (!queries) return 0;
@@ -199,6 +200,11 @@ int attention(const Heads *of, const void *q, count q_apart, const void *k, coun
                 fetched(of, place(k, of->halves, first * k_apart + g * width), k_apart, tokens, angle, 1.0f, plain);
                 turned(plain, tokens, width, turned_k, line);
                 fetched(of, place(v, of->halves, first * v_apart + g * width), v_apart, tokens, -1, 1.0f, values);
+                if (keys_kept) {
+                    float *to = keys_kept + (b * of->groups + g) * width * places;
+                    for (count e = 0; e < width; e++) memcpy(to + e * places, turned_k + e * line, tokens * 4);
+                    memcpy(values_kept + (b * of->groups + g) * width * places, values, tokens * width * 4);
+                }
             }
             for (count i = 0; i < tokens; i += EIGHT) {
                 count some = tokens - i < EIGHT ? tokens - i : EIGHT, seen = i + some, columns = filled(seen);
@@ -222,6 +228,36 @@ int attention(const Heads *of, const void *q, count q_apart, const void *k, coun
                     put(of, sums + m * width, 1, -1, inverse[m], place(out, of->halves, ((first + i + m) * heads + h) * width),
                         0);
             }
+        }
+    }
+    return 1;
+}
+
+/* One more token of every row, behind the `lengths` that are kept; it is kept with them. */
+int attention_next(const Heads *of, const void *q, count q_apart, const void *k, count k_apart, const void *v,
+                   count v_apart, void *out, float *keys_kept, float *values_kept, count places) {
+    count width = of->width, heads = of->groups * of->shared;
+    float *query = room(2 * width + places);
+    if (!query) return 0;
+    float *sums = query + width, *scores = sums + width;
+    for (count b = 0; b < of->rows; b++) {
+        count token = of->starts[b], before = of->lengths[b], columns = filled(before + 1);
+        for (count h = 0; h < heads; h++) {
+            count g = h / of->shared;
+            float *keys = keys_kept + (b * of->groups + g) * width * places, *values = values_kept + (keys - keys_kept);
+            if (h % of->shared == 0) {
+                fetched(of, place(k, of->halves, token * k_apart + g * width), k_apart, 1, of->turns[b], 1.0f, query);
+                for (count e = 0; e < width; e++) keys[e * places + before] = query[e];
+                fetched(of, place(v, of->halves, token * v_apart + g * width), v_apart, 1, -1, 1.0f,
+                        values + before * width);
+            }
+            fetched(of, place(q, of->halves, token * q_apart + h * width), q_apart, 1, of->turns[b], of->scaling, query);
+            multiply(query, width, 1, keys, places, scores, columns, 1, columns, width, 1);
+            float above = largest(scores, before + 1, columns), sum = 0.0f;
+            weighed(scores, before + 1, columns, above);
+            for (count j = 0; j <= before; j++) sum += scores[j];
+            multiply(scores, columns, 1, values, width, sums, width, 1, width, before + 1, 1);
+            put(of, sums, 1, -1, 1.0f / sum, place(out, of->halves, (token * heads + h) * width), 0);
         }
     }
     return 1;

@@ -22,7 +22,7 @@ from fewfit.engine.adapters import (
     is_plain,
 )
 from fewfit.engine.attention import attend, attend_backward, turned_keys
-from fewfit.engine.rowmap import Pass, Piece, Siblings
+from fewfit.engine.rowmap import Pass, Pieces, Siblings
 
 FAMILY = {"LlamaDecoderLayer", "MistralDecoderLayer", "Qwen2DecoderLayer", "Qwen3DecoderLayer"}
 NORMS = ("input_layernorm", "post_attention_layernorm")
@@ -150,13 +150,13 @@ class Layer(torch.autograd.Function):
         return gx_BTD, None, None, None, None, None, None, None
 
 
-def linear(x_ND: Tensor, group: Siblings, pieces: dict[Siblings, list[Piece]]) -> tuple[list[Tensor], list[Tensor]]:
+def linear(x_ND: Tensor, group: Siblings, pieces: dict[Siblings, Pieces]) -> tuple[list[Tensor], list[Tensor]]:
     outs = group.frozen.times(x_ND)
     return outs, add_adapters(outs, x_ND, pieces[group], group, tuple(range(len(outs))))
 
 
 def linear_onto(
-    onto_ND: Tensor, x_ND: Tensor, group: Siblings, pieces: dict[Siblings, list[Piece]], train: bool
+    onto_ND: Tensor, x_ND: Tensor, group: Siblings, pieces: dict[Siblings, Pieces], train: bool
 ) -> tuple[Tensor, list[Tensor]]:
     """The layer's output on top of the residual stream: within the product where that saves a pass (in bf16 a rounding
     too; predictions alone round where the library's do)."""
@@ -172,7 +172,7 @@ def backward(
     x_ND: Tensor,
     hidden: list[Tensor],
     group: Siblings,
-    pieces: dict[Siblings, list[Piece]],
+    pieces: dict[Siblings, Pieces],
     needed: bool = True,
 ) -> Any:
     gx_ND = group.frozen.back(grads) if needed else None
@@ -247,6 +247,7 @@ def take_over(wrapped: Wrapped, layers: list[str]) -> int:
         if not torch.allclose(ours, expected, rtol=10 * close, atol=close * float(expected.abs().max())):
             continue
         wrapped.patch(layer, forward_of(wrapped, block, layer.forward))
+        wrapped.blocks.append(block)
         taken += 1
     return taken
 

@@ -53,7 +53,10 @@ TAKES: dict[str, tuple[Any, ...]] = {
         Pointer, Count, Pointer, Count, Count, Count, Count, Pointer, Pointer, Pointer, Pointer, Float, Pointer, Count,
     ),
     "attention": (
-        Pointer, Pointer, Count, Pointer, Count, Pointer, Count, Pointer, Pointer, Pointer,
+        Pointer, Pointer, Count, Pointer, Count, Pointer, Count, Pointer, Pointer, Pointer, Pointer, Pointer, Count,
+    ),
+    "attention_next": (
+        Pointer, Pointer, Count, Pointer, Count, Pointer, Count, Pointer, Pointer, Pointer, Count,
     ),
     "attention_backward": (
         Pointer, Pointer, Count, Pointer, Count, Pointer, Count, Pointer, Count, Pointer, Pointer, Pointer, Pointer,
@@ -69,7 +72,8 @@ TAKES: dict[str, tuple[Any, ...]] = {
 
 # These say 1, or 0 where it could not be done.
 SAYS = {
-    "adapters_all", "adapters_all_backward", "attention", "attention_backward", "tiles_allowed", "tiles_product",
+    "adapters_all", "adapters_all_backward", "attention", "attention_next", "attention_backward", "tiles_allowed",
+    "tiles_product",
 }  # fmt: skip
 TILED = (torch.float32, torch.bfloat16)
 
@@ -243,8 +247,21 @@ def flat(x_BTHE: Tensor) -> Tensor:
     return x_BTHE.reshape(-1, x_BTHE.shape[2] * x_BTHE.shape[3])
 
 
+class KeptKeys(NamedTuple):
+    """Of each row and key head of a layer."""
+
+    keys_RGEC: Tensor  # rotated
+    values_RGCE: Tensor
+
+
 def attention(
-    q_BTHE: Tensor, k_BTGE: Tensor, v_BTGE: Tensor, turn: tuple[Tensor, Tensor], scaling: float, lines: Lines
+    q_BTHE: Tensor,
+    k_BTGE: Tensor,
+    v_BTGE: Tensor,
+    turn: tuple[Tensor, Tensor],
+    scaling: float,
+    lines: Lines,
+    kept: KeptKeys | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The output as tokens × heads · width; each query's largest score and the inverse of the sum of its weights."""
     cos, sin = (part.contiguous() for part in turn)
@@ -254,10 +271,38 @@ def attention(
     of = heads(q_BTHE, k_BTGE.shape[2], cos, sin, scaling, lines)
     done = machine_code().attention(
         of, q.data_ptr(), q.stride(0), k.data_ptr(), k.stride(0), v.data_ptr(), v.stride(0), out_ND.data_ptr(),
-        most_NH.data_ptr(), share_NH.data_ptr(),
+        most_NH.data_ptr(), share_NH.data_ptr(), *kept_places(kept),
     )  # fmt: skip
     enough(done)
     return out_ND, most_NH, share_NH
+
+
+def attention_next(
+    q_BTHE: Tensor,
+    k_BTGE: Tensor,
+    v_BTGE: Tensor,
+    turn: tuple[Tensor, Tensor],
+    scaling: float,
+    lines: Lines,
+    kept: KeptKeys,
+) -> Tensor:
+    """Of one more token a row, behind the `lengths` of the lines."""
+    cos, sin = (part.contiguous() for part in turn)
+    q, k, v = (flat(part) for part in (q_BTHE, k_BTGE, v_BTGE))
+    out_ND = q.new_empty(q.shape)
+    of = heads(q_BTHE, k_BTGE.shape[2], cos, sin, scaling, lines)
+    done = machine_code().attention_next(
+        of, q.data_ptr(), q.stride(0), k.data_ptr(), k.stride(0), v.data_ptr(), v.stride(0), out_ND.data_ptr(),
+        *kept_places(kept),
+    )  # fmt: skip
+    enough(done)
+    return out_ND
+
+
+def kept_places(kept: KeptKeys | None) -> tuple[int | None, int | None, int]:
+    if kept is None:
+        return None, None, 0
+    return kept.keys_RGEC.data_ptr(), kept.values_RGCE.data_ptr(), kept.keys_RGEC.shape[3]
 
 
 def attention_backward(
@@ -324,11 +369,24 @@ class Share(NamedTuple):
         ]  # fmt: skip
 
 
-def adapters(x_ND: Tensor, shares: Sequence[Share], outs: Sequence[Tensor], scale: float) -> Tensor:
+class Table(NamedTuple):
+    """Shares as thin.c reads them."""
+
+    numbers: Any
+    shares: int
+    thin: int  # numbers of A·x for each output
+
+    @classmethod
+    def of(cls, shares: Sequence[Share]) -> Table:
+        thin = sum((one.end - one.start) * one.rank for one in shares)
+        return cls(numbers([n for one in shares for n in one.numbers()]), len(shares), thin)
+
+
+def adapters(x_ND: Tensor, table: Table, outs: Sequence[Tensor], scale: float) -> Tensor:
     """Adds B·A·x to the lanes' rows of every output; returns A·x, lane after lane."""
-    h = x_ND.new_empty(len(outs) * sum((one.end - one.start) * one.rank for one in shares), dtype=torch.float32)
+    h = x_ND.new_empty(len(outs) * table.thin, dtype=torch.float32)
     done = machine_code().adapters_all(
-        numbers([n for one in shares for n in one.numbers()]), len(shares), x_ND.data_ptr(), x_ND.stride(0),
+        table.numbers, table.shares, x_ND.data_ptr(), x_ND.stride(0),
         x_ND.shape[1], x_ND.dtype != torch.float32, len(outs), h.data_ptr(), *described(outs), scale,
     )  # fmt: skip
     enough(done)
@@ -336,13 +394,13 @@ def adapters(x_ND: Tensor, shares: Sequence[Share], outs: Sequence[Tensor], scal
 
 
 def adapters_backward(
-    x_ND: Tensor, shares: Sequence[Share], h: Tensor, grads: Sequence[Tensor], scale: float, gx_ND: Tensor | None
+    x_ND: Tensor, table: Table, h: Tensor, grads: Sequence[Tensor], scale: float, gx_ND: Tensor | None
 ) -> None:
     """Gradients of A and B into the lanes' vectors, and of x added to `gx_ND`."""
     # Autograd may hand over a spread number.
     grads = [grad if grad.stride(1) == 1 else grad.contiguous() for grad in grads]
     done = machine_code().adapters_all_backward(
-        numbers([n for one in shares for n in one.numbers()]), len(shares), x_ND.data_ptr(), x_ND.stride(0),
+        table.numbers, table.shares, x_ND.data_ptr(), x_ND.stride(0),
         x_ND.shape[1], x_ND.dtype != torch.float32, len(grads), h.data_ptr(), *described(grads), scale,
         None if gx_ND is None else gx_ND.data_ptr(), 0 if gx_ND is None else gx_ND.stride(0),
     )  # fmt: skip

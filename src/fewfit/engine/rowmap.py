@@ -6,7 +6,8 @@ each other are one bundle, so that their products can be batched.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -129,10 +130,10 @@ class Bundle:
         self.rank = self.layout.rank
         self.weights = Matrices(self.layout, torch.stack([one.weight_P for one in adapters]).to(compute))
         self.gradients: Matrices | None = None
-        self._native = native.serves_adapters(self.weights.flat_GP)
+        self.serves = native.serves_adapters(self.weights.flat_GP)  # thin.c does
 
-    def native(self, *some: Tensor | None) -> bool:
-        return self._native and all(one is None or native.readable(one, self.weights.flat_GP) for one in some)
+    def reads(self, *some: Tensor | None) -> bool:
+        return all(one is None or native.readable(one, self.weights.flat_GP) for one in some)
 
     def collect(self) -> None:
         """From now on a backward writes gradients."""
@@ -141,6 +142,17 @@ class Bundle:
 
 
 Piece = tuple[Bundle, int, int]  # lanes, and the tokens of the flattened input that are theirs, in equal shares
+
+
+class Pieces(list[Piece]):
+    """Of a sibling group in a pass. `tables` is what has been made of them for thin.c, by the siblings wanted."""
+
+    def __init__(self, some: Iterable[Piece] = ()):
+        super().__init__(some)
+        self.tables: dict[tuple[int, ...], native.Table] = {}
+
+    def native(self, *some: Tensor | None) -> bool:
+        return all(bundle.serves for bundle, _, _ in self) and self[0][0].reads(*some)
 
 
 class Shape(NamedTuple):
@@ -201,16 +213,23 @@ class Pass:
         self.trimmed = False  # whether the last layer gave those places only
         self.stash: tuple[Any, dict[int, Tensor]] | None = None
 
-    def pieces(self, group: Siblings, tokens: int) -> list[Piece]:
+    def pieces(self, group: Siblings, tokens: int) -> Pieces:
         if group not in self.touched:
-            return []
+            return Pieces()
         if tokens == self.offsets[-1]:
             at = self.offsets
-            return [(one, at[s], at[e]) for one, s, e in self.runs if group in one.layout.places]
+            return Pieces((one, at[s], at[e]) for one, s, e in self.runs if group in one.layout.places)
         each, rest = divmod(tokens, self.rows)
         if rest:
             raise RuntimeError(f"{group.names[0]} saw {tokens} tokens in a pass of {self.rows} rows")
-        return [(one, s * each, e * each) for one, s, e in self.runs if group in one.layout.places]
+        return Pieces((one, s * each, e * each) for one, s, e in self.runs if group in one.layout.places)
+
+    def stepped(self) -> Pass:
+        """The same rows and adapters where each row is one token."""
+        other = copy(self)
+        other.offsets = list(range(self.rows + 1))
+        other.segments, other.packed = [Segment(0, self.rows, 1)], False
+        return other
 
     def even(self) -> bool:
         """Whether the lanes of each bundle ask for equally many places, so that places can be batched too."""
@@ -221,8 +240,8 @@ class Pass:
                 return False
         return True
 
-    def answer_pieces(self, group: Siblings) -> list[Piece]:
-        return [(one, self.starts[s], self.starts[e]) for one, s, e in self.runs if group in one.layout.places]
+    def answer_pieces(self, group: Siblings) -> Pieces:
+        return Pieces((one, self.starts[s], self.starts[e]) for one, s, e in self.runs if group in one.layout.places)
 
 
 def alike(one: tuple[Adapter, int, int], other: tuple[Adapter, int, int], shapes_B: Sequence[Shape] | None) -> bool:

@@ -6,21 +6,23 @@ harms itself alone. Equal, lane by lane, to `plain.PlainLearner`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from fewfit.engine import blocks, keyvalue, memory, optim, recompute, sharing
+from fewfit.engine import blocks, decode, keyvalue, memory, optim, recompute, sharing
 from fewfit.engine.adapters import Wrapped
 from fewfit.engine.borrowed import Borrowed
 from fewfit.engine.forward import logits_at
 from fewfit.engine.generate import greedy
 from fewfit.engine.learner import LaneState, Row, Scored, Track
+from fewfit.engine.places import offsets, spans_of, tokens_in, within
 from fewfit.engine.plain import lora_config
 from fewfit.engine.prefix import goes_by_length
 from fewfit.engine.rates import rate
@@ -79,6 +81,7 @@ class StackLearner:
         self._keys = keyvalue.usable(model)
         self._spares = False  # memory: layers keep their input only
         self._packs = False  # rows of unlike lengths may share a pass
+        self._decodes = False  # and text is written by decode.py
 
     # ---- tracks ----------------------------------------------------------------------------------------------------
 
@@ -105,6 +108,7 @@ class StackLearner:
             self._decoder = [modules[prefix.removesuffix(".")] for prefix in self._prefixes]
             taken = blocks.take_over(self._wrapped, self._prefixes)
             self._packs = taken == len(self._prefixes) and not goes_by_length(self.model)
+            self._decodes = self._packs and decode.decodes(self.model, self._wrapped.blocks)
         return self._wrapped
 
     def _layout(self, lane: Lane) -> Layout:
@@ -428,7 +432,30 @@ class StackLearner:
             ended=self.ended,
             begun=begun,
             around=lambda indices: self._using([rows[i].track for i in indices]),
+            decode=partial(self._decode, rows) if self._decodes and decode.serves(self.model) else None,
         )
+
+    def _decode(
+        self,
+        rows: Sequence[Row],
+        indices: Sequence[int],
+        prompts: Sequence[Sequence[int]],
+        most: int,
+        over: Callable[[int, Sequence[int]], bool],
+    ) -> list[list[int]]:
+        # Rows of a lane next to each other: its matrices are met once.
+        order = sorted(range(len(indices)), key=lambda place: str(rows[indices[place]].track))
+        shapes = [Shape(len(prompts[place]), 1) for place in order]
+        with self._using([rows[indices[place]].track for place in order], shapes) as now:
+            found = decode.decode(
+                self.model,
+                self.wrapped.blocks,
+                now,
+                [prompts[place] for place in order],
+                most,
+                lambda row, new: over(order[row], new),
+            )
+        return [found[order.index(place)] for place in range(len(indices))]
 
 
 def adaptable(model: Any) -> list[str]:
@@ -437,15 +464,6 @@ def adaptable(model: Any) -> list[str]:
         return adapted_modules(model, Lane(lr=1e-3, updates=1))
     except UserError:
         return []
-
-
-def spans_of(row: Row, train: bool) -> dict[tuple[int, int], None]:
-    """The spans whose losses are wanted."""
-    return dict.fromkeys([*(row.loss if train else ()), *([row.spans[-1]] if row.scored else ())])
-
-
-def tokens_in(spans: Iterable[tuple[int, int]]) -> int:
-    return sum(end - start for start, end in spans)
 
 
 def bucket(tokens: int) -> int:
@@ -472,21 +490,3 @@ def by_track(rows: Sequence[Row], tracks: dict[Track, _Track], shapes: Sequence[
 def several(row: Row) -> bool:
     """Whether the row's choices need more than one place of the forward."""
     return bool(row.choices) and row.scored and one_token_apart(row.choices) is None
-
-
-def offsets(lists: Sequence[Sequence[int]]) -> list[int]:
-    out, start = [], 0
-    for some in lists:
-        out.append(start)
-        start += len(some)
-    return out
-
-
-def within(spans: dict[tuple[int, int], None], wanted: Sequence[tuple[int, int]], start: int) -> list[int]:
-    """Places, in the concatenation of `spans` that begins at `start`, of the tokens of those wanted."""
-    out: list[int] = []
-    for s, e in spans:
-        if (s, e) in wanted:
-            out += range(start, start + e - s)
-        start += e - s
-    return out

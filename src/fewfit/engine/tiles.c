@@ -86,11 +86,11 @@ static void split(const char *rows, int halves, count apart, count tokens, count
     }
 }
 
-/* Adds to the four tiles of sums what 32 rows and 32 outputs have in common; parts whose product is below the last place
-   are left out. */
+/* Adds to the four tiles of sums what 32 rows and 32 outputs have in common (to two of them, where the `lower` 16 rows are
+   none); parts whose product is below the last place are left out. */
 static inline __attribute__((always_inline)) void summed(const half *upper, const half *lower, const half *left,
-                                                         const half *right, count deep, const int parts,
-                                                         const int rows_parts) {
+                                                         const half *right, count deep, const int both,
+                                                         const int parts, const int rows_parts) {
     for (count k = 0; k < deep; k++, left += parts * TILE, right += parts * TILE, upper += rows_parts * TILE,
                lower += rows_parts * TILE)
         for (int w = 0; w < parts; w++) {
@@ -100,9 +100,10 @@ static inline __attribute__((always_inline)) void summed(const half *upper, cons
             for (int x = 0; x < rows_parts; x++) {
                 if (x + w >= PARTS) break;
                 _tile_loadd(4, upper + x * TILE, 64);
-                _tile_loadd(5, lower + x * TILE, 64);
                 _tile_dpbf16ps(0, 4, 6);
                 _tile_dpbf16ps(1, 4, 7);
+                if (!both) continue;
+                _tile_loadd(5, lower + x * TILE, 64);
                 _tile_dpbf16ps(2, 5, 6);
                 _tile_dpbf16ps(3, 5, 7);
             }
@@ -178,9 +179,12 @@ int tiles_product(count halves, count tokens, count inputs, const void *const *x
                         const half *left = packs[m * inputs + i] + o * DEEP * deep * p;
                         const half *right = left + (o + SIDE < out_width[m] ? deep * p * TILE : 0);
                         const half *upper = rows + t * DEEP * deep * parts, *lower = upper + deep * parts * TILE;
-                        if (halves) summed(upper, lower, left, right, deep, 1, 1);
-                        else if (p == 1) summed(upper, lower, left, right, deep, 1, PARTS);
-                        else summed(upper, lower, left, right, deep, PARTS, PARTS);
+#define SUMMED(W, X) \
+    now - t > SIDE ? summed(upper, lower, left, right, deep, 1, W, X) : summed(upper, lower, left, right, deep, 0, W, X)
+                        if (halves) SUMMED(1, 1);
+                        else if (p == 1) SUMMED(1, PARTS);
+                        else SUMMED(PARTS, PARTS);
+#undef SUMMED
                         rows += filled * DEEP * deep * parts;
                     }
                     char *out = (char *)outs[m] + ((from + t) * out_apart[m] + o) * size;

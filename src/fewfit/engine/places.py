@@ -1,0 +1,34 @@
+"""Which places of a row's tokens carry a loss or a score, and where they stand among those of all rows of a pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from fewfit.engine.learner import Row
+
+
+def spans_of(row: Row, train: bool) -> dict[tuple[int, int], None]:
+    """The spans whose losses are wanted."""
+    return dict.fromkeys([*(row.loss if train else ()), *([row.spans[-1]] if row.scored else ())])
+
+
+def tokens_in(spans: Iterable[tuple[int, int]]) -> int:
+    return sum(end - start for start, end in spans)
+
+
+def offsets(lists: Sequence[Sequence[int]]) -> list[int]:
+    out, start = [], 0
+    for some in lists:
+        out.append(start)
+        start += len(some)
+    return out
+
+
+def within(spans: dict[tuple[int, int], None], wanted: Sequence[tuple[int, int]], start: int) -> list[int]:
+    """Places, in the concatenation of `spans` that begins at `start`, of the tokens of those wanted."""
+    out: list[int] = []
+    for s, e in spans:
+        if (s, e) in wanted:
+            out += range(start, start + e - s)
+        start += e - s
+    return out
