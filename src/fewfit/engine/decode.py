@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fewfit.engine import native
 from fewfit.engine.attention import Turn
@@ -29,18 +29,48 @@ Attended = Callable[[Tensor, Tensor, Tensor], Tensor]
 def decodes(model: Any, blocks: Sequence[Block]) -> bool:
     """Whether a model is its embedding, these layers, a norm and a head; in fp32, as predictions in bf16 round where
     the library does."""
-    known = type(model).__name__ in HEADED and type(model).__module__.startswith("transformers.")
     return (
-        known
+        known(model)
         and model.dtype == torch.float32
-        and len(blocks) == len(model.get_decoder().layers)
+        and len(blocks) == len(model.model.layers)
         and all(block.head_dim % FILL == 0 for block in blocks)
     )
 
 
+def known(model: Any) -> bool:
+    """Whether all that is around the layers is the library's own, and in its place."""
+    home: str = type(model).__module__
+    body: Any = getattr(model, "model", None)  # what its forward calls
+    return (
+        type(model).__name__ in HEADED
+        and home.startswith("transformers.")
+        and type(body).__module__ == home
+        and type(body.norm).__module__ == type(body.rotary_emb).__module__ == home
+        and type(body.embed_tokens) is nn.Embedding
+    )
+
+
 def serves(model: Any) -> bool:
-    """Whether the processor and the threads are right, now."""
-    return native.serves_adapters(model.get_input_embeddings().weight)
+    """Whether the processor and the threads are right, and nobody looks into the model, now."""
+    return (
+        native.serves_adapters(model.get_input_embeddings().weight)
+        and not torch.is_autocast_enabled("cpu")
+        and not hooked(model)
+    )
+
+
+def hooked(model: Any) -> bool:
+    """Whether anything in a model has hooks, or a forward neither its class's nor ours: they would be passed by."""
+    return any(
+        module._forward_hooks or module._forward_pre_hooks or not ours(module.__dict__.get("forward"))
+        for module in model.modules()
+    )
+
+
+def ours(forward: Any) -> bool:
+    # What wraps one of ours may bear its names.
+    own = str(getattr(forward, "__module__", None)).startswith("fewfit.") and not hasattr(forward, "__wrapped__")
+    return forward is None or own
 
 
 @torch.no_grad()
@@ -52,41 +82,48 @@ def decode(
     most: int,
     over: Callable[[int, Sequence[int]], bool],
 ) -> list[list[int]]:
-    """New tokens of each prompt, at most so many; a row that is `over` (its place, its new tokens) may go on while
-    others do. `now` is a pass of the prompts as they are."""
-    body = model.get_decoder()
+    """New tokens of each prompt, at most so many, up to where a row is `over` (its place, its new tokens). `now` is a
+    pass of the prompts as they are."""
+    body = model.model
     lengths = [len(prompt) for prompt in prompts]
     room = -(-(max(lengths) + most) // FILL) * FILL
     rows = len(prompts)
     kept = [empty(block, rows, room) for block in blocks]
     pieces = pieces_of(now, blocks, sum(lengths))
 
-    ids_N = torch.tensor([token for prompt in prompts for token in prompt])
-    place_N = torch.cat([torch.arange(length) for length in lengths])
+    ids_N = whole([token for prompt in prompts for token in prompt])
+    place_N = whole([place for length in lengths for place in range(length)])
     lines = native.lines(tuple((start, start + n, n) for start, n in zip(now.offsets, lengths, strict=False)), False)
     x_ND = body.embed_tokens(ids_N)
     turn = body.rotary_emb(x_ND[None], position_ids=place_N[None])
     for block, own in zip(blocks, kept, strict=True):
         x_ND = through(block, x_ND, pieces, partial(first, turn, block.scaling, lines, own))
-    last_R = torch.tensor(now.offsets[1:]) - 1
+    last_R = whole(now.offsets[1:]) - 1
     found = best(model, body.norm(x_ND[last_R]))
     new = [[token] for token in found]
+    done = [over(row, some) for row, some in enumerate(new)]
 
     stepped = now.stepped()
     pieces = pieces_of(stepped, blocks, rows)
     for step in range(1, most):
-        if all(over(row, some) for row, some in enumerate(new)):
+        if all(done):
             break
         before = [length + step - 1 for length in lengths]
         lines = native.Lines(*(native.numbers(some) for some in (range(rows), before, range(rows))))
-        x_ND = body.embed_tokens(torch.tensor(found))
-        turn = body.rotary_emb(x_ND[None], position_ids=torch.tensor(before)[None])
+        x_ND = body.embed_tokens(whole(found))
+        turn = body.rotary_emb(x_ND[None], position_ids=whole(before)[None])
         for block, own in zip(blocks, kept, strict=True):
             x_ND = through(block, x_ND, pieces, partial(following, turn, block.scaling, lines, own))
         found = best(model, body.norm(x_ND))
-        for some, token in zip(new, found, strict=True):
-            some.append(token)
+        for row, token in enumerate(found):
+            if not done[row]:  # one that is over only goes along
+                new[row].append(token)
+                done[row] = over(row, new[row])
     return new
+
+
+def whole(some: Sequence[int]) -> Tensor:
+    return torch.tensor(some, dtype=torch.long, device="cpu")
 
 
 def first(turn: Turn, scaling: float, lines: native.Lines, kept: native.KeptKeys, *qkv: Tensor) -> Tensor:
@@ -105,8 +142,10 @@ def best(model: Any, x_RD: Tensor) -> list[int]:
 
 def empty(block: Block, rows: int, room: int) -> native.KeptKeys:
     groups = block.qkv.modules[1].out_features // block.head_dim
-    keys = torch.empty(rows, groups, block.head_dim, room)
-    return native.KeptKeys(keys, torch.empty(rows, groups, room, block.head_dim))
+    # Not what somebody's defaults say: the room that attention.c writes to.
+    how: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
+    keys = torch.empty(rows, groups, block.head_dim, room, **how)
+    return native.KeptKeys(keys, torch.empty(rows, groups, room, block.head_dim, **how))
 
 
 def pieces_of(now: Pass, blocks: Sequence[Block], tokens: int) -> Touching:

@@ -102,13 +102,14 @@ class StackLearner:
     @property
     def wrapped(self) -> Wrapped:
         if self._wrapped is None:
+            hooked = decode.hooked(self.model)  # before our own forwards hide what is there
             self._wrapped = Wrapped(self.model, adaptable(self.model))
             self._prefixes = layer_prefixes(self.model)
             modules = dict(self.model.named_modules())
             self._decoder = [modules[prefix.removesuffix(".")] for prefix in self._prefixes]
             taken = blocks.take_over(self._wrapped, self._prefixes)
             self._packs = taken == len(self._prefixes) and not goes_by_length(self.model)
-            self._decodes = self._packs and decode.decodes(self.model, self._wrapped.blocks)
+            self._decodes = self._packs and not hooked and decode.decodes(self.model, self._wrapped.blocks)
         return self._wrapped
 
     def _layout(self, lane: Lane) -> Layout:
@@ -424,6 +425,7 @@ class StackLearner:
     def generate(
         self, rows: Sequence[Row], max_new_tokens: int, begun: Sequence[Sequence[int]] | None = None
     ) -> list[tuple[int, ...]]:
+        ours = self.wrapped is not None and self._decodes and decode.serves(self.model)
         return greedy(
             self.model,
             [row.ids[: row.prompt_tokens] for row in rows],
@@ -432,7 +434,7 @@ class StackLearner:
             ended=self.ended,
             begun=begun,
             around=lambda indices: self._using([rows[i].track for i in indices]),
-            decode=partial(self._decode, rows) if self._decodes and decode.serves(self.model) else None,
+            decode=partial(self._decode, rows) if ours else None,
         )
 
     def _decode(
