@@ -89,21 +89,21 @@ static void split(const char *rows, int halves, count apart, count tokens, count
 /* Adds to the four tiles of sums what 32 rows and 32 outputs have in common (to two of them, where the `lower` 16 rows are
    none); parts whose product is below the last place are left out. */
 static inline __attribute__((always_inline)) void summed(const half *upper, const half *lower, const half *left,
-                                                         const half *right, count deep, const int both,
+                                                         const half *right, count deep, count apart, const int both,
                                                          const int parts, const int rows_parts) {
-    for (count k = 0; k < deep; k++, left += parts * TILE, right += parts * TILE, upper += rows_parts * TILE,
-               lower += rows_parts * TILE)
+    count on = apart == DEEP ? rows_parts * TILE : DEEP; /* rows lie as tiles, or as they came */
+    for (count k = 0; k < deep; k++, left += parts * TILE, right += parts * TILE, upper += on, lower += on)
         for (int w = 0; w < parts; w++) {
             _tile_loadd(6, left + w * TILE, 64);
             _tile_loadd(7, right + w * TILE, 64);
 #pragma GCC unroll 3
             for (int x = 0; x < rows_parts; x++) {
                 if (x + w >= PARTS) break;
-                _tile_loadd(4, upper + x * TILE, 64);
+                _tile_loadd(4, upper + x * TILE, apart * 2);
                 _tile_dpbf16ps(0, 4, 6);
                 _tile_dpbf16ps(1, 4, 7);
                 if (!both) continue;
-                _tile_loadd(5, lower + x * TILE, 64);
+                _tile_loadd(5, lower + x * TILE, apart * 2);
                 _tile_dpbf16ps(2, 5, 6);
                 _tile_dpbf16ps(3, 5, 7);
             }
@@ -112,7 +112,19 @@ static inline __attribute__((always_inline)) void summed(const half *upper, cons
 
 static void written(const float *sums, char *out, const char *onto, count out_apart, count onto_apart, int halves,
                     count rows, count columns) {
-    for (count n = 0; n < rows; n++, sums += 2 * SIDE)
+    for (count n = 0; n < rows; n++, sums += 2 * SIDE) {
+        if (halves && columns == 2 * SIDE) {
+            __m512 low = _mm512_loadu_ps(sums), high = _mm512_loadu_ps(sums + SIDE);
+            if (onto) {
+                const half *old = (const half *)onto + n * onto_apart;
+                __m512i below = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)old));
+                __m512i above = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(old + SIDE)));
+                low = _mm512_add_ps(low, _mm512_castsi512_ps(_mm512_slli_epi32(below, 16)));
+                high = _mm512_add_ps(high, _mm512_castsi512_ps(_mm512_slli_epi32(above, 16)));
+            }
+            _mm512_storeu_si512((half *)out + n * out_apart, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+            continue;
+        }
         for (count c = 0; c < columns; c += SIDE) {
             __mmask16 inside = columns - c >= SIDE ? 0xffff : (1u << (columns - c)) - 1;
             __m512 sum = _mm512_loadu_ps(sums + c);
@@ -129,6 +141,7 @@ static void written(const float *sums, char *out, const char *onto, count out_ap
                 _mm512_mask_storeu_ps((float *)out + n * out_apart + c, inside, sum);
             }
         }
+    }
 }
 
 /* For every output: the sum over all inputs of x · wᵀ, on top of `onto` (rows of its own distance, 0 for one row that
@@ -161,8 +174,11 @@ int tiles_product(count halves, count tokens, count inputs, const void *const *x
     for (count from = 0; from < tokens; from += block) {
         count now = tokens - from < block ? tokens - from : block, filled = fitting(now, 32) * 32;
         half *at = room;
-        for (count i = 0; i < inputs; i++) {
-            split((const char *)xs[i] + from * x_apart[i] * size, halves, x_apart[i], now, x_width[i], at);
+        for (count i = 0; i < inputs; i++) { /* of whole tiles of bf16 only the last rows need to be filled up */
+            count whole = halves && x_width[i] % DEEP == 0 ? now / (2 * SIDE) * 2 * SIDE : 0;
+            half *to = at + whole * fitting(x_width[i], DEEP) * DEEP * parts;
+            const char *rest = (const char *)xs[i] + (from + whole) * x_apart[i] * size;
+            if (whole < now) split(rest, halves, x_apart[i], now - whole, x_width[i], to);
             at += filled * fitting(x_width[i], DEEP) * DEEP * parts;
         }
         SEEN(room);
@@ -179,8 +195,15 @@ int tiles_product(count halves, count tokens, count inputs, const void *const *x
                         const half *left = packs[m * inputs + i] + o * DEEP * deep * p;
                         const half *right = left + (o + SIDE < out_width[m] ? deep * p * TILE : 0);
                         const half *upper = rows + t * DEEP * deep * parts, *lower = upper + deep * parts * TILE;
+                        count apart = DEEP;
+                        if (halves && x_width[i] % DEEP == 0 && now - t >= 2 * SIDE) {
+                            apart = x_apart[i];
+                            upper = (const half *)xs[i] + (from + t) * apart;
+                            lower = upper + SIDE * apart;
+                        }
 #define SUMMED(W, X) \
-    now - t > SIDE ? summed(upper, lower, left, right, deep, 1, W, X) : summed(upper, lower, left, right, deep, 0, W, X)
+    now - t > SIDE ? summed(upper, lower, left, right, deep, apart, 1, W, X) \
+                   : summed(upper, lower, left, right, deep, apart, 0, W, X)
                         if (halves) SUMMED(1, 1);
                         else if (p == 1) SUMMED(1, PARTS);
                         else SUMMED(PARTS, PARTS);
