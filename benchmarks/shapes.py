@@ -51,7 +51,7 @@ def shaped(
     attention: str = "sdpa",
     meta: bool = False,
 ) -> Any:
-    """`meta`: without weights, to count."""
+    """`meta`: without weights, to count. In fp32 weights are such as models are published with, in bf16."""
     import transformers
 
     settings = {"max_position_embeddings": 4096, "bos_token_id": 1, "eos_token_id": 2, **SHAPES[name]}
@@ -60,9 +60,13 @@ def shaped(
         settings["num_hidden_layers"] = layers
     torch.manual_seed(0)
     with torch.device("meta" if meta else "cpu"):
-        return transformers.AutoModelForCausalLM.from_config(
+        model = transformers.AutoModelForCausalLM.from_config(
             kind(**settings), dtype=dtype, attn_implementation=attention
-        ).eval()
+        )
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(parameter.bfloat16())
+    return model.eval()
 
 
 def base_parameters(model: Any) -> int:

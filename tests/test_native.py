@@ -207,7 +207,7 @@ def test_without_a_compiler_torch_does_it(dtype: torch.dtype, tmp_path: Path, mo
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     native.machine_code.cache_clear()
     try:
-        assert native.machine_code() is None and not native.serves(some(1)) and not native.serves_rows(x)
+        assert native.machine_code() is None and not native.serves_bf16(some(1)) and not native.serves(x)
         slow = blocks.normed(x, weight_D, 1e-6, True)[0]
     finally:
         monkeypatch.undo()
@@ -216,12 +216,12 @@ def test_without_a_compiler_torch_does_it(dtype: torch.dtype, tmp_path: Path, mo
 
 
 def test_other_dtypes_and_several_threads_are_left_to_torch() -> None:
-    assert native.serves(some(1)) and not native.serves(some(1).float())
-    assert native.serves_rows(some(1)) and native.serves_rows(some(1).float())
-    assert not native.serves_rows(some(1).half()) and not native.serves_rows(some(1).float(), some(1))
+    assert native.serves_bf16(some(1)) and not native.serves_bf16(some(1).float())
+    assert native.serves(some(1)) and native.serves(some(1).float())
+    assert not native.serves(some(1).half()) and not native.serves(some(1).float(), some(1))
     torch.set_num_threads(2)
     try:
         for x in (some(1), some(1).float()):
-            assert not native.serves(x) and not native.serves_rows(x)
+            assert not native.serves_bf16(x) and not native.serves(x)
     finally:
         torch.set_num_threads(1)

@@ -97,7 +97,7 @@ def test_what_is_exported_is_what_was_tested(tmp_path: Any) -> None:
 
     ours, stock, fresh = [], [], []
     one = lane()
-    for seed in (4, 5, 6):
+    for seed in range(4, 22):  # of three, the ratio swings by a third
         folder, rng = tmp_path / str(seed), random.Random(seed)
         rows = [random_row(track_of(one), rng, length=33) for _ in range(12)]
         learner = opened(tiny("llama", dtype=torch.bfloat16), [one])

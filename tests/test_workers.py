@@ -13,7 +13,8 @@ import pytest
 
 import fewfit
 from fewfit import execute
-from fewfit.engine import workers
+from fewfit.engine import sizing, workers
+from fewfit.errors import EnvironmentProblem
 from fewfit.predictions import read
 from tests.models_made import tiny
 from tests.streams_made import examples
@@ -86,6 +87,52 @@ def test_two_processes_give_the_bytes_of_one(model, eager, monkeypatch, tmp_path
     for name in ("predictions.jsonl", "trained.jsonl"):
         assert (both.folder / name).read_bytes() == (alone.folder / name).read_bytes()
     assert {**both.result, "seconds": 0, "run": ""} == {**alone.result, "seconds": 0, "run": ""}
+
+
+@pytest.mark.slow
+def test_where_much_is_ahead_a_helper_begins_at_once(model, eager, monkeypatch, tmp_path):
+    """With its imports, before anything is measured; the bytes are those of one process. Break seen to fail: the job
+    not said to it."""
+    monkeypatch.setattr(execute, "processors", lambda: 1)
+    alone = run(model, tmp_path / "alone")
+    monkeypatch.setattr(execute, "processors", lambda: 2)
+    monkeypatch.setattr(execute, "SURELY_WORTH", 0.0)
+    monkeypatch.setattr(workers, "WORTH_STARTING", 1e9)  # nor by what is measured
+    slowly(monkeypatch, 0.15)
+    handed = []
+    inner = workers.Helpers._hand
+    monkeypatch.setattr(
+        workers.Helpers, "_hand", lambda self, h, s: (inner(self, h, s), handed.append(len(h.tracks)))[0]
+    )
+    both = run(model, tmp_path / "both")
+    assert handed and max(handed) > 0 and helper_of() is None
+    for name in ("predictions.jsonl", "trained.jsonl"):
+        assert (both.folder / name).read_bytes() == (alone.folder / name).read_bytes()
+
+
+def test_a_helper_begun_for_nothing_is_gone(model, eager, monkeypatch, tmp_path):
+    """Where memory has room for one process only, and where the run fails before it begins. Break seen to fail: left to
+    wait for its job."""
+    monkeypatch.setattr(execute, "SURELY_WORTH", 0.0)
+    begun = []
+    inner = workers.Helper.__init__
+    monkeypatch.setattr(workers.Helper, "__init__", lambda self, number: (inner(self, number), begun.append(self))[0])
+
+    def cramped(*what, helpers, **how):
+        assert helpers == 1 and helper_of() is not None
+        return sizing.sized(*what, helpers=0, **how)
+
+    monkeypatch.setattr(execute, "sized", cramped)
+    run(model, tmp_path / "cramped")
+    assert [one.process.returncode is not None for one in begun] == [True]
+
+    def failing(*what, **how):
+        raise EnvironmentProblem("no room", mend="none")
+
+    monkeypatch.setattr(execute, "sized", failing)
+    with pytest.raises(EnvironmentProblem, match="no room"):
+        run(model, tmp_path / "failing")
+    assert [one.process.returncode is not None for one in begun] == [True, True] and helper_of() is None
 
 
 @pytest.mark.slow

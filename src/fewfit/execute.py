@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from fewfit.engine.stream import Progress, Stream, steps
 from fewfit.engine.task import Task
 from fewfit.engine.teams import Team, teams
 from fewfit.engine.threads import is_small, one_thread
-from fewfit.engine.workers import Helpers, Job, processors, wait_for_orphans
+from fewfit.engine.workers import SURELY_WORTH, Helper, Helpers, Job, processors, wait_for_orphans
 from fewfit.errors import EnvironmentProblem, Interrupted, UserError
 from fewfit.examples import Dataset
 from fewfit.examples import restore as restore_examples
@@ -150,14 +150,20 @@ def run_team(work: Work, sitting: Sitting) -> None:
     going = [progress for progress in work.tracks if progress.running]
     learner = team.learner(model, work.task.renderer, len(work.task))
     helpers = None
+    early: list[Helper] = []
     try:
-        most = helpers_possible(work, sitting)
+        most, free = helpers_possible(work, sitting), memory.available()  # before anybody else takes of it
+        if most > 0 and ahead(work, going) > SURELY_WORTH:
+            early = [Helper(number) for number in range(min(most, len(going) - 1))]
         with one_thread(most > 0 or is_small(model)):
-            sizes = sized(learner, team, model, work.task, [progress.lane for progress in going], helpers=most)
+            sizes = sized(
+                learner, team, model, work.task, [progress.lane for progress in going], helpers=most, free=free
+            )
             if sizes.told is not None:
                 sitting.tell(sizes.told)
             sizes = sizes.halved(sitting.journal.halved)
-            helpers = helpers_for(work, sitting, sizes) if most > 0 else None
+            helpers = helpers_for(work, sitting, sizes, early) if most > 0 else None
+            early = []
             stream = Stream(
                 work.task,
                 learner,
@@ -171,18 +177,29 @@ def run_team(work: Work, sitting: Sitting) -> None:
                 others=helpers,
                 narrowed=lambda tokens: sitting.tell(f"memory ran out: passes of {tokens} tokens from here on"),
             )
-            for progress in going:
-                state = work.states[progress.track]
-                if state is not None:
-                    learner.restore(progress.track, progress.lane, state)
-                    progress.opened = True
             try:
+                for progress in going:
+                    state = work.states[progress.track]
+                    if state is not None:
+                        learner.restore(progress.track, progress.lane, state)
+                        progress.opened = True
                 stream.run(work.tracks, work.field)
             finally:
                 if helpers is not None:
                     helpers.stop(stream)
     finally:
+        for helper in early:
+            helper.dismiss()
         learner.close()
+
+
+def ahead(work: Work, going: Sequence[Progress]) -> float:
+    """Multiplications and additions of what is left, roughly: four for each parameter and token of a training sequence,
+    two of a prompt's; one of k shots counts as k + 1."""
+    some = range(1, len(work.task) + 1, max(1, len(work.task) // 8))
+    tokens = sum(len(work.task.render(0, i, 1, 0, i).ids) for i in some) / len(some)
+    parameters = sum(p.numel() for p in work.loaded.model.parameters())
+    return sum((4 if progress.lane.trains else 2) * progress.left for progress in going) * tokens * parameters
 
 
 def helpers_possible(work: Work, sitting: Sitting) -> int:
@@ -194,7 +211,7 @@ def helpers_possible(work: Work, sitting: Sitting) -> int:
     return 0 if alone else processors() - 1
 
 
-def helpers_for(work: Work, sitting: Sitting, sizes: Sizes) -> Helpers:
+def helpers_for(work: Work, sitting: Sitting, sizes: Sizes, early: Sequence[Helper]) -> Helpers:
     record = sitting.record
     job = Job(
         lanes_folder=str(sitting.store.folder),
@@ -212,7 +229,7 @@ def helpers_for(work: Work, sitting: Sitting, sizes: Sizes) -> Helpers:
         stacked=work.team.stacked,
         spare=sizes.spare,
     )
-    return Helpers(job, sitting.store, sizes.helpers)
+    return Helpers(job, sitting.store, sizes.helpers, early)
 
 
 def checked_examples(folder: Path, record: dict[str, Any]) -> Dataset:

@@ -1,4 +1,5 @@
-"""Rotary causal attention of a hand-written layer: torch's own kernel, and in bf16 on a CPU a backward of ours.
+"""Rotary causal attention of a hand-written layer: compiled in fp32 (`c/attention.c`), elsewhere torch's own kernel,
+and in bf16 on a CPU a backward of ours.
 
 torch's backward of the CPU flash kernel takes 13 to 22 ms a layer in bf16 where the same by matrix products takes 2 to
 9: its products do not reach the processor's bf16 units. Ours keeps the kernel's forward, bit for bit, and rebuilds the
@@ -50,8 +51,8 @@ def by_hand(like: Tensor) -> bool:
 
 def compiled(q_BTHE: Tensor, turn: Turn) -> bool:
     """In fp32, predictions too: a row is rounded alike in both. In bf16 products on their own units are faster."""
-    fp32 = q_BTHE.dtype == turn[0].dtype == torch.float32
-    return fp32 and q_BTHE.shape[-1] % 16 == 0 and native.serves_adapters(q_BTHE)
+    fp32, width = q_BTHE.dtype == turn[0].dtype == torch.float32, q_BTHE.shape[-1]
+    return fp32 and width % 16 == 0 and turn[0].shape[-1] == width and native.serves(q_BTHE)
 
 
 def attend(
@@ -171,7 +172,7 @@ def rotated(x: Tensor, cos: Tensor, sin: Tensor, back: bool = False, out: Tensor
 
 def turned(x_BGTRE: Tensor, turn: Turn, out: Tensor, back: bool = False) -> None:
     cos, sin = turn
-    if native.serves(x_BGTRE):
+    if native.serves_bf16(x_BGTRE):
         native.rotate(x_BGTRE, cos, sin, back, out)
     else:
         rotated(x_BGTRE, cos[:, None, :, None], sin[:, None, :, None], back, out)
@@ -222,7 +223,7 @@ def backward_by_hand(grad_BTHE: Tensor, kept: Kept, turn: Turn, scaling: float) 
     q_ISE = q_ITRE.view(count, length * shared, wide)
     # Products then give log p, and the gradient of p less its mean over the row.
     append(q_ISE, kept.lse.transpose(1, 2).reshape(count, -1), -1.0 / scaling)
-    fast = native.serves(grad_BTHE)
+    fast = native.serves_bf16(grad_BTHE)
     if fast:
         native.widen(regrouped(grad_BTHE, groups), kept.out, g_ISE)
     else:

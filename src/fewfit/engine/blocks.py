@@ -182,14 +182,14 @@ def backward(
 
 def gated(gate: Tensor, up: Tensor, train: bool) -> Tensor:
     """silu(gate) · up."""
-    if (train or gate.dtype not in HALVES) and native.serves_rows(gate, up):
+    if (train or gate.dtype not in HALVES) and native.serves(gate, up):
         return native.gated(gate, up)
     return nn.functional.silu(gate).mul_(up)
 
 
 def gated_backward(grad: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients of gate and up. Overwrites `grad`."""
-    if native.serves_rows(grad, gate, up):
+    if native.serves(grad, gate, up):
         return native.gated_backward(grad, gate, up)
     up_grad = nn.functional.silu(gate).mul_(grad)
     return torch.ops.aten.silu_backward(grad.mul_(up), gate), up_grad
@@ -198,7 +198,7 @@ def gated_backward(grad: Tensor, gate: Tensor, up: Tensor) -> tuple[Tensor, Tens
 def normed(x: Tensor, weight_D: Tensor, epsilon: float, train: bool) -> tuple[Tensor, Tensor]:
     """Root-mean-square norm over the last axis, and the scale of each row, in fp32 at least as stock norms compute."""
     # Predictions in fp32 too, to round as training does; those in bf16 round as the library's.
-    if (train or x.dtype not in HALVES) and native.serves_rows(x, weight_D):
+    if (train or x.dtype not in HALVES) and native.serves(x, weight_D):
         return native.norm(x, weight_D, epsilon)
     if x.dtype not in HALVES:
         size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
@@ -213,7 +213,7 @@ def normed_backward(grad: Tensor, x: Tensor, scale: Tensor, weight_D: Tensor, be
     """Gradient of x, added to what flows `beside` the norm. Overwrites `grad`."""
     dtype = x.dtype
     others = (grad, weight_D) if beside is None else (grad, weight_D, beside)
-    if native.serves_rows(x, *others):
+    if native.serves(x, *others):
         return native.norm_backward(grad, x, scale, weight_D, beside)
     if dtype in HALVES:
         grad, x, weight_D = grad.float(), x.float(), weight_D.float()

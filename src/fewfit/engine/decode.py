@@ -53,7 +53,7 @@ def known(model: Any) -> bool:
 def serves(model: Any) -> bool:
     """Whether the processor and the threads are right, and nobody looks into the model, now."""
     return (
-        native.serves_adapters(model.get_input_embeddings().weight)
+        native.serves(model.get_input_embeddings().weight)
         and not torch.is_autocast_enabled("cpu")
         and not hooked(model)
     )

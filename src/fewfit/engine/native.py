@@ -1,9 +1,9 @@
-"""`native.c`, `thin.c` and `tiles.c`, compiled on first use where there is a C compiler; elsewhere torch does the work.
+"""What stands in `c/`, compiled on first use where there is a C compiler; elsewhere torch does the work.
 
-On one thread of a CPU only. What is left beside the products are passes over memory, and torch takes five to ten of
-them where one is enough (native.c: norms and gates, which are rows.h, and in bf16 attention's); adapters' products are
-so thin that calling them costs as much as they do, in fp32 too (thin.c); and processors with tiles make the products
-with frozen weights several times as fast (tiles.c).
+On one thread of a CPU only. `tiles.c`: products with frozen weights, several times as fast on processors that multiply
+tiles of bf16. `thin.c`: adapters' products, so thin that calling them costs as much as they do. `attention.c`: rotary
+attention in fp32. `native.c`: what torch takes five to ten passes over memory for, norms and gates (`rows.h`, in fp32
+and bf16) and in bf16 what attention has beside its products.
 Compiling takes a second or two, once a machine; `FEWFIT_NATIVE=0` leaves it out.
 """
 
@@ -31,8 +31,9 @@ FLAGS = (
     "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros",
     "-fassociative-math", "-freciprocal-math", "-shared", "-fPIC",
 )  # fmt: skip
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("native.c", "thin.c", "tiles.c", "attention.c"))
-INCLUDED = (Path(__file__).with_name("rows.h"),)
+FOLDER = Path(__file__).parent / "c"
+SOURCES = tuple(FOLDER / name for name in ("native.c", "thin.c", "tiles.c", "attention.c"))
+INCLUDED = (FOLDER / "rows.h",)
 
 Pointer, Count, Float = ctypes.c_void_p, ctypes.c_longlong, ctypes.c_float
 ROWS: dict[str, tuple[Any, ...]] = {  # each in bf16 and in fp32
@@ -78,7 +79,8 @@ SAYS = {
 TILED = (torch.float32, torch.bfloat16)
 
 
-def serves(x: Tensor) -> bool:
+def serves_bf16(x: Tensor) -> bool:
+    """Whether what is compiled for bf16 alone takes it."""
     return (
         x.dtype == torch.bfloat16
         and x.device.type == "cpu"
@@ -87,8 +89,8 @@ def serves(x: Tensor) -> bool:
     )
 
 
-def serves_rows(x: Tensor, *others: Tensor) -> bool:
-    """Whether norms and gates of these are ours."""
+def serves(x: Tensor, *others: Tensor) -> bool:
+    """Whether what is compiled takes these."""
     return (
         x.dtype in (torch.float32, torch.bfloat16)
         and all(other.dtype == x.dtype for other in others)
@@ -142,7 +144,9 @@ def processor() -> bytes:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor().encode()
-    return "\n".join(line for line in lines if line.startswith(("model name", "flags")))[:8000].encode()
+    said = ("model name", "flags", "Features", "CPU implementer", "CPU part")
+    found = dict.fromkeys(line for line in lines if line.startswith(said))
+    return "\n".join([platform.machine(), *found])[:8000].encode()
 
 
 # ---- the functions ---------------------------------------------------------------------------------------------------
@@ -232,14 +236,10 @@ class Heads(ctypes.Structure):
 
 
 def heads(q_BTHE: Tensor, groups: int, cos: Tensor, sin: Tensor, scaling: float, lines: Lines) -> Any:
-    heads, width = q_BTHE.shape[2:]
-    places = [ctypes.addressof(some) for some in lines]
+    shared, width = q_BTHE.shape[2] // groups, q_BTHE.shape[3]
+    places = [*map(ctypes.addressof, lines), cos.data_ptr(), sin.data_ptr()]
     halves = q_BTHE.dtype == torch.bfloat16
-    return ctypes.byref(
-        Heads(
-            halves, len(lines.starts), groups, heads // groups, width, *places, cos.data_ptr(), sin.data_ptr(), scaling
-        )
-    )
+    return ctypes.byref(Heads(halves, len(lines.starts), groups, shared, width, *places, scaling))
 
 
 def flat(x_BTHE: Tensor) -> Tensor:
@@ -326,15 +326,6 @@ def attention_backward(
     )  # fmt: skip
     enough(done)
     return tuple(outs)
-
-
-def serves_adapters(weights: Tensor) -> bool:
-    return (
-        weights.dtype in (torch.float32, torch.bfloat16)
-        and weights.device.type == "cpu"
-        and torch.get_num_threads() == 1
-        and machine_code() is not None
-    )
 
 
 def readable(some: Tensor, like: Tensor) -> bool:
@@ -431,7 +422,7 @@ class Tiles(NamedTuple):
 
 def tiles(weight_OD: Tensor, parts: int) -> Tiles:
     outs, ins = weight_OD.shape
-    pack = torch.empty(-(-outs // 16) * -(-ins // 32) * 512 * parts, dtype=torch.bfloat16)
+    pack = torch.empty(-(-outs // 16) * -(-ins // 32) * 512 * parts, dtype=torch.bfloat16, device="cpu")
     machine_code().tiles_packed(
         weight_OD.data_ptr(), weight_OD.dtype == torch.bfloat16, *weight_OD.stride(), outs, ins, parts, pack.data_ptr()
     )

@@ -28,10 +28,12 @@ class Frozen:
         self._copies: dict[tuple[int, bool], tuple[Any, native.Tiles, Tensor]] = {}
 
     def tiled(self, x_ND: Tensor) -> bool:
-        return self._tiled and native.serves_tiles(x_ND) and self.modules[0].weight.dtype == x_ND.dtype
+        alike = all(module.weight.dtype == x_ND.dtype for module in self.modules)
+        return self._tiled and alike and native.serves_tiles(x_ND)
 
     def times(self, x_ND: Tensor, members: Sequence[int] | None = None, onto_NO: Tensor | None = None) -> list[Tensor]:
-        """Outputs of the layers, or of some of them; where there is one layer on top of `onto_NO`, rounded once."""
+        """Outputs of the layers, or of some of them; where there is one layer on top of `onto_NO`, rounded
+        once (twice with a bias)."""
         members = range(len(self.modules)) if members is None else members
         modules = [self.modules[m] for m in members]
         if not self.tiled(x_ND):
@@ -87,8 +89,10 @@ def weight(module: Any) -> Tensor:
 
 def parts(parameter: Tensor) -> int:
     """In how many bf16 numbers each of the weight's is held whole."""
-    some = parameter.detach()
-    return 1 if some.dtype == torch.bfloat16 or torch.equal(some.bfloat16().to(some.dtype), some) else PARTS
+    if parameter.dtype == torch.bfloat16:
+        return 1
+    pieces = parameter.detach().split(1024)  # a copy of all would be one more
+    return 1 if all(torch.equal(some.bfloat16().to(some.dtype), some) for some in pieces) else PARTS
 
 
 def copied_bytes(model: Any) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -29,7 +30,7 @@ class Siblings:
     fast: bool  # plain weights, so that the frozen product may be ours
     frozen: Frozen
 
-    @property
+    @cached_property
     def width(self) -> int:
         return width_in_out(self.modules[0])[0]
 
@@ -63,6 +64,7 @@ class Layout:
                 offset += out * rank
             self.places[group] = Place(start, tuple(b))
         self.size = offset
+        self._at: dict[tuple[Siblings, tuple[int, ...]], tuple[int, tuple[int, ...]]] = {}
         # PEFT's names in PEFT's order: the record of a lane is the same for every engine.
         self.parameters: dict[str, tuple[int, tuple[int, int]]] = {}
         for name in names:
@@ -73,8 +75,12 @@ class Layout:
 
     def at(self, group: Siblings, members: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
         """Where the A's of these siblings begin in a lane's vector, and the B of each."""
-        place = self.places[group]
-        return place.a + members[0] * self.rank * group.width, tuple(place.b[m] for m in members)
+        found = self._at.get((group, members))
+        if found is None:
+            place = self.places[group]
+            found = place.a + members[0] * self.rank * group.width, tuple(place.b[m] for m in members)
+            self._at[group, members] = found
+        return found
 
     def view(self, flat_P: Tensor, name: str) -> Tensor:
         at, shape = self.parameters[name]
@@ -93,9 +99,14 @@ class Matrices:
     """Vectors of several lanes seen as matrices: for each sibling group A_G(kR)D and a list of B_GOR."""
 
     def __init__(self, layout: Layout, flat_GP: Tensor):
-        self.flat_GP = flat_GP
+        self.layout, self.flat_GP = layout, flat_GP
         self.written: set[Siblings] = set()  # of gradients: the groups that hold anything yet
-        self.of: dict[Siblings, tuple[Tensor, list[Tensor]]] = {}
+
+    @cached_property
+    def of(self) -> dict[Siblings, tuple[Tensor, list[Tensor]]]:
+        """Made where it is asked for: thin.c goes by the vectors."""
+        of: dict[Siblings, tuple[Tensor, list[Tensor]]] = {}
+        layout, flat_GP = self.layout, self.flat_GP
         rank, lanes = layout.rank, len(flat_GP)
         for group, place in layout.places.items():
             rows, width = len(group.names) * rank, group.width
@@ -104,11 +115,12 @@ class Matrices:
             for module, at in zip(group.modules, place.b, strict=True):
                 out = width_in_out(module)[1]
                 b.append(flat_GP[:, at : at + out * rank].view(lanes, out, rank))
-            self.of[group] = (a_GKD, b)
+            of[group] = (a_GKD, b)
+        return of
 
     def finish(self) -> None:
         """Groups that the backward did not reach have no gradient."""
-        for group in self.of.keys() - self.written:
+        for group in self.layout.places.keys() - self.written:
             a_GKD, b = self.of[group]
             for part in (a_GKD, *b):
                 part.zero_()
@@ -130,7 +142,7 @@ class Bundle:
         self.rank = self.layout.rank
         self.weights = Matrices(self.layout, torch.stack([one.weight_P for one in adapters]).to(compute))
         self.gradients: Matrices | None = None
-        self.serves = native.serves_adapters(self.weights.flat_GP)  # thin.c does
+        self.serves = native.serves(self.weights.flat_GP)  # thin.c does
 
     def reads(self, *some: Tensor | None) -> bool:
         return all(one is None or native.readable(one, self.weights.flat_GP) for one in some)

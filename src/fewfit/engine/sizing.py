@@ -59,16 +59,26 @@ def storages(tree: Any) -> Iterable[Any]:
     return [leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
 
 
-def sized(learner: Learner, team: Team, model: Any, task: Task, lanes: Sequence[Lane], *, helpers: int = 0) -> Sizes:
-    """For these lanes (one named twice where it has two seeds), with `helpers` processes beside this one at the most.
-    Refused where nothing would do. On a GPU passes are as large as they may be, and halved when that is too much."""
+def sized(
+    learner: Learner,
+    team: Team,
+    model: Any,
+    task: Task,
+    lanes: Sequence[Lane],
+    *,
+    helpers: int = 0,
+    free: int | None = None,
+) -> Sizes:
+    """For these lanes (one named twice where it has two seeds), with `helpers` processes beside this one at the most,
+    where so much was `free` before they began. Refused where nothing would do. On a GPU passes are as large as they may
+    be, and halved when that is too much."""
     tokens = team.tokens(model)
     usual = Sizes(tokens, helpers)
     if not lanes or next(model.parameters()).device.type != "cpu":
         return usual
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     mapped = is_mapped(model)
-    free = available() - (weights if mapped else 0)
+    free = (available() if free is None else free) - (weights if mapped else 0)
     copies = copied_bytes(team, model)
     room = SHARE * free - copies
     kept = [kept_bytes(model, lane) for lane in lanes]

@@ -1,10 +1,10 @@
 """A second process (and third …) beside the main one: on a CPU one single-threaded process a core is the fastest way.
 
-The main process starts to work at once. Where a good deal is left after a moment, it starts helpers, and hands tracks
-over: the track's state goes to disk, the helper takes it from there and becomes the only writer of its shards. Rows
-come back as messages, for the race and the live table; the evidence itself is in the shards. A helper that has run out
-asks for more, and when the main process has run out it asks helpers. A helper that dies loses nothing but seconds: its
-tracks are taken back from their last snapshots.
+The main process starts to work at once. Helpers are started before it where very much is ahead, or after a moment where
+a good deal is left, and get tracks handed over: the track's state goes to disk, the helper takes it from there and
+becomes the only writer of its shards. Rows come back as messages, for the race and the live table; the evidence itself
+is in the shards. A helper that has run out asks for more, and when the main process has run out it asks helpers. A
+helper that dies loses nothing but seconds: its tracks are taken back from their last snapshots.
 
 What a worker on another machine would need: the job (which names a model and files by where they lie: they must be
 reachable under those names, or be copied), a connection that carries pickled tuples, and the track's folder. That
@@ -37,6 +37,7 @@ from fewfit.grid import Lane
 
 LOOK_AFTER = 0.7  # seconds of work, before it is judged how much is left
 WORTH_STARTING = 6.0  # seconds of work left: a helper needs some four to begin
+SURELY_WORTH = 5e11  # multiplications and additions ahead: some seven seconds of a processor with tiles, ten without
 WORTH_HANDING = 40  # sequences left of a track: below it the hand-over costs more
 
 
@@ -63,9 +64,15 @@ class Job:
 class Helpers:
     """The main process's side: an `Others` for its stream."""
 
-    def __init__(self, job: Job, store: Store, most: int):
+    def __init__(self, job: Job, store: Store, most: int, early: Sequence[Helper] = ()):
         self.job, self.store, self.most = job, store, most
-        self._helpers: list[_Helper] = []
+        self._helpers = list(early[:most])
+        for helper in early[:most]:
+            helper.begin(job)
+        for helper in early[most:]:
+            helper.dismiss()
+        if self._helpers:
+            self.most = 0
         self._begun = time.monotonic()
         self._at_first: int | None = None
 
@@ -93,7 +100,10 @@ class Helpers:
                 helper.say("drop", progress.track, progress.left_at)
 
     def stop(self, stream: Stream) -> None:
-        """They snapshot and end; what they say until then is heard."""
+        """They snapshot and end; what they say until then is heard. One that has nothing is not waited for."""
+        for helper in [one for one in self._helpers if not one.tracks]:
+            helper.dismiss()
+            self._helpers.remove(helper)
         for helper in self._helpers:
             helper.say("stop")
         for helper in self._helpers:
@@ -122,10 +132,12 @@ class Helpers:
             return
         if spent * left / (self._at_first - left) > WORTH_STARTING:
             able = sum(p.running and p.left > WORTH_HANDING for p in stream.tracks)
-            self._helpers = [_Helper(self.job, number) for number in range(min(self.most, able - 1))]
+            self._helpers = [Helper(number) for number in range(min(self.most, able - 1))]
+            for helper in self._helpers:
+                helper.begin(self.job)
             self.most = 0
 
-    def _hear(self, helper: _Helper, stream: Stream) -> None:
+    def _hear(self, helper: Helper, stream: Stream) -> None:
         by_track = {p.track: p for p in stream.tracks}
         try:
             what, *told = helper.connection.recv()
@@ -157,7 +169,7 @@ class Helpers:
                 helper.tracks.discard(track)
                 self._take_back(by_track[track], stream)
 
-    def _hand(self, helper: _Helper, stream: Stream) -> None:
+    def _hand(self, helper: Helper, stream: Stream) -> None:
         """The helper's share of what is left: tracks in the order of what they still need, dealt in turn."""
         mine = sorted(
             (p for p in stream.tracks if p.running and p.left > WORTH_HANDING), key=lambda p: p.left, reverse=True
@@ -185,7 +197,7 @@ class Helpers:
             stream.learner.restore(progress.track, progress.lane, was.state)
             progress.opened = True
 
-    def _lost(self, helper: _Helper, stream: Stream) -> None:
+    def _lost(self, helper: Helper, stream: Stream) -> None:
         self._helpers.remove(helper)
         if helper.ended() == -signal.SIGKILL:
             # By hand, or by the system for want of memory, and then it may be this process's turn next.
@@ -212,21 +224,32 @@ def deal(tracks: Sequence[Progress], hands: int) -> list[Progress]:
     return share
 
 
-class _Helper:
-    def __init__(self, job: Job, number: int):
+class Helper:
+    """A process that has its imports to make, which take longer than anything before its first pass: it may be started
+    before it is known what it is to do."""
+
+    def __init__(self, number: int):
         # Not multiprocessing's own start: that would run the caller's script again.
         self.connection, theirs = Pipe()
         self.tracks: set[Track] = set()
         self.asked = False
         self.process = subprocess.Popen(
-            [sys.executable, "-c", f"from fewfit.engine.workers import work; work({theirs.fileno()}, {number})"],
+            [sys.executable, "-c", f"{DEAF}; {BEGIN}({theirs.fileno()}, {number})"],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             env={**os.environ, **QUICK_MEMORY, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         )
         theirs.close()
+
+    def begin(self, job: Job) -> None:
         self.say(job)
+
+    def dismiss(self) -> None:
+        """One that has nothing to do yet."""
+        self.connection.close()
+        self.process.kill()
+        self.process.wait()
 
     def ended(self) -> int:
         """How it ended; one that does not is killed, and that is no sign of anything."""
@@ -250,6 +273,8 @@ class _Helper:
             self.say("give")
 
 
+DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"  # Ctrl-C is for the main process
+BEGIN = "from fewfit.engine.workers import work; work"
 # Pages that torch frees at every step are kept, not mapped and unmapped each time.
 QUICK_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
@@ -270,19 +295,23 @@ def work(handle: int, number: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     die_with_parent()
     connection = Connection(handle)
-    (job,) = connection.recv()
+    import torch
+    import transformers.modeling_utils  # noqa: F401  (the longest of all)
+
+    from fewfit.engine.task import Task
+    from fewfit.engine.teams import Team
+    from fewfit.examples import restore
+    from fewfit.metrics import metric
+    from fewfit.models.local import load
+    from fewfit.render import Renderer, RenderSettings
+
+    torch.set_num_threads(1)
+    try:
+        (job,) = connection.recv()
+    except (EOFError, OSError):
+        return  # nothing to do after all
     with (Path(job.lanes_folder) / f".helper-{number}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        import torch
-
-        from fewfit.engine.task import Task
-        from fewfit.engine.teams import Team
-        from fewfit.examples import restore
-        from fewfit.metrics import metric
-        from fewfit.models.local import load
-        from fewfit.render import Renderer, RenderSettings
-
-        torch.set_num_threads(1)
         loaded = load(job.model, revision=job.revision, device="cpu", dtype=job.dtype)
         renderer = Renderer(loaded.tokenizer, RenderSettings.from_json(job.render))
         judge = metric(job.metric, answer_patterns=job.answer_patterns)
@@ -327,7 +356,7 @@ class _Main:
             self._hear(stream)
 
     def wait(self, stream: Stream) -> bool:
-        if not self._idle_said:
+        if not self._idle_said and not self.stopped:
             self._idle_said = True
             self._send("idle")
         if not self.stopped and self.connection.poll(0.5):

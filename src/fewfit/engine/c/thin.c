@@ -10,9 +10,14 @@ typedef long long count;
 
 #define WIDE 16 /* numbers of a vector along the wide side, and along the thin one */
 #define THIN 8
+#ifdef __AVX512F__ /* rows that go from wide to thin at once: as many as have their sums in registers */
+#define ROWS_AT_ONCE 8
+#else
+#define ROWS_AT_ONCE 4
+#endif
 #define inlined static inline __attribute__((always_inline))
 typedef float wide_t __attribute__((vector_size(4 * WIDE), aligned(4), may_alias));
-typedef float thin_t __attribute__((vector_size(4 * THIN), aligned(4), may_alias));
+typedef double pairs_t __attribute__((vector_size(4 * WIDE), aligned(4), may_alias));
 
 static _Thread_local float *place[6];
 
@@ -58,39 +63,63 @@ static const float *read_(const void *from, count halves, int which, count *apar
     return to;
 }
 
-/* rows × width as width × `apart`, filled up with zeros. */
-static float *turned(const float *restrict from, count rows, count width, count apart, int which) {
+/* rows × width as width × rows. */
+static float *turned(const float *restrict from, count rows, count width, int which) {
     float *restrict to = kept(which);
-    if (apart != rows) memset(to, 0, width * apart * 4);
     for (count d = 0; d < width; d++)
-        for (count k = 0; k < rows; k++) to[d * apart + k] = from[k * width + d];
+        for (count k = 0; k < rows; k++) to[d * rows + k] = from[k * width + d];
     return to;
 }
 
-/* ---- h = x · w: from wide to thin; w is width × fill, its columns a multiple of THIN -------------------------------- */
+/* ---- h = x · w: from wide to thin ------------------------------------------------------------------------------------ */
+
+/* w as pairs of inputs: for each pair `fill` columns of two numbers, zeros around. `row` and `column` say how far inputs
+   and columns of w are apart. */
+static float *paired(const float *restrict w, count row, count column, count width, count thin, count fill, int which) {
+    float *restrict to = kept(which);
+    if (fill != thin || width % 2) memset(to, 0, (width + 1) / 2 * fill * 2 * 4);
+    if (row == 1) /* columns lie densely */
+        for (count k = 0; k < thin; k++)
+            for (count d = 0; d < width; d++) to[d / 2 * fill * 2 + k * 2 + d % 2] = w[k * column + d];
+    else
+        for (count d = 0; d < width; d++)
+            for (count k = 0; k < thin; k++) to[d / 2 * fill * 2 + k * 2 + d % 2] = w[d * row + k * column];
+    return to;
+}
+
+inlined wide_t pair(const float *x, int both) {
+    float two[2] = {x[0], both ? x[1] : 0.0f};
+    double one;
+    memcpy(&one, two, 8);
+    return (wide_t)(pairs_t){one, one, one, one, one, one, one, one};
+}
 
 inlined void into_thin(const float *x, count apart, count width, const float *w, count fill, float *h, count thin,
                        count left, const int tokens, const int vectors) {
-    thin_t sum[8][3] = {{{0}}};
-    for (count d = 0; d < width; d++, w += fill) {
-        thin_t some[3];
-        for (int v = 0; v < vectors; v++) some[v] = *(const thin_t *)(w + v * THIN);
+    wide_t sum[ROWS_AT_ONCE][3] = {{{0}}};
+    for (count d = 0; d < width; d += 2, w += 2 * fill) {
+        wide_t some[3];
+        for (int v = 0; v < vectors; v++) some[v] = *(const wide_t *)(w + v * WIDE);
 #pragma GCC unroll 8
-        for (int t = 0; t < tokens; t++)
+        for (int t = 0; t < tokens; t++) {
+            wide_t two = d + 1 < width ? pair(x + t * apart + d, 1) : pair(x + t * apart + d, 0);
 #pragma GCC unroll 3
-            for (int v = 0; v < vectors; v++) sum[t][v] += x[t * apart + d] * some[v];
+            for (int v = 0; v < vectors; v++) sum[t][v] += two * some[v];
+        }
     }
     for (int t = 0; t < tokens; t++)
         for (int v = 0; v < vectors; v++)
-            for (int k = 0; k < THIN && v * THIN + k < left; k++) h[t * thin + v * THIN + k] = sum[t][v][k];
+            for (int k = 0; k < THIN && v * THIN + k < left; k++)
+                h[t * thin + v * THIN + k] = sum[t][v][2 * k] + sum[t][v][2 * k + 1];
 }
 
 static void thinned(const float *x, count apart, count tokens, count width, const float *w, count fill, float *h,
                     count thin, count columns) {
     for (count k = 0; k < columns; k += 3 * THIN) {
         count left = columns - k, vectors = left > 2 * THIN ? 3 : left > THIN ? 2 : 1, t = 0;
-#define ROWS(T, V) into_thin(x + t * apart, apart, width, w + k, fill, h + t * thin + k, thin, left, T, V)
-        for (; t + 8 <= tokens; t += 8) vectors == 3 ? ROWS(8, 3) : vectors == 2 ? ROWS(8, 2) : ROWS(8, 1);
+#define ROWS(T, V) into_thin(x + t * apart, apart, width, w + 2 * k, fill, h + t * thin + k, thin, left, T, V)
+        for (; t + ROWS_AT_ONCE <= tokens; t += ROWS_AT_ONCE)
+            vectors == 3 ? ROWS(ROWS_AT_ONCE, 3) : vectors == 2 ? ROWS(ROWS_AT_ONCE, 2) : ROWS(ROWS_AT_ONCE, 1);
         for (; t < tokens; t++) vectors == 3 ? ROWS(1, 3) : vectors == 2 ? ROWS(1, 2) : ROWS(1, 1);
 #undef ROWS
     }
@@ -178,13 +207,13 @@ static count filled(count columns) { return (columns + THIN - 1) / THIN * THIN; 
 
 static count larger(count one, count other) { return one > other ? one : other; }
 
-/* Rows and matrices of bf16 as fp32, a matrix turned, what is added to, thin gradients, B's gradient before it is
+/* Rows and matrices of bf16 as fp32, a matrix turned or in pairs, what is added to, thin gradients, B's gradient before it is
    turned. */
 static int prepared(count width, count halves, count members, count rank, count tokens, const count *widths) {
-    count widest = width, thin = members * rank, turned_most = width * filled(thin);
+    count widest = width, thin = members * rank, turned_most = (width + 1) * filled(thin);
     for (count m = 0; m < members; m++) {
         widest = larger(widest, widths[m]);
-        turned_most = larger(turned_most, widths[m] * filled(rank));
+        turned_most = larger(turned_most, (widths[m] + 1) * filled(rank));
     }
     count rows = halves ? tokens * widest : 0;
     count wanted[6] = {rows, halves ? widest * thin : 0, turned_most, rows, tokens * thin, rank * widest};
@@ -204,14 +233,15 @@ static int adapters(const void *x, count x_apart, count width, count halves, con
         const float *rows = (const float *)((const char *)x + lane * tokens * x_apart * size);
         rows = read_(rows, halves, 0, &apart, tokens, width);
         const float *down = read_(mine + a * size, halves, 1, &one, 1, dense);
-        thinned(rows, apart, tokens, width, turned(down, thin, width, filled(thin), 2), filled(thin), h, thin, thin);
+        thinned(rows, apart, tokens, width, paired(down, 1, width, width, thin, filled(thin), 2), filled(thin), h, thin,
+                thin);
         for (count m = 0; m < members; m++) {
             count outputs = out_width[m], out_rows = out_apart[m];
             char *at = (char *)outs[m] + lane * tokens * out_rows * size;
             const float *up = read_(mine + b[m] * size, halves, 1, &one, 1, outputs * rank);
             float *out = halves ? kept(3) : (float *)at;
             if (halves) widened((const half *)at, out_rows, out, tokens, outputs);
-            spread(h + m * rank, thin, rank, tokens, turned(up, outputs, rank, outputs, 2), outputs, out,
+            spread(h + m * rank, thin, rank, tokens, turned(up, outputs, rank, 2), outputs, out,
                    halves ? outputs : out_rows, scale);
             if (halves) narrowed(out, (half *)at, out_rows, tokens, outputs);
         }
@@ -236,12 +266,7 @@ static int adapters_backward(const void *x, count x_apart, count width, count ha
             grad = read_(grad, halves, 0, &apart, tokens, outputs);
             const float *up = read_(mine + b[m] * size, halves, 1, &one, 1, outputs * rank);
             count fill = filled(rank);
-            if (fill != rank) { /* outputs × rank lies as it is wanted, but for the filling */
-                float *wider = kept(2);
-                memset(wider, 0, outputs * fill * 4);
-                for (count o = 0; o < outputs; o++) memcpy(wider + o * fill, up + o * rank, rank * 4);
-                up = wider;
-            }
+            up = paired(up, rank, 1, outputs, rank, fill, 2);
             thinned(grad, apart, tokens, outputs, up, fill, gh + m * rank, thin, rank);
             if (!into) continue;
             float *turned_sum = kept(5), *place = into + b[m];

@@ -1,7 +1,11 @@
 /* Rotary causal attention of rows that stand end to end, forward and backward, each row by itself: nothing here depends
    on who else is in the pass, or on what a row is filled up with. Sums are fp32 whatever the inputs are. One thread;
    arrays of bf16 are given as their bits. */
-#pragma GCC optimize("no-associative-math") /* vectors are explicit, and the exponential wants its order */
+#ifdef __clang__ /* vectors are explicit, and the exponential wants its order */
+#pragma clang fp reassociate(off)
+#else
+#pragma GCC optimize("no-associative-math")
+#endif
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
