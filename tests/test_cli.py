@@ -384,3 +384,8 @@ def test_a_stopped_run_goes_on(place: Place, capsys: pytest.CaptureFixture[str])
     assert run(["fit", "data.csv", "--model", "tiny", *lanes, "--out", "runs/whole", "--json", "--quiet"]) == 0
     kept = [Path("runs", name, "predictions.jsonl").read_bytes() for name in ("stopped", "whole")]
     assert kept[0] == kept[1]
+
+
+def test_python_dash_m_is_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "fewfit", "--version"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout.startswith("fewfit ")
