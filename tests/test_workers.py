@@ -58,6 +58,16 @@ def slowly(monkeypatch, seconds=0.02):
     monkeypatch.setattr(workers.Helpers, "attend", attend)
 
 
+def watched(monkeypatch) -> list[int]:
+    """How many tracks a helper has after each hand-over."""
+    handed: list[int] = []
+    inner = workers.Helpers._hand
+    monkeypatch.setattr(
+        workers.Helpers, "_hand", lambda self, h, s: (inner(self, h, s), handed.append(len(h.tracks)))[0]
+    )
+    return handed
+
+
 def helper_of() -> int | None:
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -77,11 +87,7 @@ def test_two_processes_give_the_bytes_of_one(model, eager, monkeypatch, tmp_path
     alone = run(model, tmp_path / "alone")
     monkeypatch.setattr(execute, "processors", lambda: 2)
     slowly(monkeypatch, 0.15)
-    handed = []
-    inner = workers.Helpers._hand
-    monkeypatch.setattr(
-        workers.Helpers, "_hand", lambda self, h, s: (inner(self, h, s), handed.append(len(h.tracks)))[0]
-    )
+    handed = watched(monkeypatch)
     both = run(model, tmp_path / "both")
     assert handed and max(handed) > 0
     for name in ("predictions.jsonl", "trained.jsonl"):
@@ -99,11 +105,7 @@ def test_where_much_is_ahead_a_helper_begins_at_once(model, eager, monkeypatch, 
     monkeypatch.setattr(execute, "SURELY_WORTH", 0.0)
     monkeypatch.setattr(workers, "WORTH_STARTING", 1e9)  # nor by what is measured
     slowly(monkeypatch, 0.15)
-    handed = []
-    inner = workers.Helpers._hand
-    monkeypatch.setattr(
-        workers.Helpers, "_hand", lambda self, h, s: (inner(self, h, s), handed.append(len(h.tracks)))[0]
-    )
+    handed = watched(monkeypatch)
     both = run(model, tmp_path / "both")
     assert handed and max(handed) > 0 and helper_of() is None
     for name in ("predictions.jsonl", "trained.jsonl"):
@@ -147,11 +149,7 @@ def test_a_helper_that_dies_costs_seconds_only(model, eager, monkeypatch, tmp_pa
             os.kill(pid, signal.SIGKILL)
             killed.append(pid)
 
-    handed = []
-    inner = workers.Helpers._hand
-    monkeypatch.setattr(
-        workers.Helpers, "_hand", lambda self, h, s: (inner(self, h, s), handed.append(len(h.tracks)))[0]
-    )
+    handed = watched(monkeypatch)
     data = [(e.prompt, e.completion) for e in examples(40)]
     done = fewfit.fit(data, model=str(model), out=tmp_path / "run", on_row=on_row, **{**GRID, "race": False})
     assert killed

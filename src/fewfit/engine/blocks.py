@@ -210,7 +210,7 @@ def normed(x: Tensor, weight_D: Tensor, epsilon: float, train: bool) -> tuple[Te
 
 
 def normed_backward(grad: Tensor, x: Tensor, scale: Tensor, weight_D: Tensor, beside: Tensor | None) -> Tensor:
-    """Gradient of x, added to what flows `beside` the norm. Overwrites `grad`."""
+    """Gradient of x, added to what flows `beside` the norm. May overwrite `grad`."""
     dtype = x.dtype
     others = (grad, weight_D) if beside is None else (grad, weight_D, beside)
     if native.serves(x, *others):
