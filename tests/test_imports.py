@@ -28,6 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("runs", "watch", "sittings", "prepare", "deliver", "execute", "inspection"),
     ("api", "plan", "suites", "report", "serve", "bridges"),
     ("cli", "demo"),
+    ("__main__",),
 )
 LEVEL = {part: level for level, layer in enumerate(LAYERS) for part in layer}
 # How the bundled model is made concerns nobody: it is found and run as any other model is.
