@@ -32,8 +32,8 @@ FLAGS = (
     "-fassociative-math", "-freciprocal-math", "-shared", "-fPIC",
 )  # fmt: skip
 FOLDER = Path(__file__).parent / "c"
-SOURCES = tuple(FOLDER / name for name in ("native.c", "thin.c", "tiles.c", "attention.c"))
-INCLUDED = (FOLDER / "rows.h",)
+SOURCES = tuple(FOLDER / name for name in ("native.c", "thin.c", "lanes.c", "tiles.c", "attention.c"))
+INCLUDED = tuple(FOLDER / name for name in ("rows.h", "tiles.h", "lanes.h"))
 
 Pointer, Count, Float = ctypes.c_void_p, ctypes.c_longlong, ctypes.c_float
 ROWS: dict[str, tuple[Any, ...]] = {  # each in bf16 and in fp32
@@ -48,10 +48,11 @@ TAKES: dict[str, tuple[Any, ...]] = {
     "widen": (Pointer, Pointer, Pointer, Pointer, Pointer),
     "weights": (Pointer, Pointer, Count, Count, Count, Count, Count),
     "adapters_all": (
-        Pointer, Count, Pointer, Count, Count, Count, Count, Pointer, Pointer, Pointer, Pointer, Float,
+        Pointer, Count, Pointer, Count, Count, Count, Count, Count, Pointer, Pointer, Pointer, Pointer, Float,
     ),
     "adapters_all_backward": (
-        Pointer, Count, Pointer, Count, Count, Count, Count, Pointer, Pointer, Pointer, Pointer, Float, Pointer, Count,
+        Pointer, Count, Pointer, Count, Count, Count, Count, Count, Pointer, Pointer, Pointer, Pointer, Float, Pointer,
+        Count,
     ),
     "attention": (
         Pointer, Pointer, Count, Pointer, Count, Pointer, Count, Pointer, Pointer, Pointer, Pointer, Pointer, Count,
@@ -378,7 +379,7 @@ def adapters(x_ND: Tensor, table: Table, outs: Sequence[Tensor], scale: float) -
     h = x_ND.new_empty(len(outs) * table.thin, dtype=torch.float32)
     done = machine_code().adapters_all(
         table.numbers, table.shares, x_ND.data_ptr(), x_ND.stride(0),
-        x_ND.shape[1], x_ND.dtype != torch.float32, len(outs), h.data_ptr(), *described(outs), scale,
+        x_ND.shape[1], x_ND.dtype != torch.float32, has_tiles(), len(outs), h.data_ptr(), *described(outs), scale,
     )  # fmt: skip
     enough(done)
     return h
@@ -392,7 +393,7 @@ def adapters_backward(
     grads = [grad if grad.stride(1) == 1 else grad.contiguous() for grad in grads]
     done = machine_code().adapters_all_backward(
         table.numbers, table.shares, x_ND.data_ptr(), x_ND.stride(0),
-        x_ND.shape[1], x_ND.dtype != torch.float32, len(grads), h.data_ptr(), *described(grads), scale,
+        x_ND.shape[1], x_ND.dtype != torch.float32, has_tiles(), len(grads), h.data_ptr(), *described(grads), scale,
         None if gx_ND is None else gx_ND.data_ptr(), 0 if gx_ND is None else gx_ND.stride(0),
     )  # fmt: skip
     enough(done)

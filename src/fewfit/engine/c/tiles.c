@@ -3,28 +3,14 @@
    came as bf16 are one part, so three products of bf16 make one of fp32, which is several times as fast as fp32's own.
 
    A row's sums depend on nothing but the row and the weights. One thread; arrays of bf16 are given as their bits. */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "tiles.h"
 
-typedef uint16_t half;
-typedef long long count;
-
-#if defined(__x86_64__) && defined(__AMX_BF16__) && defined(__AVX512BF16__) && defined(__linux__)
-#include <immintrin.h>
+#ifdef TILES
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define SIDE 16               /* rows and columns of a tile of sums */
-#define DEEP 32               /* inputs that one product of tiles takes */
-#define TILE (SIDE * DEEP)    /* numbers of bf16 in a tile */
-#define PARTS 3               /* of a number of fp32 */
-#define HELD (1 << 19)        /* bytes of split rows that stay in the second cache beside the weights */
-
-/* What was written is there: compilers are not told that instructions for tiles read memory. */
-#define SEEN(what) __asm__ volatile("" : : "r"(what) : "memory")
-
-static count fitting(count size, count of) { return (size + of - 1) / of; }
+#define PARTS 3        /* of a number of fp32 */
+#define HELD (1 << 19) /* bytes of split rows that stay in the second cache beside the weights */
 
 /* The system gives leave to use tiles, once a process. */
 int tiles_allowed(void) { return syscall(SYS_arch_prctl, 0x1023, 18) == 0; }
@@ -152,13 +138,7 @@ int tiles_product(count halves, count tokens, count inputs, const void *const *x
                   const count *onto_apart) {
     static _Thread_local half *room;
     static _Thread_local count had;
-    struct {
-        uint8_t palette, start, reserved[14];
-        uint16_t bytes[16];
-        uint8_t rows[16];
-    } shape __attribute__((aligned(64))) = {.palette = 1};
     count size = halves ? 2 : 4, parts = halves ? 1 : PARTS, all = 0;
-    for (int t = 0; t < 8; t++) shape.bytes[t] = 64, shape.rows[t] = SIDE;
     for (count i = 0; i < inputs; i++) all += fitting(x_width[i], DEEP) * DEEP * parts;
     count block = HELD / 2 / all / 32 * 32;
     block = block < 64 ? 64 : block > 512 ? 512 : block;
@@ -169,8 +149,7 @@ int tiles_product(count halves, count tokens, count inputs, const void *const *x
         had = room ? block * all : 0;
         if (!room) return 0;
     }
-    SEEN(&shape);
-    _tile_loadconfig(&shape);
+    tiles_begin();
     for (count from = 0; from < tokens; from += block) {
         count now = tokens - from < block ? tokens - from : block, filled = fitting(now, 32) * 32;
         half *at = room;

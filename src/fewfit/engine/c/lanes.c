@@ -1,0 +1,411 @@
+/* One lane's adapters in bf16 by tiles: what thin.c does, several times as fast. Sums are fp32. Thin numbers (A·x, and
+   the gradients of these) stay fp32 and go into a product as two numbers of bf16 beside each other, upper and lower bits,
+   with the matrix twice: a tile takes 32 inputs, and a usual rank fills no more than half of them. */
+#include "lanes.h"
+
+#ifdef TILES
+
+#define STRIP 32 /* rows that go through tiles together */
+
+enum { PACK, ROWS, SUMS, ALONG, ACROSS, PAIRS, THIN, PLACES };
+
+static _Thread_local char *place[PLACES];
+
+static int reserved(const count *bytes) {
+    static _Thread_local count had[PLACES];
+    for (int which = 0; which < PLACES; which++)
+        if (bytes[which] > had[which]) {
+            free(place[which]);
+            had[which] = 0;
+            place[which] = aligned_alloc(64, fitting(bytes[which], 64) * 64);
+            if (!place[which]) return 0;
+            had[which] = bytes[which];
+        }
+    return 1;
+}
+
+static count larger(count one, count other) { return one > other ? one : other; }
+
+/* Room for one lane whose widest rows are `widest`. */
+static int prepared(count widest, count thin, count tokens) {
+    count long_ = fitting(tokens, STRIP) * STRIP;
+    count double_ = fitting(2 * thin, DEEP) * DEEP;
+    count wanted[PLACES] = {
+        [PACK] = widest * double_ * 2,
+        [ROWS] = STRIP * widest * 2,
+        [SUMS] = larger(STRIP, double_) * STRIP * 4,
+        [ALONG] = long_ * double_ * 2,
+        [ACROSS] = double_ * long_ * 2,
+        [PAIRS] = long_ * STRIP * 2,
+        [THIN] = tokens * thin * 4,
+    };
+    return reserved(wanted);
+}
+
+/* 32 rows from the t-th on; where there are fewer left, a copy with zeros below. */
+static const half *strip(const half *x, count *apart, count width, count t, count tokens) {
+    if (tokens - t >= STRIP) return x + t * *apart;
+    half *room = (half *)place[ROWS];
+    for (count n = 0; n < STRIP; n++) {
+        if (t + n < tokens) memcpy(room + n * width, x + (t + n) * *apart, width * 2);
+        else memset(room + n * width, 0, width * 2);
+    }
+    SEEN(room);
+    *apart = width;
+    return room;
+}
+
+/* ---- a lane's matrices as tiles: for each 16 outputs one tile for every 32 inputs, inputs in pairs ------------------------ */
+
+static inline void pair_of(const half *both, half *to) { memcpy(to, both, 4); }
+
+/* thin × width, each row's numbers next to each other: for products that take rows of that width. */
+static half *packed_by_rows(const half *w, count thin, count width) {
+    half *all = (half *)place[PACK], *to = all;
+    for (count c = 0; c < thin; c += SIDE)
+        for (count d = 0; d < width; d += DEEP, to += TILE) {
+            if (thin - c < SIDE) memset(to, 0, TILE * 2);
+            for (count n = 0; n < SIDE && c + n < thin; n++)
+                for (count p = 0; p < SIDE; p++) pair_of(w + (c + n) * width + d + 2 * p, to + p * DEEP + 2 * n);
+        }
+    SEEN(all);
+    return all;
+}
+
+/* width × thin, for products that take rows of that width. */
+static half *packed_by_columns(const half *w, count thin, count width) {
+    half *all = (half *)place[PACK], *to = all;
+    for (count c = 0; c < thin; c += SIDE)
+        for (count d = 0; d < width; d += DEEP, to += TILE) {
+            count some = thin - c < SIDE ? thin - c : SIDE;
+            if (some < SIDE) memset(to, 0, TILE * 2);
+            for (count p = 0; p < SIDE; p++) {
+                const half *one = w + (d + 2 * p) * thin + c, *two = one + thin;
+                for (count n = 0; n < some; n++) to[p * DEEP + 2 * n] = one[n], to[p * DEEP + 2 * n + 1] = two[n];
+            }
+        }
+    SEEN(all);
+    return all;
+}
+
+/* width × thin, for products that take thin numbers in two halves: `deep` tiles for each 16 outputs. */
+static half *packed_twice_by_rows(const half *w, count thin, count width, count deep) {
+    half *all = (half *)place[PACK], *to = all;
+    if (2 * thin < deep * DEEP) memset(all, 0, width * deep * DEEP * 2);
+    for (count o = 0; o < width; o += SIDE, to += deep * TILE)
+        for (count n = 0; n < SIDE; n++)
+            for (count k = 0; k < thin; k += 2) {
+                pair_of(w + (o + n) * thin + k, to + k / 2 * DEEP + 2 * n); /* 16 pairs are a tile: they follow on */
+                pair_of(w + (o + n) * thin + k, to + (k + thin) / 2 * DEEP + 2 * n);
+            }
+    SEEN(all);
+    return all;
+}
+
+/* The same of thin × width. */
+static half *packed_twice_by_columns(const half *w, count thin, count width, count deep) {
+    half *all = (half *)place[PACK], *to = all;
+    if (2 * thin < deep * DEEP) memset(all, 0, width * deep * DEEP * 2);
+    for (count o = 0; o < width; o += SIDE, to += deep * TILE)
+        for (count k = 0; k < thin; k += 2) {
+            const half *one = w + k * width + o, *two = one + width;
+            half *upper = to + k / 2 * DEEP, *lower = to + (k + thin) / 2 * DEEP;
+            for (count n = 0; n < SIDE; n++) upper[2 * n] = one[n], upper[2 * n + 1] = two[n];
+            memcpy(lower, upper, DEEP * 2);
+        }
+    SEEN(all);
+    return all;
+}
+
+/* ---- thin numbers in two halves ---------------------------------------------------------------------------------------- */
+
+static inline __m512 read_half(__m256i bits) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+}
+
+/* Of up to 16 numbers; returns the upper halves, the lower ones are written to `lower`. */
+static inline __m256i halved(const float *h, __mmask16 inside, __m256i *lower) {
+    __m512 some = _mm512_maskz_loadu_ps(inside, h);
+    __m256i upper = (__m256i)_mm512_cvtneps_pbh(some);
+    *lower = (__m256i)_mm512_cvtneps_pbh(_mm512_sub_ps(some, read_half(upper)));
+    return upper;
+}
+
+/* Each row's upper and then lower halves, zeros after; rows of zeros up to a whole strip. */
+static half *halves_along(const float *h, count apart, count thin, count tokens, count deep) {
+    half *all = (half *)place[ALONG], *to = all;
+    count wide = deep * DEEP;
+    memset(all, 0, fitting(tokens, STRIP) * STRIP * wide * 2);
+    for (count t = 0; t < tokens; t++, h += apart, to += wide)
+        for (count k = 0; k < thin; k += SIDE) {
+            __mmask16 inside = thin - k < SIDE ? (1u << (thin - k)) - 1 : 0xffff;
+            __m256i lower, upper = halved(h + k, inside, &lower);
+            _mm256_mask_storeu_epi16(to + k, inside, upper);
+            _mm256_mask_storeu_epi16(to + thin + k, inside, lower);
+        }
+    SEEN(all);
+    return all;
+}
+
+/* The same turned, a row of tokens for each half: for sums over tokens. */
+static half *halves_across(const float *h, count apart, count thin, count tokens) {
+    half *all = (half *)place[ACROSS];
+    count long_ = fitting(tokens, STRIP) * STRIP;
+    memset(all, 0, fitting(2 * thin, SIDE) * SIDE * long_ * 2);
+    for (count t = 0; t < tokens; t++, h += apart)
+        for (count k = 0; k < thin; k += SIDE) {
+            count some = thin - k < SIDE ? thin - k : SIDE;
+            half upper[SIDE], lower[SIDE], *to = all + k * long_ + t;
+            __m256i rest, first = halved(h + k, some < SIDE ? (1u << some) - 1 : 0xffff, &rest);
+            _mm256_storeu_si256((__m256i *)upper, first);
+            _mm256_storeu_si256((__m256i *)lower, rest);
+            for (count n = 0; n < some; n++) to[n * long_] = upper[n], to[(n + thin) * long_] = lower[n];
+        }
+    SEEN(all);
+    return all;
+}
+
+/* ---- products ----------------------------------------------------------------------------------------------------------- */
+
+/* h = x · w for all rows; `pack` has w as tiles. */
+static void to_thin(const half *x, count x_apart, count width, count tokens, const half *pack, count thin, float *h,
+                    count h_apart) {
+    count deep = width / DEEP;
+    float *sums = (float *)place[SUMS];
+    for (count t = 0; t < tokens; t += STRIP) {
+        count apart = x_apart;
+        const half *rows = strip(x, &apart, width, t, tokens), *below = rows + SIDE * apart;
+        count some = tokens - t < STRIP ? tokens - t : STRIP;
+        for (count c = 0; c < thin; c += 2 * SIDE) {
+            const half *left = pack + c / SIDE * deep * TILE, *right = left + deep * TILE;
+            int both = c + SIDE < thin;
+            _tile_zero(0);
+            _tile_zero(1);
+            _tile_zero(2);
+            _tile_zero(3);
+            for (count k = 0; k < deep; k++) {
+                _tile_loadd(4, rows + k * DEEP, apart * 2);
+                _tile_loadd(5, below + k * DEEP, apart * 2);
+                _tile_loadd(6, left + k * TILE, 64);
+                _tile_dpbf16ps(0, 4, 6);
+                _tile_dpbf16ps(2, 5, 6);
+                if (!both) continue;
+                _tile_loadd(7, right + k * TILE, 64);
+                _tile_dpbf16ps(1, 4, 7);
+                _tile_dpbf16ps(3, 5, 7);
+            }
+            _tile_stored(0, sums, 128);
+            _tile_stored(1, sums + SIDE, 128);
+            _tile_stored(2, sums + 2 * SIDE * SIDE, 128);
+            _tile_stored(3, sums + 2 * SIDE * SIDE + SIDE, 128);
+            count columns = thin - c < 2 * SIDE ? thin - c : 2 * SIDE;
+            for (count n = 0; n < some; n++)
+                memcpy(h + (t + n) * h_apart + c, sums + n * 2 * SIDE, columns * 4);
+        }
+    }
+}
+
+/* out += scale · h · w; `along` has h in halves, `pack` w twice, `deep` tiles for 16 outputs. */
+static void to_wide(const half *along, count deep, const half *pack, count width, half *out, count apart, count tokens,
+                    float scale) {
+    float *sums = (float *)place[SUMS];
+    __m512 times = _mm512_set1_ps(scale);
+    for (count o = 0; o < width; o += 2 * SIDE) {
+        const half *left = pack + o / SIDE * deep * TILE, *right = left + deep * TILE, *rows = along;
+        for (count t = 0; t < tokens; t += STRIP, rows += STRIP * deep * DEEP) {
+            _tile_zero(0);
+            _tile_zero(1);
+            _tile_zero(2);
+            _tile_zero(3);
+            for (count k = 0; k < deep; k++) {
+                _tile_loadd(4, rows + k * DEEP, deep * DEEP * 2);
+                _tile_loadd(5, rows + (SIDE * deep + k) * DEEP, deep * DEEP * 2);
+                _tile_loadd(6, left + k * TILE, 64);
+                _tile_loadd(7, right + k * TILE, 64);
+                _tile_dpbf16ps(0, 4, 6);
+                _tile_dpbf16ps(1, 4, 7);
+                _tile_dpbf16ps(2, 5, 6);
+                _tile_dpbf16ps(3, 5, 7);
+            }
+            _tile_stored(0, sums, 128);
+            _tile_stored(1, sums + SIDE, 128);
+            _tile_stored(2, sums + 2 * SIDE * SIDE, 128);
+            _tile_stored(3, sums + 2 * SIDE * SIDE + SIDE, 128);
+            count some = tokens - t < STRIP ? tokens - t : STRIP;
+            for (count n = 0; n < some; n++) {
+                half *to = out + (t + n) * apart + o;
+                __m512 low = read_half(_mm256_loadu_si256((const __m256i *)to));
+                __m512 high = read_half(_mm256_loadu_si256((const __m256i *)(to + SIDE)));
+                low = _mm512_fmadd_ps(times, _mm512_load_ps(sums + n * 2 * SIDE), low);
+                high = _mm512_fmadd_ps(times, _mm512_load_ps(sums + n * 2 * SIDE + SIDE), high);
+                _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+            }
+        }
+    }
+}
+
+/* Tokens in pairs next to each other, 32 columns of all: two tiles a strip. Columns come as unpacking leaves them, in
+   runs of four: 0, 8, 16 and 24 in the first tile. */
+static half *paired(const half *y, count apart, count tokens) {
+    half *all = (half *)place[PAIRS], *to = all;
+    for (count t = 0; t < tokens; t += STRIP, to += 2 * TILE)
+        for (count p = 0; p < SIDE; p++) {
+            count at = t + 2 * p;
+            __m512i one = _mm512_setzero_si512(), two = one;
+            if (at < tokens) one = _mm512_loadu_si512(y + at * apart);
+            if (at + 1 < tokens) two = _mm512_loadu_si512(y + (at + 1) * apart);
+            _mm512_store_si512(to + p * DEEP, _mm512_unpacklo_epi16(one, two));
+            _mm512_store_si512(to + TILE + p * DEEP, _mm512_unpackhi_epi16(one, two));
+        }
+    SEEN(all);
+    return all;
+}
+
+/* Sums over all strips of up to three tiles of `across` with the pairs, upper and lower tile of each into `sums`. */
+static inline __attribute__((always_inline)) void over_strips(const half *across, count long_, const half *pairs,
+                                                              float *sums, const int tiles) {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    _tile_zero(4);
+    _tile_zero(5);
+    for (count s = 0; s < long_; s += STRIP, pairs += 2 * TILE) {
+#define HALF(FROM, A, B, C)                                                     \
+    _tile_loadd(6, FROM, 64);                                                   \
+    _tile_loadd(7, across + s, long_ * 2);                                      \
+    _tile_dpbf16ps(A, 7, 6);                                                    \
+    if (tiles > 1) {                                                            \
+        _tile_loadd(7, across + SIDE * long_ + s, long_ * 2);                   \
+        _tile_dpbf16ps(B, 7, 6);                                                \
+    }                                                                           \
+    if (tiles > 2) {                                                            \
+        _tile_loadd(7, across + 2 * SIDE * long_ + s, long_ * 2);               \
+        _tile_dpbf16ps(C, 7, 6);                                                \
+    }
+        HALF(pairs, 0, 1, 2)
+        HALF(pairs + TILE, 3, 4, 5)
+#undef HALF
+    }
+    _tile_stored(0, sums, 128);
+    _tile_stored(3, sums + SIDE, 128);
+    if (tiles > 1) {
+        _tile_stored(1, sums + 2 * SIDE * SIDE, 128);
+        _tile_stored(4, sums + 2 * SIDE * SIDE + SIDE, 128);
+    }
+    if (tiles > 2) {
+        _tile_stored(2, sums + 4 * SIDE * SIDE, 128);
+        _tile_stored(5, sums + 4 * SIDE * SIDE + SIDE, 128);
+    }
+}
+
+/* g = scale · hᵀ · y (on top of what stands there, unless fresh), thin × width; `turned`: as width × thin. */
+static void over_tokens(const half *across, count thin, const half *y, count apart, count width, count tokens, float *g,
+                        float scale, int fresh, int turned) {
+    count long_ = fitting(tokens, STRIP) * STRIP, tiles = fitting(2 * thin, SIDE);
+    float *sums = (float *)place[SUMS];
+    __m512 times = _mm512_set1_ps(scale);
+    __m512i left = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+    __m512i right = _mm512_setr_epi32(8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
+    for (count o = 0; o < width; o += 2 * SIDE) {
+        half *pairs = paired(y + o, apart, tokens);
+        for (count r = 0; r < tiles; r += 3) {
+            const half *some = across + r * SIDE * long_;
+            float *to = sums + r * 2 * SIDE * SIDE;
+            if (tiles - r >= 3) over_strips(some, long_, pairs, to, 3);
+            else if (tiles - r == 2) over_strips(some, long_, pairs, to, 2);
+            else over_strips(some, long_, pairs, to, 1);
+        }
+        for (count k = 0; k < thin; k++) {
+            const float *upper = sums + k * 2 * SIDE, *lower = upper + thin * 2 * SIDE;
+            __m512 odd = _mm512_add_ps(_mm512_load_ps(upper), _mm512_load_ps(lower));
+            __m512 even = _mm512_add_ps(_mm512_load_ps(upper + SIDE), _mm512_load_ps(lower + SIDE));
+            __m512 low = _mm512_mul_ps(times, _mm512_permutex2var_ps(odd, left, even));
+            __m512 high = _mm512_mul_ps(times, _mm512_permutex2var_ps(odd, right, even));
+            if (turned) {
+                float line[2 * SIDE] __attribute__((aligned(64)));
+                _mm512_store_ps(line, low);
+                _mm512_store_ps(line + SIDE, high);
+                float *to = g + o * thin + k;
+                if (fresh) for (count n = 0; n < 2 * SIDE; n++) to[n * thin] = line[n];
+                else for (count n = 0; n < 2 * SIDE; n++) to[n * thin] += line[n];
+                continue;
+            }
+            float *to = g + k * width + o;
+            if (!fresh) low = _mm512_add_ps(low, _mm512_loadu_ps(to)), high = _mm512_add_ps(high, _mm512_loadu_ps(to + SIDE));
+            _mm512_storeu_ps(to, low);
+            _mm512_storeu_ps(to + SIDE, high);
+        }
+    }
+}
+
+/* ---- one lane ------------------------------------------------------------------------------------------------------------ */
+
+int lanes_fit(count width, count members, const count *widths, count rank) {
+    int even = width % (2 * SIDE) == 0 && rank % 2 == 0;
+    for (count m = 0; m < members; m++) even = even && widths[m] % (2 * SIDE) == 0;
+    return even;
+}
+
+int lane_forward(const half *x, count x_apart, count width, const half *down, const half *const *ups, count members,
+                 count rank, count tokens, float *h, half *const *outs, const count *out_apart, const count *out_width,
+                 float scale) {
+    count thin = members * rank, widest = width, deep = fitting(2 * rank, DEEP);
+    for (count m = 0; m < members; m++) widest = larger(widest, out_width[m]);
+    if (!prepared(widest, thin, tokens)) return 0;
+    tiles_begin();
+    to_thin(x, x_apart, width, tokens, packed_by_rows(down, thin, width), thin, h, thin);
+    for (count m = 0; m < members; m++) {
+        half *along = halves_along(h + m * rank, thin, rank, tokens, deep);
+        half *pack = packed_twice_by_rows(ups[m], rank, out_width[m], deep);
+        to_wide(along, deep, pack, out_width[m], outs[m], out_apart[m], tokens, scale);
+    }
+    _tile_release();
+    return 1;
+}
+
+int lane_backward(const half *x, count x_apart, count width, const half *down, const half *const *ups, count members,
+                  count rank, count tokens, const float *h, half *const *grads, const count *grad_apart,
+                  const count *grad_width, float scale, float *into_down, float *const *into_ups, int fresh, half *gx,
+                  count gx_apart) {
+    count thin = members * rank, widest = width;
+    for (count m = 0; m < members; m++) widest = larger(widest, grad_width[m]);
+    if (!prepared(widest, thin, tokens)) return 0;
+    float *gh = (float *)place[THIN];
+    tiles_begin();
+    for (count m = 0; m < members; m++) {
+        half *pack = packed_by_columns(ups[m], rank, grad_width[m]);
+        to_thin(grads[m], grad_apart[m], grad_width[m], tokens, pack, rank, gh + m * rank, thin);
+        if (into_down)
+            over_tokens(halves_across(h + m * rank, thin, rank, tokens), rank, grads[m], grad_apart[m], grad_width[m],
+                        tokens, into_ups[m], scale, fresh, 1);
+    }
+    if (into_down)
+        over_tokens(halves_across(gh, thin, thin, tokens), thin, x, x_apart, width, tokens, into_down, scale, fresh, 0);
+    if (gx) {
+        count deep = fitting(2 * thin, DEEP);
+        half *along = halves_along(gh, thin, thin, tokens, deep);
+        to_wide(along, deep, packed_twice_by_columns(down, thin, width, deep), width, gx, gx_apart, tokens, scale);
+    }
+    _tile_release();
+    return 1;
+}
+
+#else
+
+int lanes_fit(count width, count members, const count *widths, count rank) { return 0; }
+
+int lane_forward(const half *x, count x_apart, count width, const half *down, const half *const *ups, count members,
+                 count rank, count tokens, float *h, half *const *outs, const count *out_apart, const count *out_width,
+                 float scale) {
+    return 0;
+}
+
+int lane_backward(const half *x, count x_apart, count width, const half *down, const half *const *ups, count members,
+                  count rank, count tokens, const float *h, half *const *grads, const count *grad_apart,
+                  const count *grad_width, float scale, float *into_down, float *const *into_ups, int fresh, half *gx,
+                  count gx_apart) {
+    return 0;
+}
+
+#endif
