@@ -1,5 +1,5 @@
-"""Rotary causal attention of a hand-written layer: compiled in fp32 (`c/attention.c`), elsewhere torch's own kernel,
-and in bf16 on a CPU a backward of ours.
+"""Rotary causal attention of a hand-written layer: compiled in fp32 (`c/attention.c`) and, where there are tiles, in bf16
+(`c/attention_tiles.c`); elsewhere torch's own kernel, and in bf16 on a CPU a backward of ours.
 
 torch's backward of the CPU flash kernel takes 13 to 22 ms a layer in bf16 where the same by matrix products takes 2 to
 9: its products do not reach the processor's bf16 units. Ours keeps the kernel's forward, bit for bit, and rebuilds the
@@ -49,10 +49,15 @@ def by_hand(like: Tensor) -> bool:
     return like.dtype == torch.bfloat16 and like.device.type == "cpu"
 
 
-def compiled(q_BTHE: Tensor, turn: Turn) -> bool:
-    """In fp32, predictions too: a row is rounded alike in both. In bf16 products on their own units are faster."""
-    fp32, width = q_BTHE.dtype == turn[0].dtype == torch.float32, q_BTHE.shape[-1]
-    return fp32 and width % 16 == 0 and turn[0].shape[-1] == width and native.serves(q_BTHE)
+def compiled(q_BTHE: Tensor, turn: Turn, train: bool) -> bool:
+    """In fp32, predictions too: a row is rounded alike in both. In bf16 predictions alone round as the library's, and
+    without tiles torch's products on the units for bf16 are faster."""
+    width, dtype = q_BTHE.shape[-1], q_BTHE.dtype
+    if not dtype == turn[0].dtype == turn[1].dtype or turn[0].shape[-1] != width:
+        return False
+    if dtype == torch.bfloat16:
+        return train and width % 32 == 0 and native.serves_tiles(q_BTHE)
+    return dtype == torch.float32 and width % 16 == 0 and native.serves(q_BTHE)
 
 
 def attend(
@@ -65,7 +70,7 @@ def attend(
     segments: Sequence[Segment] | None = None,
 ) -> tuple[Tensor, Any]:
     """Output as (B·T)(H·E), and what the backward wants if there will be one. With `segments` rows stand end to end."""
-    if not compiled(q_BTHE, turn):
+    if not compiled(q_BTHE, turn, train):
         if segments is None:
             return attend_even(q_BTHE, k_BTGE, v_BTGE, turn, scaling, train)
         return attend_each(q_BTHE, k_BTGE, v_BTGE, turn, scaling, train, segments)

@@ -32,8 +32,8 @@ FLAGS = (
     "-fassociative-math", "-freciprocal-math", "-shared", "-fPIC",
 )  # fmt: skip
 FOLDER = Path(__file__).parent / "c"
-SOURCES = tuple(FOLDER / name for name in ("native.c", "thin.c", "lanes.c", "tiles.c", "attention.c"))
-INCLUDED = tuple(FOLDER / name for name in ("rows.h", "tiles.h", "lanes.h"))
+SOURCES = tuple(FOLDER / name for name in ("native.c", "thin.c", "lanes.c", "tiles.c", "attention.c", "attention_tiles.c"))
+INCLUDED = tuple(FOLDER / name for name in ("rows.h", "tiles.h", "lanes.h", "heads.h"))
 
 Pointer, Count, Float = ctypes.c_void_p, ctypes.c_longlong, ctypes.c_float
 ROWS: dict[str, tuple[Any, ...]] = {  # each in bf16 and in fp32
@@ -230,7 +230,7 @@ def lines(segments: tuple[tuple[int, int, int], ...], shared: bool) -> Lines:
 
 class Heads(ctypes.Structure):
     _fields_ = (
-        *((name, Count) for name in ("halves", "rows", "groups", "shared", "width")),
+        *((name, Count) for name in ("halves", "tiles", "rows", "groups", "shared", "width")),
         *((name, Pointer) for name in ("starts", "lengths", "turns", "cosine", "sine")),
         ("scaling", Float),
     )
@@ -240,7 +240,7 @@ def heads(q_BTHE: Tensor, groups: int, cos: Tensor, sin: Tensor, scaling: float,
     shared, width = q_BTHE.shape[2] // groups, q_BTHE.shape[3]
     places = [*map(ctypes.addressof, lines), cos.data_ptr(), sin.data_ptr()]
     halves = q_BTHE.dtype == torch.bfloat16
-    return ctypes.byref(Heads(halves, len(lines.starts), groups, shared, width, *places, scaling))
+    return ctypes.byref(Heads(halves, has_tiles(), len(lines.starts), groups, shared, width, *places, scaling))
 
 
 def flat(x_BTHE: Tensor) -> Tensor:

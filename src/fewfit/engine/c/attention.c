@@ -6,12 +6,7 @@
 #else
 #pragma GCC optimize("no-associative-math")
 #endif
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-typedef uint16_t half;
-typedef long long count;
+#include "heads.h"
 
 #define WIDE 16    /* numbers of a vector */
 #define EIGHT 8    /* rows that a product takes at once */
@@ -92,14 +87,6 @@ static void multiply(const float *a, count a_row, count a_step, const float *b, 
 }
 
 /* ---- heads ------------------------------------------------------------------------------------------------------------ */
-
-/* What all calls have in common: heads of `width` numbers, `shared` query heads for each of `groups` key heads. */
-typedef struct {
-    count halves, rows, groups, shared, width;
-    const count *starts, *lengths, *turns; /* of each row: its first token, its tokens, its first angle */
-    const void *cosine, *sine;
-    float scaling;
-} Heads;
 
 /* One head of some tokens as fp32, rotated where `angle` is not negative, times a factor. */
 static void fetched(const Heads *of, const void *from, count apart, count tokens, count angle, float factor, float *to) {
@@ -191,6 +178,8 @@ static count longest(const Heads *of) {
    and `places` × width. 0 for want of memory. */
 int attention(const Heads *of, const void *q, count q_apart, const void *k, count k_apart, const void *v, count v_apart,
               void *out, float *most, float *share, float *keys_kept, float *values_kept, count places) {
+    if (attention_fits(of) && !keys_kept)
+        return attention_by_tiles(of, q, q_apart, k, k_apart, v, v_apart, out, most, share);
     count width = of->width, heads = of->groups * of->shared, keys = filled(longest(of));
     float *queries = room(width * (3 * keys + 2 * EIGHT) + EIGHT * keys);
     if (!queries) return 0;
@@ -271,6 +260,9 @@ int attention_next(const Heads *of, const void *q, count q_apart, const void *k,
 int attention_backward(const Heads *of, const void *grad, count grad_apart, const void *q, count q_apart, const void *k,
                        count k_apart, const void *v, count v_apart, const void *out, const float *most,
                        const float *share, void *gq, void *gk, void *gv) {
+    if (attention_fits(of))
+        return attention_by_tiles_backward(of, grad, grad_apart, q, q_apart, k, k_apart, v, v_apart, out, most, share, gq,
+                                           gk, gv);
     count width = of->width, heads = of->groups * of->shared, keys = filled(longest(of));
     float *queries = room(width * (5 * keys + 4 * QUERIES) + 2 * QUERIES * keys);
     if (!queries) return 0;

@@ -64,8 +64,12 @@ static half *packed_by_rows(const half *w, count thin, count width) {
     half *all = (half *)place[PACK], *to = all;
     for (count c = 0; c < thin; c += SIDE)
         for (count d = 0; d < width; d += DEEP, to += TILE) {
-            if (thin - c < SIDE) memset(to, 0, TILE * 2);
-            for (count n = 0; n < SIDE && c + n < thin; n++)
+            if (thin - c >= SIDE) {
+                transposed(w + c * width + d, width * 2, to, DEEP * 2);
+                continue;
+            }
+            memset(to, 0, TILE * 2);
+            for (count n = 0; c + n < thin; n++)
                 for (count p = 0; p < SIDE; p++) pair_of(w + (c + n) * width + d + 2 * p, to + p * DEEP + 2 * n);
         }
     SEEN(all);
@@ -119,7 +123,7 @@ static half *packed_twice_by_columns(const half *w, count thin, count width, cou
 
 /* ---- thin numbers in two halves ---------------------------------------------------------------------------------------- */
 
-static inline __m512 read_half(__m256i bits) {
+static inline __m512 widened(__m256i bits) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
 }
 
@@ -127,7 +131,7 @@ static inline __m512 read_half(__m256i bits) {
 static inline __m256i halved(const float *h, __mmask16 inside, __m256i *lower) {
     __m512 some = _mm512_maskz_loadu_ps(inside, h);
     __m256i upper = (__m256i)_mm512_cvtneps_pbh(some);
-    *lower = (__m256i)_mm512_cvtneps_pbh(_mm512_sub_ps(some, read_half(upper)));
+    *lower = (__m256i)_mm512_cvtneps_pbh(_mm512_sub_ps(some, widened(upper)));
     return upper;
 }
 
@@ -234,8 +238,7 @@ static void to_wide(const half *along, count deep, const half *pack, count width
             count some = tokens - t < STRIP ? tokens - t : STRIP;
             for (count n = 0; n < some; n++) {
                 half *to = out + (t + n) * apart + o;
-                __m512 low = read_half(_mm256_loadu_si256((const __m256i *)to));
-                __m512 high = read_half(_mm256_loadu_si256((const __m256i *)(to + SIDE)));
+                __m512 low = read_half(to), high = read_half(to + SIDE);
                 low = _mm512_fmadd_ps(times, _mm512_load_ps(sums + n * 2 * SIDE), low);
                 high = _mm512_fmadd_ps(times, _mm512_load_ps(sums + n * 2 * SIDE + SIDE), high);
                 _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh(high, low));

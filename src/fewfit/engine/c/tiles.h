@@ -31,4 +31,32 @@ static inline void tiles_begin(void) {
     SEEN(&shape);
     _tile_loadconfig(&shape);
 }
+
+static inline __m512 read_half(const half *from) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)from)), 16));
+}
+
+/* 16 rows of 16 numbers of fp32, or pairs of bf16, as columns; distances in bytes. */
+static inline void transposed(const void *from, count apart, void *to, count to_apart) {
+    __m512i r[16], s[16];
+    for (int n = 0; n < 16; n++) r[n] = _mm512_loadu_si512((const char *)from + n * apart);
+    for (int n = 0; n < 16; n += 2) {
+        s[n] = _mm512_unpacklo_epi32(r[n], r[n + 1]);
+        s[n + 1] = _mm512_unpackhi_epi32(r[n], r[n + 1]);
+    }
+    for (int n = 0; n < 16; n += 4) { /* r[n + c] has columns c, c + 4, c + 8 and c + 12 of rows n to n + 3 */
+        r[n] = _mm512_unpacklo_epi64(s[n], s[n + 2]);
+        r[n + 1] = _mm512_unpackhi_epi64(s[n], s[n + 2]);
+        r[n + 2] = _mm512_unpacklo_epi64(s[n + 1], s[n + 3]);
+        r[n + 3] = _mm512_unpackhi_epi64(s[n + 1], s[n + 3]);
+    }
+    for (int c = 0; c < 4; c++) {
+        __m512i left = _mm512_shuffle_i32x4(r[c], r[4 + c], 0x88), right = _mm512_shuffle_i32x4(r[8 + c], r[12 + c], 0x88);
+        _mm512_storeu_si512((char *)to + c * to_apart, _mm512_shuffle_i32x4(left, right, 0x88));
+        _mm512_storeu_si512((char *)to + (8 + c) * to_apart, _mm512_shuffle_i32x4(left, right, 0xdd));
+        left = _mm512_shuffle_i32x4(r[c], r[4 + c], 0xdd), right = _mm512_shuffle_i32x4(r[8 + c], r[12 + c], 0xdd);
+        _mm512_storeu_si512((char *)to + (4 + c) * to_apart, _mm512_shuffle_i32x4(left, right, 0x88));
+        _mm512_storeu_si512((char *)to + (12 + c) * to_apart, _mm512_shuffle_i32x4(left, right, 0xdd));
+    }
+}
 #endif
