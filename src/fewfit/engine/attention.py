@@ -1,4 +1,4 @@
-"""Rotary causal attention of a hand-written layer: compiled in fp32 (`c/attention.c`) and, where there are tiles, in bf16
+"""Rotary causal attention of a hand-written layer: compiled in fp32 (`c/attention.c`) and, with tiles, in bf16
 (`c/attention_tiles.c`); elsewhere torch's own kernel, and in bf16 on a CPU a backward of ours.
 
 torch's backward of the CPU flash kernel takes 13 to 22 ms a layer in bf16 where the same by matrix products takes 2 to

@@ -19,6 +19,8 @@ from fewfit.engine.adapters import (
     Wrapped,
     adapters_backward,
     add_adapters,
+    in_one,
+    in_one_backward,
     is_plain,
 )
 from fewfit.engine.attention import attend, attend_backward, turned_keys
@@ -82,7 +84,7 @@ class Layer(torch.autograd.Function):
         ctx.heads = (batch, length, -1, block.head_dim)
         train = anchor is not None
         n_ND, scale_N1 = normed(x_ND, *block.norms[0], train)
-        qkv, h_qkv = linear(n_ND, block.qkv, pieces)
+        qkv, h_qkv = linear(n_ND, block.qkv, pieces, train)
         q, k, v = (part.view(ctx.heads) for part in qkv)
         raw: list[Tensor] = []
         if block.head_norms:
@@ -100,7 +102,7 @@ class Layer(torch.autograd.Function):
             a_ND, x_ND = a_ND[answers_M], x_ND[answers_M]
         y_ND, h_o = linear_onto(x_ND, a_ND, block.o, pieces, train)
         m_ND, y_scale_N1 = normed(y_ND, *block.norms[1], train)
-        (gate_NF, up_NF), h_gate = linear(m_ND, block.gate_up, pieces)
+        (gate_NF, up_NF), h_gate = linear(m_ND, block.gate_up, pieces, train)
         p_NF = gated(gate_NF, up_NF, train)
         out_ND, h_down = linear_onto(y_ND, p_NF, block.down, pieces, train)
         if train:
@@ -150,7 +152,11 @@ class Layer(torch.autograd.Function):
         return gx_BTD, None, None, None, None, None, None, None
 
 
-def linear(x_ND: Tensor, group: Siblings, pieces: dict[Siblings, Pieces]) -> tuple[list[Tensor], list[Tensor]]:
+def linear(
+    x_ND: Tensor, group: Siblings, pieces: dict[Siblings, Pieces], train: bool
+) -> tuple[list[Tensor], list[Tensor]]:
+    if train and (found := in_one(x_ND, pieces[group], group, None)) is not None:
+        return found[0], [found[1]]
     outs = group.frozen.times(x_ND)
     return outs, add_adapters(outs, x_ND, pieces[group], group, tuple(range(len(outs))))
 
@@ -160,10 +166,12 @@ def linear_onto(
 ) -> tuple[Tensor, list[Tensor]]:
     """The layer's output on top of the residual stream: within the product where that saves a pass (in bf16 a rounding
     too; predictions alone round where the library's do)."""
+    if train and (found := in_one(x_ND, pieces[group], group, onto_ND)) is not None:
+        return found[0][0], [found[1]]
     if (train and x_ND.dtype in HALVES) or (x_ND.dtype not in HALVES and group.frozen.tiled(x_ND)):
         (out_ND,) = group.frozen.times(x_ND, onto_NO=onto_ND)
         return out_ND, add_adapters([out_ND], x_ND, pieces[group], group, (0,))
-    (out_ND,), hidden = linear(x_ND, group, pieces)
+    (out_ND,), hidden = linear(x_ND, group, pieces, train)
     return out_ND.add_(onto_ND), hidden
 
 
@@ -175,6 +183,8 @@ def backward(
     pieces: dict[Siblings, Pieces],
     needed: bool = True,
 ) -> Any:
+    if needed and (found := in_one_backward(grads, x_ND, hidden, pieces[group], group)) is not None:
+        return found
     gx_ND = group.frozen.back(grads) if needed else None
     adapters_backward(grads, x_ND, hidden, pieces[group], group, tuple(range(len(grads))), gx_ND)
     return gx_ND

@@ -155,12 +155,12 @@ def pieces_of(now: Pass, blocks: Sequence[Block], tokens: int) -> Touching:
 
 def through(block: Block, x_ND: Tensor, pieces: Touching, attended: Attended) -> Tensor:
     n_ND, _ = normed(x_ND, *block.norms[0], False)
-    qkv, _ = linear(n_ND, block.qkv, pieces)
+    qkv, _ = linear(n_ND, block.qkv, pieces, False)
     q, k, v = (part.view(1, len(x_ND), -1, block.head_dim) for part in qkv)
     if block.head_norms:
         (q, _), (k, _) = (normed(part, *norm, False) for part, norm in zip((q, k), block.head_norms, strict=True))
     y_ND, _ = linear_onto(x_ND, attended(q, k, v), block.o, pieces, False)
     m_ND, _ = normed(y_ND, *block.norms[1], False)
-    (gate_NF, up_NF), _ = linear(m_ND, block.gate_up, pieces)
+    (gate_NF, up_NF), _ = linear(m_ND, block.gate_up, pieces, False)
     out_ND, _ = linear_onto(y_ND, gated(gate_NF, up_NF, False), block.down, pieces, False)
     return out_ND

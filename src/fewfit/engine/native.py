@@ -1,9 +1,9 @@
 """What stands in `c/`, compiled on first use where there is a C compiler; elsewhere torch does the work.
 
 On one thread of a CPU only. `tiles.c`: products with frozen weights, several times as fast on processors that multiply
-tiles of bf16. `thin.c`: adapters' products, so thin that calling them costs as much as they do. `attention.c`: rotary
-attention in fp32. `native.c`: what torch takes five to ten passes over memory for, norms and gates (`rows.h`, in fp32
-and bf16) and in bf16 what attention has beside its products.
+tiles of bf16. `thin.c`: adapters' products, so thin that calling them costs as much as they do; `lanes.c`: by tiles.
+`attention.c`: rotary attention in fp32; `attention_tiles.c`: in bf16 by tiles. `native.c`: what torch takes five to ten
+passes over memory for, norms and gates (`rows.h`, in fp32 and bf16) and in bf16 what attention has beside its products.
 Compiling takes a second or two, once a machine; `FEWFIT_NATIVE=0` leaves it out.
 """
 
@@ -32,8 +32,10 @@ FLAGS = (
     "-fassociative-math", "-freciprocal-math", "-shared", "-fPIC",
 )  # fmt: skip
 FOLDER = Path(__file__).parent / "c"
-SOURCES = tuple(FOLDER / name for name in ("native.c", "thin.c", "lanes.c", "tiles.c", "attention.c", "attention_tiles.c"))
-INCLUDED = tuple(FOLDER / name for name in ("rows.h", "tiles.h", "lanes.h", "heads.h"))
+SOURCES = tuple(
+    FOLDER / name for name in ("native.c", "thin.c", "lanes.c", "tiles.c", "attention.c", "attention_tiles.c")
+)
+INCLUDED = tuple(FOLDER / name for name in ("rows.h", "tiles.h", "heads.h", "table.h"))
 
 Pointer, Count, Float = ctypes.c_void_p, ctypes.c_longlong, ctypes.c_float
 ROWS: dict[str, tuple[Any, ...]] = {  # each in bf16 and in fp32
@@ -48,11 +50,18 @@ TAKES: dict[str, tuple[Any, ...]] = {
     "widen": (Pointer, Pointer, Pointer, Pointer, Pointer),
     "weights": (Pointer, Pointer, Count, Count, Count, Count, Count),
     "adapters_all": (
-        Pointer, Count, Pointer, Count, Count, Count, Count, Count, Pointer, Pointer, Pointer, Pointer, Float,
+        Pointer, Count, Pointer, Count, Count, Count, Count, Pointer, Pointer, Pointer, Pointer, Float,
     ),
     "adapters_all_backward": (
-        Pointer, Count, Pointer, Count, Count, Count, Count, Count, Pointer, Pointer, Pointer, Pointer, Float, Pointer,
-        Count,
+        Pointer, Count, Pointer, Count, Count, Count, Count, Pointer, Pointer, Pointer, Pointer, Float, Pointer, Count,
+    ),
+    "lanes_forward": (
+        Pointer, Count, Pointer, Count, Count, Count, Pointer, Pointer, Pointer, Pointer, Float, Pointer, Pointer,
+        Pointer,
+    ),
+    "lanes_backward": (
+        Pointer, Count, Pointer, Count, Count, Count, Pointer, Pointer, Pointer, Pointer, Float, Pointer, Count,
+        Pointer,
     ),
     "attention": (
         Pointer, Pointer, Count, Pointer, Count, Pointer, Count, Pointer, Pointer, Pointer, Pointer, Pointer, Count,
@@ -74,8 +83,8 @@ TAKES: dict[str, tuple[Any, ...]] = {
 
 # These say 1, or 0 where it could not be done.
 SAYS = {
-    "adapters_all", "adapters_all_backward", "attention", "attention_next", "attention_backward", "tiles_allowed",
-    "tiles_product",
+    "adapters_all", "adapters_all_backward", "lanes_forward", "lanes_backward", "attention", "attention_next",
+    "attention_backward", "tiles_allowed", "tiles_product",
 }  # fmt: skip
 TILED = (torch.float32, torch.bfloat16)
 
@@ -337,66 +346,6 @@ def readable(some: Tensor, like: Tensor) -> bool:
 def enough(done: int) -> None:
     if not done:
         raise MemoryError("no room to put rows in the order that products want")
-
-
-class Share(NamedTuple):
-    """Lanes alike and next to each other in a pass: their vectors, where the group's matrices begin in them, and their
-    tokens of the pass, in equal shares. With `into_GP` gradients are wanted, over what stands there if `fresh`."""
-
-    flat_GP: Tensor
-    rank: int
-    at: tuple[int, Sequence[int]]  # A of all siblings, B of each
-    start: int
-    end: int
-    into_GP: Tensor | None = None
-    fresh: bool = True
-
-    def numbers(self) -> list[int]:
-        """As thin.c wants them."""
-        lanes, into = len(self.flat_GP), self.into_GP
-        return [
-            self.start, self.flat_GP.data_ptr(), self.flat_GP.stride(0), lanes, (self.end - self.start) // lanes,
-            self.rank, 0 if into is None else into.data_ptr(), 0 if into is None else into.stride(0), self.fresh,
-            self.at[0], *self.at[1],
-        ]  # fmt: skip
-
-
-class Table(NamedTuple):
-    """Shares as thin.c reads them."""
-
-    numbers: Any
-    shares: int
-    thin: int  # numbers of A·x for each output
-
-    @classmethod
-    def of(cls, shares: Sequence[Share]) -> Table:
-        thin = sum((one.end - one.start) * one.rank for one in shares)
-        return cls(numbers([n for one in shares for n in one.numbers()]), len(shares), thin)
-
-
-def adapters(x_ND: Tensor, table: Table, outs: Sequence[Tensor], scale: float) -> Tensor:
-    """Adds B·A·x to the lanes' rows of every output; returns A·x, lane after lane."""
-    h = x_ND.new_empty(len(outs) * table.thin, dtype=torch.float32)
-    done = machine_code().adapters_all(
-        table.numbers, table.shares, x_ND.data_ptr(), x_ND.stride(0),
-        x_ND.shape[1], x_ND.dtype != torch.float32, has_tiles(), len(outs), h.data_ptr(), *described(outs), scale,
-    )  # fmt: skip
-    enough(done)
-    return h
-
-
-def adapters_backward(
-    x_ND: Tensor, table: Table, h: Tensor, grads: Sequence[Tensor], scale: float, gx_ND: Tensor | None
-) -> None:
-    """Gradients of A and B into the lanes' vectors, and of x added to `gx_ND`."""
-    # Autograd may hand over a spread number.
-    grads = [grad if grad.stride(1) == 1 else grad.contiguous() for grad in grads]
-    done = machine_code().adapters_all_backward(
-        table.numbers, table.shares, x_ND.data_ptr(), x_ND.stride(0),
-        x_ND.shape[1], x_ND.dtype != torch.float32, has_tiles(), len(grads), h.data_ptr(), *described(grads), scale,
-        None if gx_ND is None else gx_ND.data_ptr(), 0 if gx_ND is None else gx_ND.stride(0),
-    )  # fmt: skip
-    enough(done)
 
 
 def has_tiles() -> bool:

@@ -62,6 +62,10 @@ class Frozen:
         assert gx_ND is not None
         return gx_ND
 
+    def copies(self, turned: bool) -> list[native.Tiles]:
+        """All weights as tiles, of the layers themselves or turned for gradients."""
+        return [self._copy(m, turned) for m in range(len(self.modules))]
+
     def _copy(self, member: int, turned: bool) -> native.Tiles:
         """The weight as tiles, made when it is first wanted and again where somebody changed the weight."""
         parameter = self.modules[member].weight

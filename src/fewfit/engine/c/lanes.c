@@ -1,7 +1,8 @@
 /* One lane's adapters in bf16 by tiles: what thin.c does, several times as fast. Sums are fp32. Thin numbers (A·x, and
    the gradients of these) stay fp32 and go into a product as two numbers of bf16 beside each other, upper and lower bits,
    with the matrix twice: a tile takes 32 inputs, and a usual rank fills no more than half of them. */
-#include "lanes.h"
+#include "table.h"
+#include "tiles.h"
 
 #ifdef TILES
 
@@ -26,12 +27,13 @@ static int reserved(const count *bytes) {
 
 static count larger(count one, count other) { return one > other ? one : other; }
 
-/* Room for one lane whose widest rows are `widest`. */
-static int prepared(count widest, count thin, count tokens) {
-    count long_ = fitting(tokens, STRIP) * STRIP;
-    count double_ = fitting(2 * thin, DEEP) * DEEP;
+/* Room for one lane. */
+static int prepared(count width, count members, const count *widths, count rank, count tokens) {
+    count long_ = fitting(tokens, STRIP) * STRIP, widest = width, all = width, thin = members * rank;
+    count double_ = larger(fitting(2 * thin, DEEP), members * fitting(2 * rank, DEEP)) * DEEP;
+    for (count m = 0; m < members; m++) widest = larger(widest, widths[m]), all = larger(all, members * widths[m]);
     count wanted[PLACES] = {
-        [PACK] = widest * double_ * 2,
+        [PACK] = all * double_ * 2,
         [ROWS] = STRIP * widest * 2,
         [SUMS] = larger(STRIP, double_) * STRIP * 4,
         [ALONG] = long_ * double_ * 2,
@@ -60,8 +62,8 @@ static const half *strip(const half *x, count *apart, count width, count t, coun
 static inline void pair_of(const half *both, half *to) { memcpy(to, both, 4); }
 
 /* thin × width, each row's numbers next to each other: for products that take rows of that width. */
-static half *packed_by_rows(const half *w, count thin, count width) {
-    half *all = (half *)place[PACK], *to = all;
+static half *packed_by_rows(const half *w, count thin, count width, half *all) {
+    half *to = all;
     for (count c = 0; c < thin; c += SIDE)
         for (count d = 0; d < width; d += DEEP, to += TILE) {
             if (thin - c >= SIDE) {
@@ -77,8 +79,8 @@ static half *packed_by_rows(const half *w, count thin, count width) {
 }
 
 /* width × thin, for products that take rows of that width. */
-static half *packed_by_columns(const half *w, count thin, count width) {
-    half *all = (half *)place[PACK], *to = all;
+static half *packed_by_columns(const half *w, count thin, count width, half *all) {
+    half *to = all;
     for (count c = 0; c < thin; c += SIDE)
         for (count d = 0; d < width; d += DEEP, to += TILE) {
             count some = thin - c < SIDE ? thin - c : SIDE;
@@ -93,8 +95,8 @@ static half *packed_by_columns(const half *w, count thin, count width) {
 }
 
 /* width × thin, for products that take thin numbers in two halves: `deep` tiles for each 16 outputs. */
-static half *packed_twice_by_rows(const half *w, count thin, count width, count deep) {
-    half *all = (half *)place[PACK], *to = all;
+static half *packed_twice_by_rows(const half *w, count thin, count width, count deep, half *all) {
+    half *to = all;
     if (2 * thin < deep * DEEP) memset(all, 0, width * deep * DEEP * 2);
     for (count o = 0; o < width; o += SIDE, to += deep * TILE)
         for (count n = 0; n < SIDE; n++)
@@ -107,8 +109,8 @@ static half *packed_twice_by_rows(const half *w, count thin, count width, count 
 }
 
 /* The same of thin × width. */
-static half *packed_twice_by_columns(const half *w, count thin, count width, count deep) {
-    half *all = (half *)place[PACK], *to = all;
+static half *packed_twice_by_columns(const half *w, count thin, count width, count deep, half *all) {
+    half *to = all;
     if (2 * thin < deep * DEEP) memset(all, 0, width * deep * DEEP * 2);
     for (count o = 0; o < width; o += SIDE, to += deep * TILE)
         for (count k = 0; k < thin; k += 2) {
@@ -128,22 +130,22 @@ static inline __m512 widened(__m256i bits) {
 }
 
 /* Of up to 16 numbers; returns the upper halves, the lower ones are written to `lower`. */
-static inline __m256i halved(const float *h, __mmask16 inside, __m256i *lower) {
-    __m512 some = _mm512_maskz_loadu_ps(inside, h);
+static inline __m256i halved(const float *h, float scale, __mmask16 inside, __m256i *lower) {
+    __m512 some = _mm512_mul_ps(_mm512_set1_ps(scale), _mm512_maskz_loadu_ps(inside, h));
     __m256i upper = (__m256i)_mm512_cvtneps_pbh(some);
     *lower = (__m256i)_mm512_cvtneps_pbh(_mm512_sub_ps(some, widened(upper)));
     return upper;
 }
 
-/* Each row's upper and then lower halves, zeros after; rows of zeros up to a whole strip. */
-static half *halves_along(const float *h, count apart, count thin, count tokens, count deep) {
-    half *all = (half *)place[ALONG], *to = all;
+/* Each row's upper and then lower halves, times a factor, zeros after; rows of zeros up to a whole strip. */
+static half *halves_along(const float *h, count apart, count thin, count tokens, count deep, float scale, half *all) {
+    half *to = all;
     count wide = deep * DEEP;
     memset(all, 0, fitting(tokens, STRIP) * STRIP * wide * 2);
     for (count t = 0; t < tokens; t++, h += apart, to += wide)
         for (count k = 0; k < thin; k += SIDE) {
             __mmask16 inside = thin - k < SIDE ? (1u << (thin - k)) - 1 : 0xffff;
-            __m256i lower, upper = halved(h + k, inside, &lower);
+            __m256i lower, upper = halved(h + k, scale, inside, &lower);
             _mm256_mask_storeu_epi16(to + k, inside, upper);
             _mm256_mask_storeu_epi16(to + thin + k, inside, lower);
         }
@@ -160,7 +162,7 @@ static half *halves_across(const float *h, count apart, count thin, count tokens
         for (count k = 0; k < thin; k += SIDE) {
             count some = thin - k < SIDE ? thin - k : SIDE;
             half upper[SIDE], lower[SIDE], *to = all + k * long_ + t;
-            __m256i rest, first = halved(h + k, some < SIDE ? (1u << some) - 1 : 0xffff, &rest);
+            __m256i rest, first = halved(h + k, 1.0f, some < SIDE ? (1u << some) - 1 : 0xffff, &rest);
             _mm256_storeu_si256((__m256i *)upper, first);
             _mm256_storeu_si256((__m256i *)lower, rest);
             for (count n = 0; n < some; n++) to[n * long_] = upper[n], to[(n + thin) * long_] = lower[n];
@@ -209,11 +211,9 @@ static void to_thin(const half *x, count x_apart, count width, count tokens, con
     }
 }
 
-/* out += scale · h · w; `along` has h in halves, `pack` w twice, `deep` tiles for 16 outputs. */
-static void to_wide(const half *along, count deep, const half *pack, count width, half *out, count apart, count tokens,
-                    float scale) {
+/* out += h · w; `along` has h in halves, `pack` w twice, `deep` tiles for 16 outputs. */
+static void to_wide(const half *along, count deep, const half *pack, count width, half *out, count apart, count tokens) {
     float *sums = (float *)place[SUMS];
-    __m512 times = _mm512_set1_ps(scale);
     for (count o = 0; o < width; o += 2 * SIDE) {
         const half *left = pack + o / SIDE * deep * TILE, *right = left + deep * TILE, *rows = along;
         for (count t = 0; t < tokens; t += STRIP, rows += STRIP * deep * DEEP) {
@@ -239,8 +239,8 @@ static void to_wide(const half *along, count deep, const half *pack, count width
             for (count n = 0; n < some; n++) {
                 half *to = out + (t + n) * apart + o;
                 __m512 low = read_half(to), high = read_half(to + SIDE);
-                low = _mm512_fmadd_ps(times, _mm512_load_ps(sums + n * 2 * SIDE), low);
-                high = _mm512_fmadd_ps(times, _mm512_load_ps(sums + n * 2 * SIDE + SIDE), high);
+                low = _mm512_add_ps(low, _mm512_load_ps(sums + n * 2 * SIDE));
+                high = _mm512_add_ps(high, _mm512_load_ps(sums + n * 2 * SIDE + SIDE));
                 _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh(high, low));
             }
         }
@@ -249,8 +249,8 @@ static void to_wide(const half *along, count deep, const half *pack, count width
 
 /* Tokens in pairs next to each other, 32 columns of all: two tiles a strip. Columns come as unpacking leaves them, in
    runs of four: 0, 8, 16 and 24 in the first tile. */
-static half *paired(const half *y, count apart, count tokens) {
-    half *all = (half *)place[PAIRS], *to = all;
+static void paired(const half *y, count apart, count tokens, half *all) {
+    half *to = all;
     for (count t = 0; t < tokens; t += STRIP, to += 2 * TILE)
         for (count p = 0; p < SIDE; p++) {
             count at = t + 2 * p;
@@ -261,7 +261,6 @@ static half *paired(const half *y, count apart, count tokens) {
             _mm512_store_si512(to + TILE + p * DEEP, _mm512_unpackhi_epi16(one, two));
         }
     SEEN(all);
-    return all;
 }
 
 /* Sums over all strips of up to three tiles of `across` with the pairs, upper and lower tile of each into `sums`. */
@@ -307,11 +306,12 @@ static void over_tokens(const half *across, count thin, const half *y, count apa
                         float scale, int fresh, int turned) {
     count long_ = fitting(tokens, STRIP) * STRIP, tiles = fitting(2 * thin, SIDE);
     float *sums = (float *)place[SUMS];
+    half *pairs = (half *)place[PAIRS];
     __m512 times = _mm512_set1_ps(scale);
     __m512i left = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
     __m512i right = _mm512_setr_epi32(8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
     for (count o = 0; o < width; o += 2 * SIDE) {
-        half *pairs = paired(y + o, apart, tokens);
+        paired(y + o, apart, tokens, pairs);
         for (count r = 0; r < tiles; r += 3) {
             const half *some = across + r * SIDE * long_;
             float *to = sums + r * 2 * SIDE * SIDE;
@@ -344,40 +344,51 @@ static void over_tokens(const half *across, count thin, const half *y, count apa
 
 /* ---- one lane ------------------------------------------------------------------------------------------------------------ */
 
-int lanes_fit(count width, count members, const count *widths, count rank) {
-    int even = width % (2 * SIDE) == 0 && rank % 2 == 0;
-    for (count m = 0; m < members; m++) even = even && widths[m] % (2 * SIDE) == 0;
-    return even;
-}
-
-int lane_forward(const half *x, count x_apart, count width, const half *down, const half *const *ups, count members,
+/* h = x · Aᵀ, out += scale · h · Bᵀ for every sibling; A is `down`, thin × width, B `ups`, width × rank. With `frozen`, the
+   siblings' weights as tiles, out = x · Wᵀ + scale · h · Bᵀ on top of `onto` where there is any, rounded once. */
+static int lane_forward(const half *x, count x_apart, count width, const half *down, const half *const *ups, count members,
                  count rank, count tokens, float *h, half *const *outs, const count *out_apart, const count *out_width,
-                 float scale) {
-    count thin = members * rank, widest = width, deep = fitting(2 * rank, DEEP);
-    for (count m = 0; m < members; m++) widest = larger(widest, out_width[m]);
-    if (!prepared(widest, thin, tokens)) return 0;
+                 float scale, half *const *frozen, const half *const *onto, const count *onto_apart) {
+    count thin = members * rank, deep = fitting(2 * rank, DEEP), inputs = 1 + members;
+    if (!prepared(width, members, out_width, rank, tokens)) return 0;
+    half *pack = (half *)place[PACK], *along = (half *)place[ALONG];
+    const void *xs[inputs];
+    count aparts[inputs], widths[inputs], parts[members * inputs];
+    half *packs[members * inputs];
+    memset(packs, 0, sizeof packs);
+    xs[0] = x, aparts[0] = x_apart, widths[0] = width;
     tiles_begin();
-    to_thin(x, x_apart, width, tokens, packed_by_rows(down, thin, width), thin, h, thin);
+    to_thin(x, x_apart, width, tokens, packed_by_rows(down, thin, width, pack), thin, h, thin);
     for (count m = 0; m < members; m++) {
-        half *along = halves_along(h + m * rank, thin, rank, tokens, deep);
-        half *pack = packed_twice_by_rows(ups[m], rank, out_width[m], deep);
-        to_wide(along, deep, pack, out_width[m], outs[m], out_apart[m], tokens, scale);
+        halves_along(h + m * rank, thin, rank, tokens, deep, scale, along);
+        packed_twice_by_rows(ups[m], rank, out_width[m], deep, pack);
+        if (!frozen) {
+            to_wide(along, deep, pack, out_width[m], outs[m], out_apart[m], tokens);
+            continue;
+        }
+        xs[1 + m] = along, aparts[1 + m] = widths[1 + m] = deep * DEEP;
+        packs[m * inputs] = frozen[m], packs[m * inputs + 1 + m] = pack;
+        along += fitting(tokens, STRIP) * STRIP * deep * DEEP, pack += out_width[m] * deep * DEEP;
     }
     _tile_release();
-    return 1;
+    for (count p = 0; p < members * inputs; p++) parts[p] = 1;
+    return !frozen || tiles_product(1, tokens, inputs, xs, aparts, widths, members, (void *const *)outs, out_apart,
+                                    out_width, packs, parts, (const void *const *)onto, onto_apart);
 }
 
-int lane_backward(const half *x, count x_apart, count width, const half *down, const half *const *ups, count members,
+/* Gradients of A and of each B (none where `into_down` is null), and of x (unless gx is null): on top of gx, or with
+   `frozen`, the turned weights as tiles, all of it. */
+static int lane_backward(const half *x, count x_apart, count width, const half *down, const half *const *ups, count members,
                   count rank, count tokens, const float *h, half *const *grads, const count *grad_apart,
                   const count *grad_width, float scale, float *into_down, float *const *into_ups, int fresh, half *gx,
-                  count gx_apart) {
-    count thin = members * rank, widest = width;
-    for (count m = 0; m < members; m++) widest = larger(widest, grad_width[m]);
-    if (!prepared(widest, thin, tokens)) return 0;
+                  count gx_apart, half *const *frozen) {
+    count thin = members * rank;
+    if (!prepared(width, members, grad_width, rank, tokens)) return 0;
+    half *pack = (half *)place[PACK];
     float *gh = (float *)place[THIN];
     tiles_begin();
     for (count m = 0; m < members; m++) {
-        half *pack = packed_by_columns(ups[m], rank, grad_width[m]);
+        packed_by_columns(ups[m], rank, grad_width[m], pack);
         to_thin(grads[m], grad_apart[m], grad_width[m], tokens, pack, rank, gh + m * rank, thin);
         if (into_down)
             over_tokens(halves_across(h + m * rank, thin, rank, tokens), rank, grads[m], grad_apart[m], grad_width[m],
@@ -385,29 +396,90 @@ int lane_backward(const half *x, count x_apart, count width, const half *down, c
     }
     if (into_down)
         over_tokens(halves_across(gh, thin, thin, tokens), thin, x, x_apart, width, tokens, into_down, scale, fresh, 0);
+    count deep = fitting(2 * thin, DEEP), inputs = members + 1, aparts[inputs], widths[inputs], parts[inputs];
+    half *along = (half *)place[ALONG], *packs[inputs];
     if (gx) {
-        count deep = fitting(2 * thin, DEEP);
-        half *along = halves_along(gh, thin, thin, tokens, deep);
-        to_wide(along, deep, packed_twice_by_columns(down, thin, width, deep), width, gx, gx_apart, tokens, scale);
+        halves_along(gh, thin, thin, tokens, deep, scale, along);
+        packed_twice_by_columns(down, thin, width, deep, pack);
+        if (!frozen) to_wide(along, deep, pack, width, gx, gx_apart, tokens);
     }
     _tile_release();
+    if (!gx || !frozen) return 1;
+    const void *xs[inputs], *nothing = 0;
+    void *out = gx;
+    count none = 0;
+    for (count i = 0; i < inputs; i++) {
+        xs[i] = i < members ? grads[i] : along;
+        aparts[i] = i < members ? grad_apart[i] : deep * DEEP;
+        widths[i] = i < members ? grad_width[i] : deep * DEEP;
+        packs[i] = i < members ? frozen[i] : pack;
+        parts[i] = 1;
+    }
+    return tiles_product(1, tokens, inputs, xs, aparts, widths, 1, &out, &gx_apart, &width, packs, parts, &nothing, &none);
+}
+
+/* ---- a whole pass -------------------------------------------------------------------------------------------------------- */
+
+/* All lanes' rows of the outputs; h keeps A·x, lane after lane. Widths are multiples of 32, ranks even. 0 for want of
+   memory. */
+int lanes_forward(const count *table, count pieces, const half *x, count x_apart, count width, count members, float *h,
+                  half *const *outs, const count *out_apart, const count *out_width, float scale, half *const *frozen,
+                  const half *const *onto, const count *onto_apart) {
+    for (count p = 0; p < pieces; p++, table += B + members) {
+        count tokens = table[TOKENS], rank = table[RANK];
+        for (count lane = 0; lane < table[LANES]; lane++, h += tokens * members * rank) {
+            count at = table[START] + lane * tokens;
+            const half *mine = (const half *)table[WEIGHTS] + lane * table[STRIDE], *ups[members], *under[members];
+            half *own[members];
+            for (count m = 0; m < members; m++) {
+                ups[m] = mine + table[B + m];
+                own[m] = outs[m] + at * out_apart[m];
+                under[m] = onto && onto[m] ? onto[m] + at * onto_apart[m] : 0;
+            }
+            if (!lane_forward(x + at * x_apart, x_apart, width, mine + table[A], ups, members, rank, tokens, h, own,
+                              out_apart, out_width, scale, frozen, under, onto_apart))
+                return 0;
+        }
+    }
+    return 1;
+}
+
+/* Gradients of all lanes' matrices and of their rows of x. */
+int lanes_backward(const count *table, count pieces, const half *x, count x_apart, count width, count members,
+                   const float *h, half *const *grads, const count *grad_apart, const count *grad_width, float scale,
+                   half *gx, count gx_apart, half *const *frozen) {
+    for (count p = 0; p < pieces; p++, table += B + members) {
+        count tokens = table[TOKENS], rank = table[RANK];
+        for (count lane = 0; lane < table[LANES]; lane++, h += tokens * members * rank) {
+            count at = table[START] + lane * tokens;
+            const half *mine = (const half *)table[WEIGHTS] + lane * table[STRIDE], *ups[members];
+            half *own[members];
+            float *into = table[INTO] ? (float *)table[INTO] + lane * table[INTO_STRIDE] : 0, *into_ups[members];
+            for (count m = 0; m < members; m++) {
+                ups[m] = mine + table[B + m];
+                own[m] = grads[m] + at * grad_apart[m];
+                into_ups[m] = into ? into + table[B + m] : 0;
+            }
+            if (!lane_backward(x + at * x_apart, x_apart, width, mine + table[A], ups, members, rank, tokens, h, own,
+                               grad_apart, grad_width, scale, into ? into + table[A] : 0, into_ups, table[FRESH],
+                               gx ? gx + at * gx_apart : 0, gx_apart, frozen))
+                return 0;
+        }
+    }
     return 1;
 }
 
 #else
 
-int lanes_fit(count width, count members, const count *widths, count rank) { return 0; }
-
-int lane_forward(const half *x, count x_apart, count width, const half *down, const half *const *ups, count members,
-                 count rank, count tokens, float *h, half *const *outs, const count *out_apart, const count *out_width,
-                 float scale) {
+int lanes_forward(const count *table, count pieces, const half *x, count x_apart, count width, count members, float *h,
+                  half *const *outs, const count *out_apart, const count *out_width, float scale, half *const *frozen,
+                  const half *const *onto, const count *onto_apart) {
     return 0;
 }
 
-int lane_backward(const half *x, count x_apart, count width, const half *down, const half *const *ups, count members,
-                  count rank, count tokens, const float *h, half *const *grads, const count *grad_apart,
-                  const count *grad_width, float scale, float *into_down, float *const *into_ups, int fresh, half *gx,
-                  count gx_apart) {
+int lanes_backward(const count *table, count pieces, const half *x, count x_apart, count width, count members,
+                   const float *h, half *const *grads, const count *grad_apart, const count *grad_width, float scale,
+                   half *gx, count gx_apart, half *const *frozen) {
     return 0;
 }
 

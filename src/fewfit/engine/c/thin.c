@@ -1,8 +1,8 @@
 /* LoRA adapters of lanes that stand next to each other, forward and backward: products that are thin on one side, of
    which torch makes some thirty calls a layer. Sums are fp32 whatever the inputs are, and each lane's are its own:
-   nothing here depends on who else is in the pass. One thread; arrays of bf16 are given as their bits, and left to
-   lanes.c where there are `tiles` for them. */
-#include "lanes.h"
+   nothing here depends on who else is in the pass. One thread; arrays of bf16 are given as their bits. Where there are
+   tiles lanes.c does what is bf16. */
+#include "table.h"
 
 #define WIDE 16 /* numbers of a vector along the wide side, and along the thin one */
 #define THIN 8
@@ -218,24 +218,10 @@ static int prepared(count width, count halves, count members, count rank, count 
 
 /* For each lane, `tokens` rows of x and of every sibling's output: h = x · Aᵀ, out += scale · h · Bᵀ.
    `a` and `b` say where the matrices begin in a lane's vector of `weights`, which are `stride` apart. */
-static int adapters(const void *x, count x_apart, count width, count halves, count tiles, const void *weights,
-                    count stride, count a, const count *b, count members, count rank, count lanes, count tokens,
-                    float *h, void *const *outs, const count *out_apart, const count *out_width, float scale) {
+static int adapters(const void *x, count x_apart, count width, count halves, const void *weights, count stride, count a,
+              const count *b, count members, count rank, count lanes, count tokens, float *h, void *const *outs,
+              const count *out_apart, const count *out_width, float scale) {
     count thin = members * rank, size = halves ? 2 : 4, dense = thin * width, one = 0;
-    if (halves && tiles && lanes_fit(width, members, out_width, rank)) {
-        const half *rows = x, *mine = weights, *ups[members];
-        half *own[members];
-        for (count lane = 0; lane < lanes; lane++, rows += tokens * x_apart, mine += stride, h += tokens * thin) {
-            for (count m = 0; m < members; m++) {
-                ups[m] = mine + b[m];
-                own[m] = (half *)outs[m] + lane * tokens * out_apart[m];
-            }
-            if (!lane_forward(rows, x_apart, width, mine + a, ups, members, rank, tokens, h, own, out_apart, out_width,
-                              scale))
-                return 0;
-        }
-        return 1;
-    }
     if (!prepared(width, halves, members, rank, tokens, out_width)) return 0;
     for (count lane = 0; lane < lanes; lane++, h += tokens * thin) {
         const char *mine = (const char *)weights + lane * stride * size;
@@ -261,30 +247,11 @@ static int adapters(const void *x, count x_apart, count width, count halves, cou
 
 /* Gradients of A and B into `into` (fp32, vectors `into_stride` apart; none where it is null), and of x on top of gx
    (unless that is null). */
-static int adapters_backward(const void *x, count x_apart, count width, count halves, count tiles, const void *weights,
-                             count stride, count a, const count *b, count members, count rank, count lanes,
-                             count tokens, const float *h, void *const *grads, const count *grad_apart,
-                             const count *grad_width, float scale, float *into, count into_stride, count fresh,
-                             void *gx, count gx_apart) {
+static int adapters_backward(const void *x, count x_apart, count width, count halves, const void *weights, count stride,
+                       count a, const count *b, count members, count rank, count lanes, count tokens, const float *h,
+                       void *const *grads, const count *grad_apart, const count *grad_width, float scale, float *into,
+                       count into_stride, count fresh, void *gx, count gx_apart) {
     count thin = members * rank, size = halves ? 2 : 4, one = 0;
-    if (halves && tiles && lanes_fit(width, members, grad_width, rank)) {
-        const half *rows = x, *mine = weights, *ups[members];
-        half *own[members], *back = gx;
-        float *into_ups[members];
-        for (count lane = 0; lane < lanes; lane++, rows += tokens * x_apart, mine += stride, h += tokens * thin) {
-            for (count m = 0; m < members; m++) {
-                ups[m] = mine + b[m];
-                own[m] = (half *)grads[m] + lane * tokens * grad_apart[m];
-                into_ups[m] = into ? into + b[m] : 0;
-            }
-            if (!lane_backward(rows, x_apart, width, mine + a, ups, members, rank, tokens, h, own, grad_apart,
-                               grad_width, scale, into ? into + a : 0, into_ups, fresh, back, gx_apart))
-                return 0;
-            into += into ? into_stride : 0;
-            back += back ? tokens * gx_apart : 0;
-        }
-        return 1;
-    }
     if (!prepared(width, halves, members, rank, tokens, grad_width)) return 0;
     for (count lane = 0; lane < lanes; lane++, h += tokens * thin, into += into ? into_stride : 0) {
         const char *mine = (const char *)weights + lane * stride * size;
@@ -324,21 +291,18 @@ static int adapters_backward(const void *x, count x_apart, count width, count ha
 
 /* ---- a whole pass ------------------------------------------------------------------------------------------------------ */
 
-/* Lanes alike that stand next to each other, as a row of a table of numbers; B's places follow. */
-enum { START, WEIGHTS, STRIDE, LANES, TOKENS, RANK, INTO, INTO_STRIDE, FRESH, A, B };
-
 static void *ahead(const void *some, count rows, count apart, count halves) {
     return (char *)some + rows * apart * (halves ? 2 : 4);
 }
 
 /* Adds every lane's B·A·x to its rows of the outputs; h keeps A·x, lane after lane. 0 for want of memory. */
-int adapters_all(const count *table, count pieces, const void *x, count x_apart, count width, count halves, count tiles,
+int adapters_all(const count *table, count pieces, const void *x, count x_apart, count width, count halves,
                  count members, float *h, void *const *outs, const count *out_apart, const count *out_width,
                  float scale) {
     for (count p = 0; p < pieces; p++, table += B + members) {
         void *own[members];
         for (count m = 0; m < members; m++) own[m] = ahead(outs[m], table[START], out_apart[m], halves);
-        if (!adapters(ahead(x, table[START], x_apart, halves), x_apart, width, halves, tiles, (const void *)table[WEIGHTS],
+        if (!adapters(ahead(x, table[START], x_apart, halves), x_apart, width, halves, (const void *)table[WEIGHTS],
                       table[STRIDE], table[A], table + B, members, table[RANK], table[LANES], table[TOKENS], h, own,
                       out_apart, out_width, scale))
             return 0;
@@ -349,13 +313,13 @@ int adapters_all(const count *table, count pieces, const void *x, count x_apart,
 
 /* Gradients of all lanes' matrices, and of x on top of gx (unless that is null). */
 int adapters_all_backward(const count *table, count pieces, const void *x, count x_apart, count width, count halves,
-                          count tiles, count members, const float *h, void *const *grads, const count *grad_apart,
+                          count members, const float *h, void *const *grads, const count *grad_apart,
                           const count *grad_width, float scale, void *gx, count gx_apart) {
     for (count p = 0; p < pieces; p++, table += B + members) {
         void *own[members];
         for (count m = 0; m < members; m++) own[m] = ahead(grads[m], table[START], grad_apart[m], halves);
         if (!adapters_backward(ahead(x, table[START], x_apart, halves), x_apart, width, halves,
-                               tiles, (const void *)table[WEIGHTS], table[STRIDE], table[A], table + B, members, table[RANK],
+                               (const void *)table[WEIGHTS], table[STRIDE], table[A], table + B, members, table[RANK],
                                table[LANES], table[TOKENS], h, own, grad_apart, grad_width, scale,
                                (float *)table[INTO], table[INTO_STRIDE], table[FRESH],
                                gx ? ahead(gx, table[START], gx_apart, halves) : 0, gx_apart))

@@ -171,6 +171,10 @@ int tiles_product(count halves, count tokens, count inputs, const void *const *x
                     _tile_zero(3);
                     for (count i = 0; i < inputs; i++) {
                         count deep = fitting(x_width[i], DEEP), p = packs_parts[m * inputs + i];
+                        if (!packs[m * inputs + i]) {
+                            rows += filled * DEEP * deep * parts;
+                            continue;
+                        }
                         const half *left = packs[m * inputs + i] + o * DEEP * deep * p;
                         const half *right = left + (o + SIDE < out_width[m] ? deep * p * TILE : 0);
                         const half *upper = rows + t * DEEP * deep * parts, *lower = upper + deep * parts * TILE;

@@ -60,3 +60,9 @@ static inline void transposed(const void *from, count apart, void *to, count to_
     }
 }
 #endif
+
+/* See tiles.c. */
+int tiles_product(count halves, count tokens, count inputs, const void *const *xs, const count *x_apart,
+                  const count *x_width, count outputs, void *const *outs, const count *out_apart,
+                  const count *out_width, half *const *packs, const count *packs_parts, const void *const *onto,
+                  const count *onto_apart);
