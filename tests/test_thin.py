@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fewfit.engine import lanes, native
+from fewfit.engine import native, thin
 
 SCALE = 2.0
 CLOSE = {torch.float32: 2e-5, torch.bfloat16: 2.0**-7}
@@ -64,15 +64,15 @@ class Case:
 
 
 def forward(case: Case, x_ND: Tensor, flat_GP: Tensor, outs: list[Tensor]) -> Tensor:
-    return lanes.adapters(x_ND, lanes.Table.of([lanes.Share(flat_GP, case.rank, case.at, 0, len(x_ND))]), outs, SCALE)
+    return thin.adapters(x_ND, thin.Table.of([thin.Share(flat_GP, case.rank, case.at, 0, len(x_ND))]), outs, SCALE)
 
 
 def backward(
     case: Case, x_ND: Tensor, flat_GP: Tensor, h: Tensor, grads: list[Tensor], into_GP: Tensor | None, fresh: bool,
     gx_ND: Tensor | None,
 ) -> None:  # fmt: skip
-    share = lanes.Share(flat_GP, case.rank, case.at, 0, len(x_ND), into_GP, fresh)
-    lanes.adapters_backward(x_ND, lanes.Table.of([share]), h, grads, SCALE, gx_ND)
+    share = thin.Share(flat_GP, case.rank, case.at, 0, len(x_ND), into_GP, fresh)
+    thin.adapters_backward(x_ND, thin.Table.of([share]), h, grads, SCALE, gx_ND)
 
 
 def close(ours: Tensor, exact: Tensor, dtype: torch.dtype) -> None:
@@ -147,12 +147,12 @@ def test_shares_of_several_ranks_are_each_as_if_alone(dtype: torch.dtype) -> Non
     outs, gx_ND = [torch.zeros_like(grad) for grad in grads], torch.zeros(57, 40, dtype=dtype)
     into = [torch.zeros(case.flat_GP.shape) for case in cases]
     shares = [
-        lanes.Share(case.flat_GP, case.rank, case.at, start, start + len(case.x_ND), into_GP)
+        thin.Share(case.flat_GP, case.rank, case.at, start, start + len(case.x_ND), into_GP)
         for case, start, into_GP in zip(cases, (0, 27), into, strict=True)
     ]
-    table = lanes.Table.of(shares)
-    h = lanes.adapters(x_ND, table, outs, SCALE)
-    lanes.adapters_backward(x_ND, table, h, grads, SCALE, gx_ND)
+    table = thin.Table.of(shares)
+    h = thin.adapters(x_ND, table, outs, SCALE)
+    thin.adapters_backward(x_ND, table, h, grads, SCALE, gx_ND)
     for case, share, into_GP in zip(cases, shares, into, strict=True):
         alone = [torch.zeros_like(grad) for grad in case.grads]
         h_alone = forward(case, case.x_ND, case.flat_GP, alone)

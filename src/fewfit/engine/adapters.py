@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from fewfit.engine import lanes, products
+from fewfit.engine import products, thin
 from fewfit.engine.products import Frozen
 from fewfit.engine.rowmap import Adapter, Pass, Piece, Pieces, Shape, Siblings
 
@@ -197,24 +197,26 @@ def add_adapters(
     if not pieces:
         return []
     if pieces.native(x_ND, *outs):
-        return [lanes.adapters(x_ND, table_of(pieces, group, members), outs, SCALE)]
+        return [thin.adapters(x_ND, table_of(pieces, group, members), outs, SCALE)]
     return [add_bundle(outs, x_ND, piece, group, members) for piece in pieces]
 
 
-def table_of(pieces: Pieces, group: Siblings, members: tuple[int, ...]) -> lanes.Table:
+def table_of(pieces: Pieces, group: Siblings, members: tuple[int, ...]) -> thin.Table:
     table = pieces.tables.get(members)
     if table is None:
         shares = [
-            lanes.Share(bundle.weights.flat_GP, bundle.rank, bundle.layout.at(group, members), s, e)
+            thin.Share(bundle.weights.flat_GP, bundle.rank, bundle.layout.at(group, members), s, e)
             for bundle, s, e in pieces
         ]
-        table = pieces.tables[members] = lanes.Table.of(shares)
+        table = pieces.tables[members] = thin.Table.of(shares)
     return table
 
 
-def in_one(x_ND: Tensor, pieces: Pieces, group: Siblings, onto_NO: Tensor | None) -> tuple[list[Tensor], Tensor] | None:
-    """Frozen products and adapters together, and A·x, where `c/lanes.c` can. Rounded once: for passes that train, since
-    predictions alone round where the library's do."""
+def in_one(
+    x_ND: Tensor, pieces: Pieces, group: Siblings, onto_NO: Tensor | None = None, gate: bool = False
+) -> tuple[list[Tensor], Tensor] | None:
+    """Frozen products and adapters together, and A·x, where `c/lanes.c` can; with `gate`, also what comes through.
+    Rounded once: for passes that train, since predictions alone round where the library's do."""
     if x_ND.dtype != torch.bfloat16 or not pieces or not group.frozen.tiled(x_ND) or not pieces.native(x_ND, onto_NO):
         return None
     members = tuple(range(len(group.modules)))
@@ -222,11 +224,11 @@ def in_one(x_ND: Tensor, pieces: Pieces, group: Siblings, onto_NO: Tensor | None
     biases: list[Any] = [module.bias for module in group.modules]
     if not whole(table, x_ND, weights) or (onto_NO is not None and biases[0] is not None):
         return None
-    return lanes.linear(x_ND, table, weights, biases if onto_NO is None else [onto_NO], SCALE)
+    return thin.linear(x_ND, table, weights, biases if onto_NO is None else [onto_NO], SCALE, gate)
 
 
-def whole(table: lanes.Table, x_ND: Tensor, weights: Sequence[Any]) -> bool:
-    return table.tokens == len(x_ND) and lanes.fits_tiles(table, x_ND, [one.outs for one in weights])
+def whole(table: thin.Table, x_ND: Tensor, weights: Sequence[Any]) -> bool:
+    return table.tokens == len(x_ND) and thin.fits_tiles(table, x_ND, [one.outs for one in weights])
 
 
 def add_bundle(outs: list[Tensor], x_ND: Tensor, piece: Piece, group: Siblings, members: tuple[int, ...]) -> Tensor:
@@ -255,7 +257,7 @@ def adapters_backward(
     if not pieces:
         return
     if hidden[0].dim() == 1:
-        lanes.adapters_backward(x_ND, gradient_table(pieces, group, members), hidden[0], grads_NO, SCALE, gx_ND)
+        thin.adapters_backward(x_ND, gradient_table(pieces, group, members), hidden[0], grads_NO, SCALE, gx_ND)
     else:
         for piece, h_GnK in zip(pieces, hidden, strict=True):
             bundle_backward(grads_NO, x_ND, h_GnK, piece, group, members, gx_ND)
@@ -264,28 +266,34 @@ def adapters_backward(
 
 
 def in_one_backward(
-    grads_NO: Sequence[Tensor], x_ND: Tensor, hidden: list[Tensor], pieces: Pieces, group: Siblings
+    grads_NO: Sequence[Tensor],
+    x_ND: Tensor,
+    hidden: list[Tensor],
+    pieces: Pieces,
+    group: Siblings,
+    gates: Sequence[Tensor] = (),
 ) -> Tensor | None:
-    """All gradients together, where `c/lanes.c` can; returns that of x."""
+    """All gradients together, where `c/lanes.c` can; returns that of x. With `gates`, from the gradient of what came
+    through."""
     if x_ND.dtype != torch.bfloat16 or not hidden or hidden[0].dim() != 1 or not group.frozen.tiled(grads_NO[0]):
         return None
     members = tuple(range(len(group.modules)))
     table, weights = gradient_table(pieces, group, members), group.frozen.copies(turned=True)
     if not whole(table, x_ND, group.frozen.copies(turned=False)):
         return None
-    gx_ND = lanes.linear_backward(x_ND, table, hidden[0], grads_NO, weights, SCALE)
+    gx_ND = thin.linear_backward(x_ND, table, hidden[0], grads_NO, weights, SCALE, gates)
     wrote(pieces, group)
     return gx_ND
 
 
-def gradient_table(pieces: Pieces, group: Siblings, members: tuple[int, ...]) -> lanes.Table:
+def gradient_table(pieces: Pieces, group: Siblings, members: tuple[int, ...]) -> thin.Table:
     shares = []
     for bundle, s, e in pieces:
         into, at = bundle.gradients, bundle.layout.at(group, members)
         flat_GP = None if into is None else into.flat_GP
         fresh = into is not None and group not in into.written
-        shares.append(lanes.Share(bundle.weights.flat_GP, bundle.rank, at, s, e, flat_GP, fresh))
-    return lanes.Table.of(shares)
+        shares.append(thin.Share(bundle.weights.flat_GP, bundle.rank, at, s, e, flat_GP, fresh))
+    return thin.Table.of(shares)
 
 
 def wrote(pieces: Pieces, group: Siblings) -> None:

@@ -102,8 +102,7 @@ class Layer(torch.autograd.Function):
             a_ND, x_ND = a_ND[answers_M], x_ND[answers_M]
         y_ND, h_o = linear_onto(x_ND, a_ND, block.o, pieces, train)
         m_ND, y_scale_N1 = normed(y_ND, *block.norms[1], train)
-        (gate_NF, up_NF), h_gate = linear(m_ND, block.gate_up, pieces, train)
-        p_NF = gated(gate_NF, up_NF, train)
+        gate_NF, up_NF, p_NF, h_gate = linear_gated(m_ND, block.gate_up, pieces, train)
         out_ND, h_down = linear_onto(y_ND, p_NF, block.down, pieces, train)
         if train:
             ctx.block, ctx.pieces, ctx.answers, ctx.turn = block, pieces, answers_M, (cos, sin)
@@ -125,8 +124,7 @@ class Layer(torch.autograd.Function):
         grad_ND = grad.reshape(-1, width)
 
         gp_NF = backward([grad_ND], p_NF, h_down, block.down, pieces)
-        gate_grad_NF, up_grad_NF = gated_backward(gp_NF, gate_NF, up_NF)
-        gm_ND = backward([gate_grad_NF, up_grad_NF], m_ND, h_gate, block.gate_up, pieces)
+        gm_ND = backward_gated(gp_NF, gate_NF, up_NF, m_ND, h_gate, block.gate_up, pieces)
         gy_ND = normed_backward(gm_ND, y_ND, y_scale_N1, block.norms[1][0], grad_ND)
 
         ga_ND = backward([gy_ND], a_ND, h_o, block.o, pieces)
@@ -155,7 +153,7 @@ class Layer(torch.autograd.Function):
 def linear(
     x_ND: Tensor, group: Siblings, pieces: dict[Siblings, Pieces], train: bool
 ) -> tuple[list[Tensor], list[Tensor]]:
-    if train and (found := in_one(x_ND, pieces[group], group, None)) is not None:
+    if train and (found := in_one(x_ND, pieces[group], group)) is not None:
         return found[0], [found[1]]
     outs = group.frozen.times(x_ND)
     return outs, add_adapters(outs, x_ND, pieces[group], group, tuple(range(len(outs))))
@@ -188,6 +186,30 @@ def backward(
     gx_ND = group.frozen.back(grads) if needed else None
     adapters_backward(grads, x_ND, hidden, pieces[group], group, tuple(range(len(grads))), gx_ND)
     return gx_ND
+
+
+def linear_gated(
+    x_ND: Tensor, group: Siblings, pieces: dict[Siblings, Pieces], train: bool
+) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
+    """The gate, what it lets through and what comes through."""
+    if train and (found := in_one(x_ND, pieces[group], group, gate=True)) is not None:
+        gate, up, through = found[0]
+        return gate, up, through, [found[1]]
+    (gate, up), hidden = linear(x_ND, group, pieces, train)
+    return gate, up, gated(gate, up, train), hidden
+
+
+def backward_gated(
+    grad: Tensor,
+    gate: Tensor,
+    up: Tensor,
+    x_ND: Tensor,
+    hidden: list[Tensor],
+    group: Siblings,
+    pieces: dict[Siblings, Pieces],
+) -> Any:
+    found = in_one_backward([grad], x_ND, hidden, pieces[group], group, (gate, up))
+    return found if found is not None else backward(list(gated_backward(grad, gate, up)), x_ND, hidden, group, pieces)
 
 
 def gated(gate: Tensor, up: Tensor, train: bool) -> Tensor:

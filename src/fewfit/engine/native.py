@@ -57,11 +57,11 @@ TAKES: dict[str, tuple[Any, ...]] = {
     ),
     "lanes_forward": (
         Pointer, Count, Pointer, Count, Count, Count, Pointer, Pointer, Pointer, Pointer, Float, Pointer, Pointer,
-        Pointer,
+        Pointer, Pointer,
     ),
     "lanes_backward": (
         Pointer, Count, Pointer, Count, Count, Count, Pointer, Pointer, Pointer, Pointer, Float, Pointer, Count,
-        Pointer,
+        Pointer, Pointer,
     ),
     "attention": (
         Pointer, Pointer, Count, Pointer, Count, Pointer, Count, Pointer, Pointer, Pointer, Pointer, Pointer, Count,

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from fewfit.engine import lanes, native
+from fewfit.engine import native, thin
 from fewfit.engine.plain import initial_a
 from fewfit.engine.products import Frozen
 
@@ -161,7 +161,7 @@ class Pieces(list[Piece]):
 
     def __init__(self, some: Iterable[Piece] = ()):
         super().__init__(some)
-        self.tables: dict[tuple[int, ...], lanes.Table] = {}
+        self.tables: dict[tuple[int, ...], thin.Table] = {}
 
     def native(self, *some: Tensor | None) -> bool:
         return all(bundle.serves for bundle, _, _ in self) and self[0][0].reads(*some)

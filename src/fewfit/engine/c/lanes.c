@@ -420,11 +420,26 @@ static int lane_backward(const half *x, count x_apart, count width, const half *
 
 /* ---- a whole pass -------------------------------------------------------------------------------------------------------- */
 
-/* All lanes' rows of the outputs; h keeps A·x, lane after lane. Widths are multiples of 32, ranks even. 0 for want of
-   memory. */
+/* See rows.h. */
+void gated_16(const half *gate, const half *up, half *out, count size);
+void gated_backward_16(half *grad, const half *gate, const half *up, half *up_grad, count size);
+
+static half *up_gradients(count size) {
+    static _Thread_local half *kept;
+    static _Thread_local count had;
+    if (size > had) {
+        free(kept);
+        kept = aligned_alloc(64, fitting(size * 2, 64) * 64);
+        had = kept ? size : 0;
+    }
+    return kept;
+}
+
+/* All lanes' rows of the outputs; h keeps A·x, lane after lane. With `gated` the two outputs are a gate and what it lets
+   through, and that is written too. Widths are multiples of 32, ranks even. 0 for want of memory. */
 int lanes_forward(const count *table, count pieces, const half *x, count x_apart, count width, count members, float *h,
                   half *const *outs, const count *out_apart, const count *out_width, float scale, half *const *frozen,
-                  const half *const *onto, const count *onto_apart) {
+                  const half *const *onto, const count *onto_apart, half *gated) {
     for (count p = 0; p < pieces; p++, table += B + members) {
         count tokens = table[TOKENS], rank = table[RANK];
         for (count lane = 0; lane < table[LANES]; lane++, h += tokens * members * rank) {
@@ -439,26 +454,33 @@ int lanes_forward(const count *table, count pieces, const half *x, count x_apart
             if (!lane_forward(x + at * x_apart, x_apart, width, mine + table[A], ups, members, rank, tokens, h, own,
                               out_apart, out_width, scale, frozen, under, onto_apart))
                 return 0;
+            if (gated) gated_16(own[0], own[1], gated + at * *out_width, tokens * *out_width);
         }
     }
     return 1;
 }
 
-/* Gradients of all lanes' matrices and of their rows of x. */
+/* Gradients of all lanes' matrices and of their rows of x. With `gates`, the outputs of a gate and of what it lets through,
+   the one gradient given is that of what came through, and is written over. */
 int lanes_backward(const count *table, count pieces, const half *x, count x_apart, count width, count members,
                    const float *h, half *const *grads, const count *grad_apart, const count *grad_width, float scale,
-                   half *gx, count gx_apart, half *const *frozen) {
+                   half *gx, count gx_apart, half *const *frozen, const half *const *gates) {
     for (count p = 0; p < pieces; p++, table += B + members) {
         count tokens = table[TOKENS], rank = table[RANK];
         for (count lane = 0; lane < table[LANES]; lane++, h += tokens * members * rank) {
             count at = table[START] + lane * tokens;
             const half *mine = (const half *)table[WEIGHTS] + lane * table[STRIDE], *ups[members];
-            half *own[members];
+            half *own[members], *up_grads = gates ? up_gradients(tokens * *grad_width) : 0;
+            if (gates && !up_grads) return 0;
             float *into = table[INTO] ? (float *)table[INTO] + lane * table[INTO_STRIDE] : 0, *into_ups[members];
             for (count m = 0; m < members; m++) {
                 ups[m] = mine + table[B + m];
-                own[m] = grads[m] + at * grad_apart[m];
+                own[m] = !gates || m == 0 ? grads[m] + at * grad_apart[m] : up_grads;
                 into_ups[m] = into ? into + table[B + m] : 0;
+            }
+            if (gates) {
+                count from = at * *grad_width;
+                gated_backward_16(own[0], gates[0] + from, gates[1] + from, up_grads, tokens * *grad_width);
             }
             if (!lane_backward(x + at * x_apart, x_apart, width, mine + table[A], ups, members, rank, tokens, h, own,
                                grad_apart, grad_width, scale, into ? into + table[A] : 0, into_ups, table[FRESH],
@@ -473,13 +495,13 @@ int lanes_backward(const count *table, count pieces, const half *x, count x_apar
 
 int lanes_forward(const count *table, count pieces, const half *x, count x_apart, count width, count members, float *h,
                   half *const *outs, const count *out_apart, const count *out_width, float scale, half *const *frozen,
-                  const half *const *onto, const count *onto_apart) {
+                  const half *const *onto, const count *onto_apart, half *gated) {
     return 0;
 }
 
 int lanes_backward(const count *table, count pieces, const half *x, count x_apart, count width, count members,
                    const float *h, half *const *grads, const count *grad_apart, const count *grad_width, float scale,
-                   half *gx, count gx_apart, half *const *frozen) {
+                   half *gx, count gx_apart, half *const *frozen, const half *const *gates) {
     return 0;
 }
 

@@ -68,7 +68,7 @@ def adapters(x_ND: Tensor, table: Table, outs: Sequence[Tensor], scale: float) -
     start = table.numbers, table.shares, x_ND.data_ptr(), x_ND.stride(0), x_ND.shape[1]
     rest = len(outs), h.data_ptr(), *described(outs), scale
     if fits_tiles(table, x_ND, [out.shape[1] for out in outs]):
-        enough(native.machine_code().lanes_forward(*start, *rest, None, None, None))
+        enough(native.machine_code().lanes_forward(*start, *rest, None, None, None, None))
     else:
         enough(native.machine_code().adapters_all(*start, x_ND.dtype != torch.float32, *rest))
     return h
@@ -83,38 +83,49 @@ def adapters_backward(
     start = table.numbers, table.shares, x_ND.data_ptr(), x_ND.stride(0), x_ND.shape[1]
     rest = len(grads), h.data_ptr(), *described(grads), scale, *placed(gx_ND)
     if fits_tiles(table, x_ND, [grad.shape[1] for grad in grads]):
-        enough(native.machine_code().lanes_backward(*start, *rest, None))
+        enough(native.machine_code().lanes_backward(*start, *rest, None, None))
     else:
         enough(native.machine_code().adapters_all_backward(*start, x_ND.dtype != torch.float32, *rest))
 
 
 def linear(
-    x_ND: Tensor, table: Table, weights: Sequence[Tiles], under: Sequence[Tensor | None], scale: float
+    x_ND: Tensor,
+    table: Table,
+    weights: Sequence[Tiles],
+    under: Sequence[Tensor | None],
+    scale: float,
+    gate: bool = False,
 ) -> tuple[list[Tensor], Tensor]:
     """Frozen products and adapters of all rows on top of what is `under` them (rows, or one row for all); and A·x.
-    For tables that fit and hold every row."""
+    If the first output is the second's gate, what comes through is a third. For tables that fit and hold every row."""
     outs = [x_ND.new_empty(len(x_ND), one.outs) for one in weights]
     h = x_ND.new_empty(len(outs) * table.thin, dtype=torch.float32)
+    through = [outs[0].new_empty(outs[0].shape)] if gate else []
     under = [one if one is None or one.stride(-1) == 1 else one.contiguous() for one in under]
     done = native.machine_code().lanes_forward(
         table.numbers, table.shares, x_ND.data_ptr(), x_ND.stride(0), x_ND.shape[1], len(outs), h.data_ptr(),
         *described(outs), scale, packs(weights),
         (Pointer * len(under))(*[None if one is None else one.data_ptr() for one in under]),
         native.numbers([0 if one is None or one.dim() == 1 else one.stride(0) for one in under]),
+        through[0].data_ptr() if gate else None,
     )  # fmt: skip
     enough(done)
-    return outs, h
+    return outs + through, h
 
 
 def linear_backward(
-    x_ND: Tensor, table: Table, h: Tensor, grads: Sequence[Tensor], weights: Sequence[Tiles], scale: float
-) -> Tensor:
-    """Gradients of A and B into the lanes' vectors; returns that of x, from the turned weights and the adapters."""
+    x_ND: Tensor, table: Table, h: Tensor, grads: Sequence[Tensor], weights: Sequence[Tiles], scale: float,
+    gates: Sequence[Tensor] = (),
+) -> Tensor:  # fmt: skip
+    """Gradients of A and B into the lanes' vectors; returns that of x, from the turned weights and the adapters. With
+    `gates`, the outputs of a gate and of what it lets through, from the gradient of what came through, over which it
+    writes."""
     grads = [grad if grad.stride(1) == 1 else grad.contiguous() for grad in grads]
     gx_ND = x_ND.new_empty(x_ND.shape)
     done = native.machine_code().lanes_backward(
-        table.numbers, table.shares, x_ND.data_ptr(), x_ND.stride(0), x_ND.shape[1], len(grads), h.data_ptr(),
-        *described(grads), scale, *placed(gx_ND), packs(weights),
+        table.numbers, table.shares, x_ND.data_ptr(), x_ND.stride(0), x_ND.shape[1], len(weights), h.data_ptr(),
+        *described([*grads, *grads] if gates else grads), scale, *placed(gx_ND), packs(weights),
+        (Pointer * 2)(*[one.data_ptr() for one in gates]) if gates else None,
     )  # fmt: skip
     enough(done)
     return gx_ND
