@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import pytest
 import torch
 from torch import Tensor
@@ -19,11 +21,15 @@ SHAPES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def compiled() -> None:
+@pytest.fixture(autouse=True, params=["loops", "tiles"])
+def compiled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
     if native.machine_code() is None:
         pytest.skip("no C compiler here")
+    if request.param == "tiles" and not native.has_tiles():
+        pytest.skip("no tiles here")
+    if request.param == "loops":
+        monkeypatch.setattr(native, "has_tiles", lambda: False)
 
 
 class Case:
@@ -91,18 +97,19 @@ def test_large_scores_are_no_trouble() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_row_is_the_same_beside_any_other(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("width", [48, 64])
+def test_a_row_is_the_same_beside_any_other(width: int, dtype: torch.dtype) -> None:
     """To the bit, beside NaN, and whatever it is filled up with: what stands behind a token does not reach it."""
-    case = Case(4, 2, 48, [32, 48, 16], dtype)
+    case = Case(4, 2, width, [32, 48, 16], dtype)
     whole = case.run()
     case.parts[0][:, 32:80] = float("nan")
-    alone = Case(4, 2, 48, [32], dtype)
+    alone = Case(4, 2, width, [32], dtype)
     alone.parts, alone.grad = [part[:, :32] for part in case.parts], case.grad[:, :32]
     alone.turn = tuple(part[:, :32] for part in case.turn)
     for beside, one, first in zip(case.run(), alone.run(), whole, strict=True):
         rows = (slice(None), slice(0, 32)) if one.dim() == 4 else slice(0, 32)
         assert torch.equal(beside[rows], one) and torch.equal(first[rows], one)
-    longer = Case(4, 2, 48, [48], dtype)
+    longer = Case(4, 2, width, [48], dtype)
     longer.parts = [torch.cat([part, part[:, :16]], dim=1) for part in alone.parts]
     longer.grad = torch.cat([alone.grad, torch.zeros_like(alone.grad[:, :16])], dim=1)
     longer.turn = tuple(torch.cat([part, part[:, :16]], dim=1) for part in alone.turn)
@@ -111,17 +118,46 @@ def test_a_row_is_the_same_beside_any_other(dtype: torch.dtype) -> None:
         assert torch.equal(padded[rows], one)
 
 
-def test_rows_of_one_length_share_their_angles() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rows_of_one_length_share_their_angles(dtype: torch.dtype) -> None:
     """Break seen to fail: the second row's angles taken from behind the first's."""
-    case = Case(4, 4, 16, [32, 32], torch.float32)
-    q, k, v = (part.view(2, 32, 4, 16) for part in case.parts)
+    if dtype == torch.bfloat16 and not native.has_tiles():
+        pytest.skip("torch does it")
+    case = Case(4, 4, 32, [32, 32], dtype)
+    q, k, v = (part.view(2, 32, 4, 32) for part in case.parts)
     turn = tuple(part[:, :32] for part in case.turn)
     out, kept = attention.attend(q, k, v, turn, case.scaling, True)
     assert isinstance(kept, attention.Compiled)
     assert torch.equal(out, case.run()[0])
-    grads = attention.attend_backward(case.grad.view(2, 32, 4, 16), kept, turn, case.scaling)
+    grads = attention.attend_backward(case.grad.view(2, 32, 4, 32), kept, turn, case.scaling)
     for ours, one in zip(grads, case.run()[1:], strict=True):
         assert torch.equal(ours.flatten(0, 1), one[0])
+
+
+@pytest.mark.parametrize("size", [1.0, 3.0, 10.0])
+@pytest.mark.parametrize(("heads", "groups", "width", "lengths"), [(4, 2, 64, [70, 33]), (6, 1, 32, [300])])
+def test_in_bf16_no_worse_than_torch(heads: int, groups: int, width: int, lengths: list[int], size: float) -> None:
+    """Largest scores in the hundreds. Break seen to fail: scores rounded before their exponential."""
+    case = Case(heads, groups, width, lengths, torch.bfloat16)
+    case.parts[:2] = [size * part for part in case.parts[:2]]
+
+    def torchs() -> list[Tensor]:
+        leaves = [part.clone().requires_grad_() for part in case.parts]
+        cos, sin = (part[:, :, None] for part in case.turn)
+        q, k = (attention_rotated(part, cos, sin) for part in leaves[:2])
+        outs = [
+            torch.nn.functional.scaled_dot_product_attention(
+                *(part[:, one.start : one.end].transpose(1, 2) for part in (q, k, leaves[2])),
+                is_causal=True, scale=case.scaling, enable_gqa=True,
+            ).transpose(1, 2)
+            for one in case.segments
+        ]  # fmt: skip
+        out = torch.cat(outs, dim=1)
+        return [out.detach().flatten(2)[0], *torch.autograd.grad(out, leaves, case.grad)]
+
+    for ours, stock, exact in zip(case.run(), torchs(), case.exact(), strict=True):
+        gap, other = ((some.double() - exact).norm() / exact.norm() for some in (ours, stock))
+        assert gap < max(1.5 * other, 0.01)
 
 
 @pytest.mark.parametrize("width", [24, 16])
@@ -129,3 +165,12 @@ def test_what_it_does_not_take_goes_to_torch(width: int) -> None:
     case = Case(2, 2, width, [16], torch.float32)
     _, kept = attention.attend(*case.parts, case.turn, case.scaling, True)
     assert isinstance(kept, attention.Compiled) == (width == 16)
+
+
+@pytest.mark.parametrize(("width", "train"), [(48, True), (64, True), (64, False)])
+def test_in_bf16_it_takes_training_by_tiles_alone(width: int, train: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = Mock(wraps=native.attention)
+    monkeypatch.setattr(native, "attention", compiled)
+    case = Case(2, 2, width, [32], torch.bfloat16)
+    attention.attend(*case.parts, case.turn, case.scaling, train)
+    assert compiled.called == (native.has_tiles() and width == 64 and train)

@@ -6,20 +6,23 @@ import math
 import random
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
 from models_made import tiny
-from stack_rows import lane, opened, plain_run, random_row, rows_of, stack_run, track_of
+from stack_rows import lane, largest_gap, opened, plain_run, random_row, rows_of, stack_run, track_of
 
-from fewfit.engine import attention, blocks, native
+from fewfit.engine import attention, blocks, native, thin
 from fewfit.engine.adapters import Wrapped
 from fewfit.engine.learner import Row, Scored
 from fewfit.engine.rowmap import Pass
 from fewfit.engine.stack import adaptable
 from fewfit.engine.targets import layer_prefixes
+from fewfit.grid import Lane
 
 BY_HAND = ("llama", "qwen3", "mistral")
+WHOLE = ("llama-whole", "qwen3-whole")  # whose widths are whole tiles
 LANES = (lane(), lane(rank=4), lane(optimizer="adafactor"), lane(layers="upper-half"))
 
 
@@ -57,7 +60,9 @@ def test_without_a_backward_every_layer_is_the_librarys_own_to_the_bit(name: str
     wrapped.close()
 
 
-@pytest.mark.parametrize(("name", "compiled"), [*((name, True) for name in BY_HAND), ("qwen3", False)])
+@pytest.mark.parametrize(
+    ("name", "compiled"), [*((name, True) for name in (*BY_HAND, *WHOLE)), ("qwen3", False), ("qwen3-whole", False)]
+)
 def test_a_lane_is_as_near_to_the_exact_one_as_stock_peft_is(
     name: str, compiled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,12 +160,38 @@ def test_attentions_gradients_are_no_worse_than_torchs(
         assert gap < max(1.5 * stock, 0.01)
 
 
-def test_rows_beside_others_differ_by_rounding_alone() -> None:
-    """bf16 products choose their order of summing by the number of rows: promise 3 holds to rounding only."""
+@pytest.mark.parametrize("name", ["llama", *WHOLE])
+def test_rows_beside_others_differ_by_rounding_alone(name: str) -> None:
+    """oneDNN's bf16 products choose their order of summing by the number of rows: promise 3 holds to rounding only."""
     lanes = (*LANES, lane(rank=2))
     rng = random.Random(8)
     steps = [[random_row(track_of(one), rng, length=40) for one in lanes] for _ in range(5)]
-    together = stack_run(tiny("llama", dtype=torch.bfloat16), lanes, steps)
+    together = stack_run(tiny(name, dtype=torch.bfloat16), lanes, steps)
     for index, one in enumerate(lanes):
-        alone = stack_run(tiny("llama", dtype=torch.bfloat16), [one], [[rows[index]] for rows in steps])
+        alone = stack_run(tiny(name, dtype=torch.bfloat16), [one], [[rows[index]] for rows in steps])
         assert distance(together[track_of(one)][0], alone[track_of(one)][0]) < 0.1
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_where_all_goes_by_tiles_a_lane_is_the_same_beside_others(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the bit: what trains is tiles from end to end. Break seen to fail: adapters left to torch."""
+    torch.set_num_threads(1)
+    if not native.has_tiles():
+        pytest.skip("no tiles here")
+    linear, backward, attend = Mock(wraps=thin.linear), Mock(wraps=thin.linear_backward), Mock(wraps=native.attention)
+    monkeypatch.setattr(thin, "linear", linear)
+    monkeypatch.setattr(thin, "linear_backward", backward)
+    monkeypatch.setattr(native, "attention", attend)
+    lanes = (lane(), lane(rank=4, lr=1e-3), lane(layers="upper-half"), lane(optimizer="adafactor"), Lane(shots=2))
+    rng = random.Random(5)
+    steps = [
+        [random_row(track_of(one), rng, length=rng.randrange(20, 70), train=one.trains) for one in lanes]
+        for _ in range(5)
+    ]
+    model = tiny(name, dtype=torch.bfloat16)
+    together = stack_run(model, lanes, steps)
+    assert min(linear.call_count, backward.call_count, attend.call_count) >= 15
+    for index, one in enumerate(lanes):
+        alone = stack_run(model, [one], [[rows[index]] for rows in steps])
+        assert together[track_of(one)][0] == alone[track_of(one)][0]
+        assert largest_gap(together[track_of(one)][1], alone[track_of(one)][1]) == 0.0

@@ -14,11 +14,15 @@ SCALE = 2.0
 CLOSE = {torch.float32: 2e-5, torch.bfloat16: 2.0**-7}
 
 
-@pytest.fixture(autouse=True)
-def compiled() -> None:
+@pytest.fixture(autouse=True, params=["loops", "tiles"])
+def compiled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
     if native.machine_code() is None:
         pytest.skip("no C compiler here")
+    if request.param == "tiles" and not native.has_tiles():
+        pytest.skip("no tiles here")
+    if request.param == "loops":
+        monkeypatch.setattr(native, "has_tiles", lambda: False)
 
 
 class Case:
@@ -88,6 +92,10 @@ def close(ours: Tensor, exact: Tensor, dtype: torch.dtype) -> None:
         (48, [80, 80], 16, 1, 25),
         (24, [7, 40, 16], 1, 2, 3),
         (33, [64, 15], 12, 2, 40),
+        (96, [32, 160], 6, 2, 70),
+        (64, [32, 32, 96], 16, 1, 33),
+        (32, [64], 40, 2, 130),
+        (32, [32], 2, 2, 1),
     ],
 )
 def test_equal_to_fp64(width: int, widths: list[int], rank: int, lanes: int, tokens: int, dtype: torch.dtype) -> None:
@@ -114,9 +122,10 @@ def test_equal_to_fp64(width: int, widths: list[int], rank: int, lanes: int, tok
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_lane_is_the_same_beside_any_other(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize(("width", "widths"), [(48, [40, 24]), (64, [96, 32])])
+def test_a_lane_is_the_same_beside_any_other(width: int, widths: list[int], dtype: torch.dtype) -> None:
     """To the bit, and beside NaN."""
-    case = Case(48, [40, 24], 8, 3, 21, dtype)
+    case = Case(width, widths, 8, 3, 21, dtype)
     case.flat_GP[1] = float("nan")
 
     def run(of: slice) -> list[Tensor]:
@@ -138,13 +147,16 @@ def test_a_lane_is_the_same_beside_any_other(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_shares_of_several_ranks_are_each_as_if_alone(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize(("width", "widths", "rank"), [(40, [24, 56], 9), (64, [32, 96], 10)])
+def test_shares_of_several_ranks_are_each_as_if_alone(
+    width: int, widths: list[int], rank: int, dtype: torch.dtype
+) -> None:
     """In one call, with rows of nobody between them. Break seen to fail: A·x of the second share written over the
     first's; outputs not moved on to a share's rows."""
-    cases = [Case(40, [24, 56], 4, 2, 11, dtype), Case(40, [24, 56], 9, 1, 30, dtype)]
+    cases = [Case(width, widths, 4, 2, 11, dtype), Case(width, widths, rank, 1, 30, dtype)]
     x_ND = torch.cat([cases[0].x_ND, cases[0].x_ND[:5], cases[1].x_ND])
     grads = [torch.cat([one, one[:5], other]) for one, other in zip(cases[0].grads, cases[1].grads, strict=True)]
-    outs, gx_ND = [torch.zeros_like(grad) for grad in grads], torch.zeros(57, 40, dtype=dtype)
+    outs, gx_ND = [torch.zeros_like(grad) for grad in grads], torch.zeros(57, width, dtype=dtype)
     into = [torch.zeros(case.flat_GP.shape) for case in cases]
     shares = [
         thin.Share(case.flat_GP, case.rank, case.at, start, start + len(case.x_ND), into_GP)
@@ -156,7 +168,7 @@ def test_shares_of_several_ranks_are_each_as_if_alone(dtype: torch.dtype) -> Non
     for case, share, into_GP in zip(cases, shares, into, strict=True):
         alone = [torch.zeros_like(grad) for grad in case.grads]
         h_alone = forward(case, case.x_ND, case.flat_GP, alone)
-        gx_alone, into_alone = torch.zeros(len(case.x_ND), 40, dtype=dtype), torch.zeros(case.flat_GP.shape)
+        gx_alone, into_alone = torch.zeros(len(case.x_ND), width, dtype=dtype), torch.zeros(case.flat_GP.shape)
         backward(case, case.x_ND, case.flat_GP, h_alone, case.grads, into_alone, True, gx_alone)
         rows = slice(share.start, share.end)
         assert all(torch.equal(out[rows], one) for out, one in zip(outs, alone, strict=True))

@@ -18,7 +18,7 @@ from transformers.pytorch_utils import Conv1D
 
 from fewfit.engine import products, thin
 from fewfit.engine.products import Frozen
-from fewfit.engine.rowmap import Adapter, Pass, Piece, Pieces, Shape, Siblings
+from fewfit.engine.rowmap import Adapter, Pass, Piece, Pieces, Shape, Siblings, width_in_out
 
 SCALE = 2.0  # alpha is 2r for every lane
 
@@ -222,13 +222,11 @@ def in_one(
     members = tuple(range(len(group.modules)))
     table, weights = table_of(pieces, group, members), group.frozen.copies(turned=False)
     biases: list[Any] = [module.bias for module in group.modules]
-    if not whole(table, x_ND, weights) or (onto_NO is not None and biases[0] is not None):
+    if not thin.fits_tiles(table, x_ND, [one.outs for one in weights]) or (
+        onto_NO is not None and biases[0] is not None
+    ):
         return None
     return thin.linear(x_ND, table, weights, biases if onto_NO is None else [onto_NO], SCALE, gate)
-
-
-def whole(table: thin.Table, x_ND: Tensor, weights: Sequence[Any]) -> bool:
-    return table.tokens == len(x_ND) and thin.fits_tiles(table, x_ND, [one.outs for one in weights])
 
 
 def add_bundle(outs: list[Tensor], x_ND: Tensor, piece: Piece, group: Siblings, members: tuple[int, ...]) -> Tensor:
@@ -279,7 +277,7 @@ def in_one_backward(
         return None
     members = tuple(range(len(group.modules)))
     table, weights = gradient_table(pieces, group, members), group.frozen.copies(turned=True)
-    if not whole(table, x_ND, group.frozen.copies(turned=False)):
+    if not thin.fits_tiles(table, x_ND, [width_in_out(module)[1] for module in group.modules]):
         return None
     gx_ND = thin.linear_backward(x_ND, table, hidden[0], grads_NO, weights, SCALE, gates)
     wrote(pieces, group)

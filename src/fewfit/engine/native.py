@@ -56,11 +56,11 @@ TAKES: dict[str, tuple[Any, ...]] = {
         Pointer, Count, Pointer, Count, Count, Count, Count, Pointer, Pointer, Pointer, Pointer, Float, Pointer, Count,
     ),
     "lanes_forward": (
-        Pointer, Count, Pointer, Count, Count, Count, Pointer, Pointer, Pointer, Pointer, Float, Pointer, Pointer,
-        Pointer, Pointer,
+        Pointer, Count, Count, Pointer, Count, Count, Count, Pointer, Pointer, Pointer, Pointer, Float, Pointer,
+        Pointer, Pointer, Pointer,
     ),
     "lanes_backward": (
-        Pointer, Count, Pointer, Count, Count, Count, Pointer, Pointer, Pointer, Pointer, Float, Pointer, Count,
+        Pointer, Count, Count, Pointer, Count, Count, Count, Pointer, Pointer, Pointer, Pointer, Float, Pointer, Count,
         Pointer, Pointer,
     ),
     "attention": (

@@ -45,16 +45,14 @@ class Table(NamedTuple):
 
     numbers: Any
     shares: int
-    tokens: int
     thin: int  # numbers of A·x for each output
     even: bool  # all ranks are
 
     @classmethod
     def of(cls, shares: Sequence[Share]) -> Table:
         thin = sum((one.end - one.start) * one.rank for one in shares)
-        tokens = sum(one.end - one.start for one in shares)
         even = all(one.rank % 2 == 0 for one in shares)
-        return cls(native.numbers([n for one in shares for n in one.numbers()]), len(shares), tokens, thin, even)
+        return cls(native.numbers([n for one in shares for n in one.numbers()]), len(shares), thin, even)
 
 
 def fits_tiles(table: Table, x_ND: Tensor, widths: Sequence[int]) -> bool:
@@ -65,12 +63,12 @@ def fits_tiles(table: Table, x_ND: Tensor, widths: Sequence[int]) -> bool:
 def adapters(x_ND: Tensor, table: Table, outs: Sequence[Tensor], scale: float) -> Tensor:
     """Adds B·A·x to the lanes' rows of every output; returns A·x, lane after lane."""
     h = x_ND.new_empty(len(outs) * table.thin, dtype=torch.float32)
-    start = table.numbers, table.shares, x_ND.data_ptr(), x_ND.stride(0), x_ND.shape[1]
+    x = x_ND.data_ptr(), x_ND.stride(0), x_ND.shape[1]
     rest = len(outs), h.data_ptr(), *described(outs), scale
     if fits_tiles(table, x_ND, [out.shape[1] for out in outs]):
-        enough(native.machine_code().lanes_forward(*start, *rest, None, None, None, None))
+        enough(native.machine_code().lanes_forward(*table[:2], len(x_ND), *x, *rest, None, None, None, None))
     else:
-        enough(native.machine_code().adapters_all(*start, x_ND.dtype != torch.float32, *rest))
+        enough(native.machine_code().adapters_all(*table[:2], *x, x_ND.dtype != torch.float32, *rest))
     return h
 
 
@@ -80,12 +78,12 @@ def adapters_backward(
     """Gradients of A and B into the lanes' vectors, and of x added to `gx_ND`."""
     # Autograd may hand over a spread number.
     grads = [grad if grad.stride(1) == 1 else grad.contiguous() for grad in grads]
-    start = table.numbers, table.shares, x_ND.data_ptr(), x_ND.stride(0), x_ND.shape[1]
+    x = x_ND.data_ptr(), x_ND.stride(0), x_ND.shape[1]
     rest = len(grads), h.data_ptr(), *described(grads), scale, *placed(gx_ND)
     if fits_tiles(table, x_ND, [grad.shape[1] for grad in grads]):
-        enough(native.machine_code().lanes_backward(*start, *rest, None, None))
+        enough(native.machine_code().lanes_backward(*table[:2], len(x_ND), *x, *rest, None, None))
     else:
-        enough(native.machine_code().adapters_all_backward(*start, x_ND.dtype != torch.float32, *rest))
+        enough(native.machine_code().adapters_all_backward(*table[:2], *x, x_ND.dtype != torch.float32, *rest))
 
 
 def linear(
@@ -97,13 +95,13 @@ def linear(
     gate: bool = False,
 ) -> tuple[list[Tensor], Tensor]:
     """Frozen products and adapters of all rows on top of what is `under` them (rows, or one row for all); and A·x.
-    If the first output is the second's gate, what comes through is a third. For tables that fit and hold every row."""
+    If the first output is the second's gate, what comes through is a third. Shares stand in the order of their rows."""
     outs = [x_ND.new_empty(len(x_ND), one.outs) for one in weights]
     h = x_ND.new_empty(len(outs) * table.thin, dtype=torch.float32)
     through = [outs[0].new_empty(outs[0].shape)] if gate else []
     under = [one if one is None or one.stride(-1) == 1 else one.contiguous() for one in under]
     done = native.machine_code().lanes_forward(
-        table.numbers, table.shares, x_ND.data_ptr(), x_ND.stride(0), x_ND.shape[1], len(outs), h.data_ptr(),
+        *table[:2], len(x_ND), x_ND.data_ptr(), x_ND.stride(0), x_ND.shape[1], len(outs), h.data_ptr(),
         *described(outs), scale, packs(weights),
         (Pointer * len(under))(*[None if one is None else one.data_ptr() for one in under]),
         native.numbers([0 if one is None or one.dim() == 1 else one.stride(0) for one in under]),
@@ -123,7 +121,7 @@ def linear_backward(
     grads = [grad if grad.stride(1) == 1 else grad.contiguous() for grad in grads]
     gx_ND = x_ND.new_empty(x_ND.shape)
     done = native.machine_code().lanes_backward(
-        table.numbers, table.shares, x_ND.data_ptr(), x_ND.stride(0), x_ND.shape[1], len(weights), h.data_ptr(),
+        *table[:2], len(x_ND), x_ND.data_ptr(), x_ND.stride(0), x_ND.shape[1], len(weights), h.data_ptr(),
         *described([*grads, *grads] if gates else grads), scale, *placed(gx_ND), packs(weights),
         (Pointer * 2)(*[one.data_ptr() for one in gates]) if gates else None,
     )  # fmt: skip

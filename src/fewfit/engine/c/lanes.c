@@ -8,7 +8,7 @@
 
 #define STRIP 32 /* rows that go through tiles together */
 
-enum { PACK, ROWS, SUMS, ALONG, ACROSS, PAIRS, THIN, PLACES };
+enum { PACK, ROWS, SUMS, ALONG, ACROSS, PAIRS, THIN, GATED, PLACES };
 
 static _Thread_local char *place[PLACES];
 
@@ -40,6 +40,7 @@ static int prepared(count width, count members, const count *widths, count rank,
         [ACROSS] = double_ * long_ * 2,
         [PAIRS] = long_ * STRIP * 2,
         [THIN] = tokens * thin * 4,
+        [GATED] = tokens * widest * 2,
     };
     return reserved(wanted);
 }
@@ -344,162 +345,176 @@ static void over_tokens(const half *across, count thin, const half *y, count apa
 
 /* ---- one lane ------------------------------------------------------------------------------------------------------------ */
 
-/* h = x · Aᵀ, out += scale · h · Bᵀ for every sibling; A is `down`, thin × width, B `ups`, width × rank. With `frozen`, the
-   siblings' weights as tiles, out = x · Wᵀ + scale · h · Bᵀ on top of `onto` where there is any, rounded once. */
-static int lane_forward(const half *x, count x_apart, count width, const half *down, const half *const *ups, count members,
-                 count rank, count tokens, float *h, half *const *outs, const count *out_apart, const count *out_width,
-                 float scale, half *const *frozen, const half *const *onto, const count *onto_apart) {
-    count thin = members * rank, deep = fitting(2 * rank, DEEP), inputs = 1 + members;
-    if (!prepared(width, members, out_width, rank, tokens)) return 0;
-    half *pack = (half *)place[PACK], *along = (half *)place[ALONG];
-    const void *xs[inputs];
-    count aparts[inputs], widths[inputs], parts[members * inputs];
-    half *packs[members * inputs];
-    memset(packs, 0, sizeof packs);
-    xs[0] = x, aparts[0] = x_apart, widths[0] = width;
-    tiles_begin();
-    to_thin(x, x_apart, width, tokens, packed_by_rows(down, thin, width, pack), thin, h, thin);
-    for (count m = 0; m < members; m++) {
-        halves_along(h + m * rank, thin, rank, tokens, deep, scale, along);
-        packed_twice_by_rows(ups[m], rank, out_width[m], deep, pack);
-        if (!frozen) {
-            to_wide(along, deep, pack, out_width[m], outs[m], out_apart[m], tokens);
-            continue;
-        }
-        xs[1 + m] = along, aparts[1 + m] = widths[1 + m] = deep * DEEP;
-        packs[m * inputs] = frozen[m], packs[m * inputs + 1 + m] = pack;
-        along += fitting(tokens, STRIP) * STRIP * deep * DEEP, pack += out_width[m] * deep * DEEP;
-    }
-    _tile_release();
-    for (count p = 0; p < members * inputs; p++) parts[p] = 1;
-    return !frozen || tiles_product(1, tokens, inputs, xs, aparts, widths, members, (void *const *)outs, out_apart,
-                                    out_width, packs, parts, (const void *const *)onto, onto_apart);
-}
-
-/* Gradients of A and of each B (none where `into_down` is null), and of x (unless gx is null): on top of gx, or with
-   `frozen`, the turned weights as tiles, all of it. */
-static int lane_backward(const half *x, count x_apart, count width, const half *down, const half *const *ups, count members,
-                  count rank, count tokens, const float *h, half *const *grads, const count *grad_apart,
-                  const count *grad_width, float scale, float *into_down, float *const *into_ups, int fresh, half *gx,
-                  count gx_apart, half *const *frozen) {
-    count thin = members * rank;
-    if (!prepared(width, members, grad_width, rank, tokens)) return 0;
-    half *pack = (half *)place[PACK];
-    float *gh = (float *)place[THIN];
-    tiles_begin();
-    for (count m = 0; m < members; m++) {
-        packed_by_columns(ups[m], rank, grad_width[m], pack);
-        to_thin(grads[m], grad_apart[m], grad_width[m], tokens, pack, rank, gh + m * rank, thin);
-        if (into_down)
-            over_tokens(halves_across(h + m * rank, thin, rank, tokens), rank, grads[m], grad_apart[m], grad_width[m],
-                        tokens, into_ups[m], scale, fresh, 1);
-    }
-    if (into_down)
-        over_tokens(halves_across(gh, thin, thin, tokens), thin, x, x_apart, width, tokens, into_down, scale, fresh, 0);
-    count deep = fitting(2 * thin, DEEP), inputs = members + 1, aparts[inputs], widths[inputs], parts[inputs];
-    half *along = (half *)place[ALONG], *packs[inputs];
-    if (gx) {
-        halves_along(gh, thin, thin, tokens, deep, scale, along);
-        packed_twice_by_columns(down, thin, width, deep, pack);
-        if (!frozen) to_wide(along, deep, pack, width, gx, gx_apart, tokens);
-    }
-    _tile_release();
-    if (!gx || !frozen) return 1;
-    const void *xs[inputs], *nothing = 0;
-    void *out = gx;
-    count none = 0;
-    for (count i = 0; i < inputs; i++) {
-        xs[i] = i < members ? grads[i] : along;
-        aparts[i] = i < members ? grad_apart[i] : deep * DEEP;
-        widths[i] = i < members ? grad_width[i] : deep * DEEP;
-        packs[i] = i < members ? frozen[i] : pack;
-        parts[i] = 1;
-    }
-    return tiles_product(1, tokens, inputs, xs, aparts, widths, 1, &out, &gx_apart, &width, packs, parts, &nothing, &none);
-}
-
-/* ---- a whole pass -------------------------------------------------------------------------------------------------------- */
-
 /* See rows.h. */
 void gated_16(const half *gate, const half *up, half *out, count size);
 void gated_backward_16(half *grad, const half *gate, const half *up, half *up_grad, count size);
 
-static half *up_gradients(count size) {
-    static _Thread_local half *kept;
-    static _Thread_local count had;
-    if (size > had) {
-        free(kept);
-        kept = aligned_alloc(64, fitting(size * 2, 64) * 64);
-        had = kept ? size : 0;
-    }
-    return kept;
-}
+typedef struct {
+    const half *x;
+    count x_apart, width, members;
+    half *const *outs;
+    const count *out_apart, *out_width;
+    float scale;
+    half *const *frozen; /* the siblings' weights as tiles, or null */
+    const half *const *onto;
+    const count *onto_apart;
+    half *gated;
+} Forward;
 
-/* All lanes' rows of the outputs; h keeps A·x, lane after lane. With `gated` the two outputs are a gate and what it lets
-   through, and that is written too. Widths are multiples of 32, ranks even. 0 for want of memory. */
-int lanes_forward(const count *table, count pieces, const half *x, count x_apart, count width, count members, float *h,
-                  half *const *outs, const count *out_apart, const count *out_width, float scale, half *const *frozen,
-                  const half *const *onto, const count *onto_apart, half *gated) {
-    for (count p = 0; p < pieces; p++, table += B + members) {
-        count tokens = table[TOKENS], rank = table[RANK];
-        for (count lane = 0; lane < table[LANES]; lane++, h += tokens * members * rank) {
-            count at = table[START] + lane * tokens;
-            const half *mine = (const half *)table[WEIGHTS] + lane * table[STRIDE], *ups[members], *under[members];
-            half *own[members];
-            for (count m = 0; m < members; m++) {
-                ups[m] = mine + table[B + m];
-                own[m] = outs[m] + at * out_apart[m];
-                under[m] = onto && onto[m] ? onto[m] + at * onto_apart[m] : 0;
-            }
-            if (!lane_forward(x + at * x_apart, x_apart, width, mine + table[A], ups, members, rank, tokens, h, own,
-                              out_apart, out_width, scale, frozen, under, onto_apart))
-                return 0;
-            if (gated) gated_16(own[0], own[1], gated + at * *out_width, tokens * *out_width);
-        }
+/* Of some rows from the `at`-th on: h = x · Aᵀ, out += scale · h · Bᵀ for every sibling, A and B in `vector` where `places`
+   say, rank 0 where the rows are nobody's. With `frozen`, out = x · Wᵀ + scale · h · Bᵀ on top of `onto` where there is
+   any, rounded once. 0 for want of memory. */
+static int rows_forward(const Forward *of, count at, count tokens, const half *vector, const count *places, count rank,
+                        float *h) {
+    count members = of->members, thin = members * rank, deep = fitting(2 * rank, DEEP), inputs = rank ? 1 + members : 1;
+    if (!prepared(of->width, members, of->out_width, rank, tokens)) return 0;
+    half *pack = (half *)place[PACK], *along = (half *)place[ALONG];
+    const void *xs[inputs], *under[members];
+    void *outs[members];
+    count aparts[inputs], widths[inputs], parts[members * inputs];
+    half *packs[members * inputs];
+    memset(packs, 0, sizeof packs);
+    xs[0] = of->x + at * of->x_apart, aparts[0] = of->x_apart, widths[0] = of->width;
+    tiles_begin();
+    if (rank) {
+        packed_by_rows(vector + *places, thin, of->width, pack);
+        to_thin(xs[0], of->x_apart, of->width, tokens, pack, thin, h, thin);
     }
+    for (count m = 0; m < members; m++) {
+        count wide = of->out_width[m];
+        outs[m] = of->outs[m] + at * of->out_apart[m];
+        under[m] = of->onto && of->onto[m] ? of->onto[m] + at * of->onto_apart[m] : 0;
+        if (of->frozen) packs[m * inputs] = of->frozen[m];
+        if (!rank) continue;
+        halves_along(h + m * rank, thin, rank, tokens, deep, of->scale, along);
+        packed_twice_by_rows(vector + places[1 + m], rank, wide, deep, pack);
+        if (!of->frozen) {
+            to_wide(along, deep, pack, wide, outs[m], of->out_apart[m], tokens);
+            continue;
+        }
+        xs[1 + m] = along, aparts[1 + m] = widths[1 + m] = deep * DEEP;
+        packs[m * inputs + 1 + m] = pack;
+        along += fitting(tokens, STRIP) * STRIP * deep * DEEP, pack += wide * deep * DEEP;
+    }
+    _tile_release();
+    if (!of->frozen) return 1;
+    for (count p = 0; p < members * inputs; p++) parts[p] = 1;
+    if (!tiles_product(1, tokens, inputs, xs, aparts, widths, members, outs, of->out_apart, of->out_width, packs, parts,
+                       under, of->onto_apart))
+        return 0;
+    if (of->gated) gated_16(outs[0], outs[1], of->gated + at * *of->out_width, tokens * *of->out_width);
     return 1;
 }
 
-/* Gradients of all lanes' matrices and of their rows of x. With `gates`, the outputs of a gate and of what it lets through,
-   the one gradient given is that of what came through, and is written over. */
-int lanes_backward(const count *table, count pieces, const half *x, count x_apart, count width, count members,
+typedef struct {
+    const half *x;
+    count x_apart, width, members;
+    half *const *grads;
+    const count *grad_apart, *grad_width;
+    float scale;
+    half *gx;
+    count gx_apart;
+    half *const *frozen; /* the siblings' weights as tiles, turned, or null */
+    const half *const *gates;
+} Backward;
+
+/* Gradients of A and of each B into `into`, unless that is null, and of x (unless gx is null): on top of gx, or with
+   `frozen` all of it. */
+static int rows_backward(const Backward *of, count at, count tokens, const half *vector, const count *places, count rank,
+                         const float *h, float *into, int fresh) {
+    count members = of->members, thin = members * rank, inputs = rank ? members + 1 : members;
+    if (!prepared(of->width, members, of->grad_width, rank, tokens)) return 0;
+    const half *x = of->x + at * of->x_apart;
+    half *pack = (half *)place[PACK], *along = (half *)place[ALONG], *gx = of->gx ? of->gx + at * of->gx_apart : 0;
+    float *gh = (float *)place[THIN];
+    const void *xs[inputs], *nothing = 0;
+    count aparts[inputs], widths[inputs], parts[inputs], none = 0, deep = fitting(2 * thin, DEEP);
+    half *packs[inputs];
+    for (count m = 0; m < members; m++) {
+        xs[m] = of->grads[m] + at * of->grad_apart[m], aparts[m] = of->grad_apart[m], widths[m] = of->grad_width[m];
+        packs[m] = of->frozen ? of->frozen[m] : 0;
+    }
+    if (of->gates) {
+        count from = at * *widths;
+        xs[1] = place[GATED], aparts[1] = *widths;
+        gated_backward_16((half *)xs[0], of->gates[0] + from, of->gates[1] + from, (half *)xs[1], tokens * *widths);
+    }
+    tiles_begin();
+    for (count m = 0; rank && m < members; m++) {
+        packed_by_columns(vector + places[1 + m], rank, widths[m], pack);
+        to_thin(xs[m], aparts[m], widths[m], tokens, pack, rank, gh + m * rank, thin);
+        if (into)
+            over_tokens(halves_across(h + m * rank, thin, rank, tokens), rank, xs[m], aparts[m], widths[m], tokens,
+                        into + places[1 + m], of->scale, fresh, 1);
+    }
+    if (rank && into)
+        over_tokens(halves_across(gh, thin, thin, tokens), thin, x, of->x_apart, of->width, tokens, into + *places,
+                    of->scale, fresh, 0);
+    if (rank && gx) {
+        halves_along(gh, thin, thin, tokens, deep, of->scale, along);
+        packed_twice_by_columns(vector + *places, thin, of->width, deep, pack);
+        if (!of->frozen) to_wide(along, deep, pack, of->width, gx, of->gx_apart, tokens);
+        xs[members] = along, aparts[members] = widths[members] = deep * DEEP, packs[members] = pack;
+    }
+    _tile_release();
+    if (!gx || !of->frozen) return 1;
+    for (count i = 0; i < inputs; i++) parts[i] = 1;
+    void *out = gx;
+    return tiles_product(1, tokens, inputs, xs, aparts, widths, 1, &out, &of->gx_apart, &of->width, packs, parts, &nothing,
+                         &none);
+}
+
+/* ---- a whole pass -------------------------------------------------------------------------------------------------------- */
+
+/* All lanes' rows of the outputs; h keeps A·x, lane after lane. With `frozen` the outputs are written, of nobody's rows too,
+   of which there may be some among the `rows` of x; and with `gated` they are a gate and what it lets through, and what
+   comes through is written there. Widths are multiples of 32, ranks even. 0 for want of memory. */
+int lanes_forward(const count *table, count pieces, count rows, const half *x, count x_apart, count width, count members,
+                  float *h, half *const *outs, const count *out_apart, const count *out_width, float scale,
+                  half *const *frozen, const half *const *onto, const count *onto_apart, half *gated) {
+    Forward of = {x, x_apart, width, members, outs, out_apart, out_width, scale, frozen, onto, onto_apart, gated};
+    count done = 0;
+    for (count p = 0; p < pieces; p++, table += B + members) {
+        count tokens = table[TOKENS], at = table[START];
+        if (frozen && done < at && !rows_forward(&of, done, at - done, 0, 0, 0, 0)) return 0;
+        for (count lane = 0; lane < table[LANES]; lane++, at += tokens, h += tokens * members * table[RANK]) {
+            const half *vector = (const half *)table[WEIGHTS] + lane * table[STRIDE];
+            if (!rows_forward(&of, at, tokens, vector, table + A, table[RANK], h)) return 0;
+        }
+        done = at;
+    }
+    return !frozen || done == rows || rows_forward(&of, done, rows - done, 0, 0, 0, 0);
+}
+
+/* Gradients of all lanes' matrices and of x; with `frozen` of nobody's rows too. With `gates`, the outputs of a gate and of
+   what it lets through, the one gradient given is that of what came through, and is written over. */
+int lanes_backward(const count *table, count pieces, count rows, const half *x, count x_apart, count width, count members,
                    const float *h, half *const *grads, const count *grad_apart, const count *grad_width, float scale,
                    half *gx, count gx_apart, half *const *frozen, const half *const *gates) {
+    Backward of = {x, x_apart, width, members, grads, grad_apart, grad_width, scale, gx, gx_apart, frozen, gates};
+    count done = 0;
     for (count p = 0; p < pieces; p++, table += B + members) {
-        count tokens = table[TOKENS], rank = table[RANK];
-        for (count lane = 0; lane < table[LANES]; lane++, h += tokens * members * rank) {
-            count at = table[START] + lane * tokens;
-            const half *mine = (const half *)table[WEIGHTS] + lane * table[STRIDE], *ups[members];
-            half *own[members], *up_grads = gates ? up_gradients(tokens * *grad_width) : 0;
-            if (gates && !up_grads) return 0;
-            float *into = table[INTO] ? (float *)table[INTO] + lane * table[INTO_STRIDE] : 0, *into_ups[members];
-            for (count m = 0; m < members; m++) {
-                ups[m] = mine + table[B + m];
-                own[m] = !gates || m == 0 ? grads[m] + at * grad_apart[m] : up_grads;
-                into_ups[m] = into ? into + table[B + m] : 0;
-            }
-            if (gates) {
-                count from = at * *grad_width;
-                gated_backward_16(own[0], gates[0] + from, gates[1] + from, up_grads, tokens * *grad_width);
-            }
-            if (!lane_backward(x + at * x_apart, x_apart, width, mine + table[A], ups, members, rank, tokens, h, own,
-                               grad_apart, grad_width, scale, into ? into + table[A] : 0, into_ups, table[FRESH],
-                               gx ? gx + at * gx_apart : 0, gx_apart, frozen))
-                return 0;
+        count tokens = table[TOKENS], at = table[START];
+        if (frozen && done < at && !rows_backward(&of, done, at - done, 0, 0, 0, 0, 0, 0)) return 0;
+        for (count lane = 0; lane < table[LANES]; lane++, at += tokens, h += tokens * members * table[RANK]) {
+            const half *vector = (const half *)table[WEIGHTS] + lane * table[STRIDE];
+            float *into = table[INTO] ? (float *)table[INTO] + lane * table[INTO_STRIDE] : 0;
+            if (!rows_backward(&of, at, tokens, vector, table + A, table[RANK], h, into, table[FRESH])) return 0;
         }
+        done = at;
     }
-    return 1;
+    return !frozen || done == rows || rows_backward(&of, done, rows - done, 0, 0, 0, 0, 0, 0);
 }
 
 #else
 
-int lanes_forward(const count *table, count pieces, const half *x, count x_apart, count width, count members, float *h,
-                  half *const *outs, const count *out_apart, const count *out_width, float scale, half *const *frozen,
-                  const half *const *onto, const count *onto_apart, half *gated) {
+int lanes_forward(const count *table, count pieces, count rows, const half *x, count x_apart, count width, count members,
+                  float *h, half *const *outs, const count *out_apart, const count *out_width, float scale,
+                  half *const *frozen, const half *const *onto, const count *onto_apart, half *gated) {
     return 0;
 }
 
-int lanes_backward(const count *table, count pieces, const half *x, count x_apart, count width, count members,
+int lanes_backward(const count *table, count pieces, count rows, const half *x, count x_apart, count width, count members,
                    const float *h, half *const *grads, const count *grad_apart, const count *grad_width, float scale,
                    half *gx, count gx_apart, half *const *frozen, const half *const *gates) {
     return 0;
