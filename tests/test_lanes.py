@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -39,7 +40,8 @@ class Case:
         self.x_ND, self.onto_NO = some(self.rows, width), some(self.rows, widths[0])
         self.grads = [some(self.rows, wide) for wide in widths]
         self.flat = [some(lanes, rank * (len(widths) * width + sum(widths))) / 4 for rank, lanes, _ in shares]
-        self.into = [torch.full(flat.shape, float("nan")) for flat in self.flat]
+        self.into: list[Any] = [torch.full(flat.shape, float("nan")) for flat in self.flat]
+        self.fresh = True
 
     def table(self) -> thin.Table:
         shares, start = [], 0
@@ -48,7 +50,7 @@ class Case:
             if rank == 0:
                 continue
             b = [rank * (len(self.widths) * self.width + sum(self.widths[:m])) for m in range(len(self.widths))]
-            shares.append(thin.Share(flat, rank, (0, b), start - lanes * tokens, start, into, True))
+            shares.append(thin.Share(flat, rank, (0, b), start - lanes * tokens, start, into, self.fresh))
         return thin.Table.of(shares)
 
     def forward(self, under: Sequence[Tensor | None], gate: bool = False) -> tuple[list[Tensor], Tensor]:
@@ -110,6 +112,26 @@ def test_equal_to_fp64_rounded_once(width: int, widths: list[int], kind: str) ->
             near(ours, exact, once=False)
 
 
+def test_gradients_go_on_top_where_they_are_not_fresh_and_nowhere_where_none_are_wanted() -> None:
+    """And rows may be farther apart than they are wide."""
+    case = Case(64, [64, 32])
+    under = [torch.cat([wide, wide], dim=1)[:, : wide.shape[1]] for wide in (case.onto_NO, case.grads[1])]
+    case.x_ND = torch.cat([case.x_ND, case.x_ND], dim=1)[:, :64]
+    case.grads = [torch.cat([grad, grad], dim=1)[:, : grad.shape[1]] for grad in case.grads]
+    outs, h = case.forward(under)
+    exact_outs, exact_into, exact_gx = case.exact(under)
+    for ours, exact in zip(outs, exact_outs, strict=True):
+        near(ours, exact, once=True)
+    case.backward(h, case.grads)
+    case.fresh, wanted = False, case.into[3]
+    case.into = [*case.into[:3], None, *case.into[4:]]
+    near(case.backward(h, case.grads), exact_gx, once=True)
+    for (rank, _, _), ours, exact in zip(case.shares, case.into, exact_into, strict=True):
+        if rank and ours is not None:
+            near(ours, 2 * exact, once=False)
+    near(wanted, exact_into[3], once=False)
+
+
 def test_what_comes_through_a_gate() -> None:
     """To the bit what gate and product make one after the other."""
     case = Case(64, [96, 96])
@@ -117,7 +139,8 @@ def test_what_comes_through_a_gate() -> None:
     plain, h_plain = case.forward([None, None])
     assert torch.equal(gate, plain[0]) and torch.equal(up, plain[1]) and torch.equal(h, h_plain)
     assert torch.equal(through, native.gated(gate, up))
-    gx_ND = case.backward(h, [case.grads[0].clone()], (gate, up))
+    given = torch.cat([case.grads[0], case.grads[0]], dim=1)[:, :96]  # rows farther apart than they are wide
+    gx_ND = case.backward(h, [given], (gate, up))
     into, case.into = case.into, [torch.full_like(one, float("nan")) for one in case.into]
     grads = native.gated_backward(case.grads[0].clone(), gate, up)
     assert torch.equal(gx_ND, case.backward(h, list(grads)))

@@ -2,8 +2,9 @@
 
 The model's linear layers get a forward of ours and keep everything else, so names, tied weights and quantised layers
 stay as they are. One product with the frozen weight serves all rows of the pass; each lane then adds its own B·A·x to
-its own rows, in place. Adapters are no autograd leaves: the backward writes their gradients straight into a flat buffer
-of the lane, beside the flat weights and the flat optimizer state, so a lane is a few vectors and an update one call.
+its own rows, in place (in bf16 by tiles within the product). Adapters are no autograd leaves: the backward writes their
+gradients straight into a flat buffer of the lane, beside the flat weights and the flat optimizer state, so a lane is a
+few vectors and an update one call.
 """
 
 from __future__ import annotations
@@ -192,7 +193,7 @@ class Head(torch.autograd.Function):
 def add_adapters(
     outs: list[Tensor], x_ND: Tensor, pieces: Pieces, group: Siblings, members: tuple[int, ...]
 ) -> list[Tensor]:
-    """Adds B·A·x to every bundle's rows of each output; returns A·x for the backward, of all bundles (by thin.c, and
+    """Adds B·A·x to every bundle's rows of each output; returns A·x for the backward, of all bundles (by thin.py, and
     then flat) or of each."""
     if not pieces:
         return []
@@ -271,9 +272,11 @@ def in_one_backward(
     group: Siblings,
     gates: Sequence[Tensor] = (),
 ) -> Tensor | None:
-    """All gradients together, where `c/lanes.c` can; returns that of x. With `gates`, from the gradient of what came
-    through."""
-    if x_ND.dtype != torch.bfloat16 or not hidden or hidden[0].dim() != 1 or not group.frozen.tiled(grads_NO[0]):
+    """All gradients together; returns that of x, or None where `c/lanes.c` cannot. With `gates`, from the gradient of
+    what came through."""
+    if x_ND.dtype != torch.bfloat16 or not hidden or hidden[0].dim() != 1:
+        return None
+    if not all(group.frozen.tiled(grad_NO) for grad_NO in grads_NO):
         return None
     members = tuple(range(len(group.modules)))
     table, weights = gradient_table(pieces, group, members), group.frozen.copies(turned=True)

@@ -1,8 +1,8 @@
 """Rotary causal attention of a hand-written layer: compiled in fp32 (`c/attention.c`) and, with tiles, in bf16
 (`c/attention_tiles.c`); elsewhere torch's own kernel, and in bf16 on a CPU a backward of ours.
 
-torch's backward of the CPU flash kernel takes 13 to 22 ms a layer in bf16 where the same by matrix products takes 2 to
-9: its products do not reach the processor's bf16 units. Ours keeps the kernel's forward, bit for bit, and rebuilds the
+That one: torch's backward of the CPU flash kernel takes 13 to 22 ms a layer in bf16 where the same by matrix products
+takes 2 to 9: its products do not reach the processor's bf16 units. Ours keeps its forward, bit for bit, and rebuilds
 weights from its log-sum-exp. Scores are rounded to bf16 when a product writes them, which is too coarse for an
 exponential; so the log-sum-exp goes into the product as two more columns (its upper and its lower bits), and what is
 rounded is the logarithm of the weight itself, small wherever the weight is large.
@@ -36,7 +36,7 @@ class Kept(NamedTuple):
 
 
 class Compiled(NamedTuple):
-    """The same for `attention.c`: inputs that are not rotated yet, the output, each query's largest score and share."""
+    """The same where it is compiled: inputs not rotated yet, the output, each query's largest score and share."""
 
     heads: tuple[Tensor, Tensor, Tensor]
     out_ND: Tensor

@@ -1,9 +1,10 @@
 """What stands in `c/`, compiled on first use where there is a C compiler; elsewhere torch does the work.
 
 On one thread of a CPU only. `tiles.c`: products with frozen weights, several times as fast on processors that multiply
-tiles of bf16. `thin.c`: adapters' products, so thin that calling them costs as much as they do; `lanes.c`: by tiles.
-`attention.c`: rotary attention in fp32; `attention_tiles.c`: in bf16 by tiles. `native.c`: what torch takes five to ten
-passes over memory for, norms and gates (`rows.h`, in fp32 and bf16) and in bf16 what attention has beside its products.
+tiles of bf16. `thin.c`: adapters' products, so thin that calling them costs as much as they do; `lanes.c`: in bf16 by
+tiles, within the frozen product. `attention.c`: rotary attention in fp32; `attention_tiles.c`: in bf16 by tiles.
+`native.c`: what torch takes five to ten passes over memory for, norms and gates (`rows.h`, in fp32 and bf16) and in
+bf16 what attention has beside its products.
 Compiling takes a second or two, once a machine; `FEWFIT_NATIVE=0` leaves it out.
 """
 

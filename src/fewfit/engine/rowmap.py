@@ -104,7 +104,7 @@ class Matrices:
 
     @cached_property
     def of(self) -> dict[Siblings, tuple[Tensor, list[Tensor]]]:
-        """Made where it is asked for: thin.c goes by the vectors."""
+        """Made where it is asked for: thin.py goes by the vectors."""
         of: dict[Siblings, tuple[Tensor, list[Tensor]]] = {}
         layout, flat_GP = self.layout, self.flat_GP
         rank, lanes = layout.rank, len(flat_GP)
@@ -142,7 +142,7 @@ class Bundle:
         self.rank = self.layout.rank
         self.weights = Matrices(self.layout, torch.stack([one.weight_P for one in adapters]).to(compute))
         self.gradients: Matrices | None = None
-        self.serves = native.serves(self.weights.flat_GP)  # thin.c does
+        self.serves = native.serves(self.weights.flat_GP)  # thin.py does
 
     def reads(self, *some: Tensor | None) -> bool:
         return all(one is None or native.readable(one, self.weights.flat_GP) for one in some)
@@ -157,7 +157,7 @@ Piece = tuple[Bundle, int, int]  # lanes, and the tokens of the flattened input 
 
 
 class Pieces(list[Piece]):
-    """Of a sibling group in a pass. `tables` is what has been made of them for thin.c, by the siblings wanted."""
+    """Of a sibling group in a pass. `tables` is what has been made of them for thin.py, by the siblings wanted."""
 
     def __init__(self, some: Iterable[Piece] = ()):
         super().__init__(some)

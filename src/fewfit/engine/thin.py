@@ -56,6 +56,7 @@ class Table(NamedTuple):
 
 
 def fits_tiles(table: Table, x_ND: Tensor, widths: Sequence[int]) -> bool:
+    """Of all shares together: an odd rank in a pass leaves every lane of it to the loops of thin.c."""
     whole = all(width % WHOLE == 0 for width in (x_ND.shape[1], *widths))
     return whole and table.even and x_ND.dtype == torch.bfloat16 and native.has_tiles()
 
@@ -117,8 +118,9 @@ def linear_backward(
 ) -> Tensor:  # fmt: skip
     """Gradients of A and B into the lanes' vectors; returns that of x, from the turned weights and the adapters. With
     `gates`, the outputs of a gate and of what it lets through, from the gradient of what came through, over which it
-    writes."""
-    grads = [grad if grad.stride(1) == 1 else grad.contiguous() for grad in grads]
+    writes if that is dense."""
+    grads = [grad.contiguous() if gates or grad.stride(1) != 1 else grad for grad in grads]
+    gates = [one.contiguous() for one in gates]
     gx_ND = x_ND.new_empty(x_ND.shape)
     done = native.machine_code().lanes_backward(
         *table[:2], len(x_ND), x_ND.data_ptr(), x_ND.stride(0), x_ND.shape[1], len(weights), h.data_ptr(),

@@ -175,7 +175,7 @@ static count longest(const Heads *of) {
 /* q is tokens × (groups · shared · width), k and v tokens × (groups · width), the gap between tokens being `apart`; out
    lies like q without gaps. `most` and `share` keep each query's largest score and the inverse of its sum; `keys_kept`
    and `values_kept`, unless null, what `attention_next` goes on with: of each row and key head width × `places`, rotated,
-   and `places` × width. 0 for want of memory. */
+   and `places` × width. bf16 goes by tiles where it can and nothing is kept. 0 for want of memory. */
 int attention(const Heads *of, const void *q, count q_apart, const void *k, count k_apart, const void *v, count v_apart,
               void *out, float *most, float *share, float *keys_kept, float *values_kept, count places) {
     if (attention_fits(of) && !keys_kept)

@@ -1,6 +1,11 @@
 /* The attention of attention.c in bf16 by tiles: rows of any length in strips of 32 tokens, heads of any multiple of 32
    numbers. Scores and every sum are fp32; what goes into a product (rotated queries and keys, weights and the gradients of
    scores) is rounded to bf16 once. The backward goes by keys × queries, so that each query's statistics are a vector. */
+#ifdef __clang__ /* the exponential wants its order */
+#pragma clang fp reassociate(off)
+#else
+#pragma GCC optimize("no-associative-math")
+#endif
 #include "heads.h"
 #include "tiles.h"
 
@@ -32,7 +37,9 @@ static count longest(const Heads *of) {
     return fitting(most, STRIP) * STRIP;
 }
 
-static inline void write_half(half *to, __m512 some) { _mm256_storeu_si256((__m256i *)to, (__m256i)_mm512_cvtneps_pbh(some)); }
+static inline void write_half(half *to, __m512 some) {
+    _mm256_storeu_si256((__m256i *)to, (__m256i)_mm512_cvtneps_pbh(some));
+}
 
 static inline void write_halves(half *to, __m512 low, __m512 high) {
     _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh(high, low));
@@ -62,7 +69,8 @@ static void fetched(const Heads *of, const half *from, count apart, count tokens
             memcpy(to, from, width * 2);
             continue;
         }
-        const half *cosine = (const half *)of->cosine + (angle + t) * width, *sine = (const half *)of->sine + (angle + t) * width;
+        const half *cosine = (const half *)of->cosine + (angle + t) * width;
+        const half *sine = (const half *)of->sine + (angle + t) * width;
         for (count e = 0; e < most; e += SIDE) {
             __m512 low = read_half(from + e), high = read_half(from + e + most);
             __m512 turned = _mm512_mul_ps(low, read_half(cosine + e));
@@ -79,14 +87,15 @@ static void fetched(const Heads *of, const half *from, count apart, count tokens
 static void put(const Heads *of, const float *from, count tokens, count angle, half *to, count apart) {
     count width = of->width, most = width / 2;
     for (count t = 0; t < tokens; t++, from += width, to += apart) {
-        const half *cosine = (const half *)of->cosine + (angle + t) * width, *sine = (const half *)of->sine + (angle + t) * width;
+        count turn = (angle + t) * width;
         for (count e = 0; e < most; e += SIDE) {
             __m512 low = _mm512_load_ps(from + e), high = _mm512_load_ps(from + e + most);
             if (angle >= 0) {
-                __m512 turned = _mm512_mul_ps(low, read_half(cosine + e));
-                turned = _mm512_fmadd_ps(high, read_half(sine + e + most), turned);
-                high = _mm512_mul_ps(high, read_half(cosine + e + most));
-                high = _mm512_fnmadd_ps(low, read_half(sine + e), high);
+                const half *cosine = (const half *)of->cosine + turn + e, *sine = (const half *)of->sine + turn + e;
+                __m512 turned = _mm512_mul_ps(low, read_half(cosine));
+                turned = _mm512_fmadd_ps(high, read_half(sine + most), turned);
+                high = _mm512_mul_ps(high, read_half(cosine + most));
+                high = _mm512_fnmadd_ps(low, read_half(sine), high);
                 low = turned;
             }
             write_half(to + e, low);
@@ -105,8 +114,8 @@ static void as_columns(const half *rows, count tokens, count width, half *to) {
 
 /* Two rows as pairs of numbers next to each other. */
 static inline void paired(__m512i one, __m512i two, half *low, half *high) {
-    const __m512i first = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37, 5,
-                                           36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+    const __m512i first = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6,
+                                           37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
     _mm512_storeu_si512(low, _mm512_permutex2var_epi16(one, first, two));
     _mm512_storeu_si512(high, _mm512_permutex2var_epi16(one, _mm512_add_epi16(first, _mm512_set1_epi16(16)), two));
 }
@@ -146,7 +155,8 @@ static inline void fetched_sums(const float *from, count apart) {
     _tile_loadd(3, from + SIDE * apart + SIDE, apart * 4);
 }
 
-/* Adds `deep` times 32 inputs of 32 rows, whose columns lie in tiles one after another, the other 16 `over` numbers on. */
+/* Adds what 32 rows give with 32 columns, `deep` times 32 inputs. `columns` are tiles of 16 columns, one for each 32 inputs;
+   those of the next 16 begin `over` numbers further on. */
 static inline void summed(const half *rows, count apart, const half *columns, count over, count deep) {
     for (count k = 0; k < deep; k++) {
         _tile_loadd(4, rows + k * DEEP, apart * 2);
@@ -241,8 +251,9 @@ int attention_by_tiles(const Heads *of, const half *q, count q_apart, const half
 
 /* Of 32 keys and 32 queries: weights from scores, and the scores' gradients from the weights', keys × queries, the latter
    also as rows of a product over keys. On the `diagonal` queries do not see the keys after them. */
-static void changed(const float *scores, const float *changes, const float *most, const float *share, const float *along,
-                    float scaling, int diagonal, half *weights, half *flows, half *as_flows) {
+static void weights_and_flows(const float *scores, const float *changes, const float *most, const float *share,
+                              const float *along, float scaling, int diagonal, half *weights, half *flows,
+                              half *as_flows) {
     __m512 times = _mm512_set1_ps(scaling), before[2] = {_mm512_load_ps(most), _mm512_load_ps(most + SIDE)};
     __m512 part[2] = {_mm512_load_ps(share), _mm512_load_ps(share + SIDE)};
     __m512 less[2] = {_mm512_load_ps(along), _mm512_load_ps(along + SIDE)};
@@ -279,14 +290,15 @@ int attention_by_tiles_backward(const Heads *of, const half *grad, count grad_ap
     count width = of->width, heads = of->groups * of->shared, keys = longest(of), deep = width / DEEP;
     char *at = room(keys * width * (2 * 3 + 4 * 2) + STRIP * width * (2 * 6 + 4 * 2) + BLOCK * (4 * 2 + 2 * 3) + 24 * 64);
     if (!at) return 0;
-    half *k_rows = taken(&at, keys * width * 2), *v_rows = taken(&at, keys * width * 2), *k_turned = taken(&at, keys * width * 2);
+    count all = keys * width * 2, some_rows = STRIP * width * 2;
+    half *k_rows = taken(&at, all), *v_rows = taken(&at, all), *k_turned = taken(&at, all);
     float *key_grads = taken(&at, keys * width * 4), *value_grads = taken(&at, keys * width * 4);
-    half *q_rows = taken(&at, STRIP * width * 2), *q_columns = taken(&at, STRIP * width * 2), *q_pairs = taken(&at, STRIP * width * 2);
-    half *g_rows = taken(&at, STRIP * width * 2), *g_columns = taken(&at, STRIP * width * 2), *g_pairs = taken(&at, STRIP * width * 2);
+    half *q_rows = taken(&at, some_rows), *q_columns = taken(&at, some_rows), *q_pairs = taken(&at, some_rows);
+    half *g_rows = taken(&at, some_rows), *g_columns = taken(&at, some_rows), *g_pairs = taken(&at, some_rows);
     float *turned_grads = taken(&at, STRIP * width * 4), *query_grads = taken(&at, STRIP * width * 4);
     float *scores = taken(&at, BLOCK * 4), *changes = taken(&at, BLOCK * 4);
     half *weights = taken(&at, BLOCK * 2), *flows = taken(&at, BLOCK * 2), *as_flows = taken(&at, BLOCK * 2);
-    float *stats = taken(&at, 3 * STRIP * 4), *above = stats, *part = stats + STRIP, *along = part + STRIP;
+    float *stats = taken(&at, 3 * STRIP * 4), *largest = stats, *part = stats + STRIP, *along = part + STRIP;
     tiles_begin();
     for (count b = 0; b < of->rows; b++) {
         count first = of->starts[b], tokens = of->lengths[b], line = fitting(tokens, STRIP) * STRIP, angle = of->turns[b];
@@ -302,8 +314,9 @@ int attention_by_tiles_backward(const Heads *of, const half *grad, count grad_ap
                         for (count p = 0; p < SIDE; p++) {
                             __m512i pairs = _mm512_load_si512(some + p * DEEP);
                             half *to = k_turned + (e + 2 * p) * line + t;
+                            __m256i upper = _mm512_cvtepi32_epi16(_mm512_srli_epi32(pairs, 16));
                             _mm256_storeu_si256((__m256i *)to, _mm512_cvtepi32_epi16(pairs));
-                            _mm256_storeu_si256((__m256i *)(to + line), _mm512_cvtepi32_epi16(_mm512_srli_epi32(pairs, 16)));
+                            _mm256_storeu_si256((__m256i *)(to + line), upper);
                         }
                     }
                 SEEN(k_turned);
@@ -321,7 +334,7 @@ int attention_by_tiles_backward(const Heads *of, const half *grad, count grad_ap
                 as_rows(g_rows, STRIP, width, g_pairs);
                 memset(stats, 0, 3 * STRIP * 4);
                 for (count m = 0; m < some; m++) {
-                    above[m] = most[place + m * heads];
+                    largest[m] = most[place + m * heads];
                     part[m] = share[place + m * heads];
                     along[m] = dot(g_rows + m * width, out + (place + m * heads) * width, width);
                 }
@@ -334,7 +347,8 @@ int attention_by_tiles_backward(const Heads *of, const half *grad, count grad_ap
                     cleared();
                     summed(v_rows + j * width, width, g_columns, deep * TILE, deep);
                     stored(changes, STRIP);
-                    changed(scores, changes, above, part, along, of->scaling, j == i, weights, flows, as_flows);
+                    weights_and_flows(scores, changes, largest, part, along, of->scaling, j == i, weights, flows,
+                                      as_flows);
                     for (count e = 0; e < width; e += STRIP) {
                         fetched_sums(value_grads + j * width + e, width);
                         summed(weights, STRIP, g_pairs + e / SIDE * TILE, TILE, 1);

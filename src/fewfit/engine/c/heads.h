@@ -9,7 +9,8 @@ typedef long long count;
 
 /* What all calls have in common: heads of `width` numbers, `shared` query heads for each of `groups` key heads. */
 typedef struct {
-    count halves, tiles, rows, groups, shared, width; /* bf16, and whether there are tiles for it */
+    count halves, tiles; /* whether numbers are bf16, and there are tiles for these */
+    count rows, groups, shared, width;
     const count *starts, *lengths, *turns; /* of each row: its first token, its tokens, its first angle */
     const void *cosine, *sine;
     float scaling;

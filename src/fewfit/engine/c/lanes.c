@@ -1,6 +1,7 @@
-/* One lane's adapters in bf16 by tiles: what thin.c does, several times as fast. Sums are fp32. Thin numbers (A·x, and
-   the gradients of these) stay fp32 and go into a product as two numbers of bf16 beside each other, upper and lower bits,
-   with the matrix twice: a tile takes 32 inputs, and a usual rank fills no more than half of them. */
+/* Lanes' adapters in bf16 by tiles: what thin.c does, several times as fast, and within the frozen product. Sums are fp32.
+   Thin numbers (A·x, and the gradients of these) stay fp32 and go into a product as two numbers of bf16 beside each other,
+   upper and lower bits, sixteen of their 24, with the matrix twice: a tile takes 32 inputs, and a usual rank fills no more
+   than half of them. */
 #include "table.h"
 #include "tiles.h"
 
@@ -8,18 +9,28 @@
 
 #define STRIP 32 /* rows that go through tiles together */
 
-enum { PACK, ROWS, SUMS, ALONG, ACROSS, PAIRS, THIN, GATED, PLACES };
+enum {
+    PACK,   /* matrices as tiles */
+    ROWS,   /* a strip that is not full */
+    SUMS,   /* what tiles gave */
+    ALONG,  /* thin numbers in two parts, a row for each token */
+    ACROSS, /* the same, a row for each thin number */
+    PAIRS,  /* tokens in pairs */
+    THIN,   /* gradients of thin numbers */
+    GATED,  /* gradients of what a gate lets through */
+    ROOMS
+};
 
-static _Thread_local char *place[PLACES];
+static _Thread_local char *room[ROOMS];
 
 static int reserved(const count *bytes) {
-    static _Thread_local count had[PLACES];
-    for (int which = 0; which < PLACES; which++)
+    static _Thread_local count had[ROOMS];
+    for (int which = 0; which < ROOMS; which++)
         if (bytes[which] > had[which]) {
-            free(place[which]);
+            free(room[which]);
             had[which] = 0;
-            place[which] = aligned_alloc(64, fitting(bytes[which], 64) * 64);
-            if (!place[which]) return 0;
+            room[which] = aligned_alloc(64, fitting(bytes[which], 64) * 64);
+            if (!room[which]) return 0;
             had[which] = bytes[which];
         }
     return 1;
@@ -27,20 +38,20 @@ static int reserved(const count *bytes) {
 
 static count larger(count one, count other) { return one > other ? one : other; }
 
-/* Room for one lane. */
-static int prepared(count width, count members, const count *widths, count rank, count tokens) {
-    count long_ = fitting(tokens, STRIP) * STRIP, widest = width, all = width, thin = members * rank;
-    count double_ = larger(fitting(2 * thin, DEEP), members * fitting(2 * rank, DEEP)) * DEEP;
-    for (count m = 0; m < members; m++) widest = larger(widest, widths[m]), all = larger(all, members * widths[m]);
-    count wanted[PLACES] = {
-        [PACK] = all * double_ * 2,
+/* Room for some rows of one lane, or of nobody (rank 0). */
+static int prepared(count width, count members, const count *widths, count rank, count tokens, int gates) {
+    count filled = fitting(tokens, STRIP) * STRIP, widest = width, thin = members * rank;
+    count twice = members * fitting(2 * rank, DEEP) * DEEP; /* inputs that thin numbers in two parts are at the most */
+    for (count m = 0; m < members; m++) widest = larger(widest, widths[m]);
+    count wanted[ROOMS] = {
+        [PACK] = widest * twice * 2,
         [ROWS] = STRIP * widest * 2,
-        [SUMS] = larger(STRIP, double_) * STRIP * 4,
-        [ALONG] = long_ * double_ * 2,
-        [ACROSS] = double_ * long_ * 2,
-        [PAIRS] = long_ * STRIP * 2,
+        [SUMS] = larger(STRIP, twice) * STRIP * 4,
+        [ALONG] = filled * twice * 2,
+        [ACROSS] = twice * filled * 2,
+        [PAIRS] = filled * STRIP * 2,
         [THIN] = tokens * thin * 4,
-        [GATED] = tokens * widest * 2,
+        [GATED] = gates ? tokens * widest * 2 : 0,
     };
     return reserved(wanted);
 }
@@ -48,14 +59,14 @@ static int prepared(count width, count members, const count *widths, count rank,
 /* 32 rows from the t-th on; where there are fewer left, a copy with zeros below. */
 static const half *strip(const half *x, count *apart, count width, count t, count tokens) {
     if (tokens - t >= STRIP) return x + t * *apart;
-    half *room = (half *)place[ROWS];
+    half *copy = (half *)room[ROWS];
     for (count n = 0; n < STRIP; n++) {
-        if (t + n < tokens) memcpy(room + n * width, x + (t + n) * *apart, width * 2);
-        else memset(room + n * width, 0, width * 2);
+        if (t + n < tokens) memcpy(copy + n * width, x + (t + n) * *apart, width * 2);
+        else memset(copy + n * width, 0, width * 2);
     }
-    SEEN(room);
+    SEEN(copy);
     *apart = width;
-    return room;
+    return copy;
 }
 
 /* ---- a lane's matrices as tiles: for each 16 outputs one tile for every 32 inputs, inputs in pairs ------------------------ */
@@ -156,17 +167,17 @@ static half *halves_along(const float *h, count apart, count thin, count tokens,
 
 /* The same turned, a row of tokens for each half: for sums over tokens. */
 static half *halves_across(const float *h, count apart, count thin, count tokens) {
-    half *all = (half *)place[ACROSS];
-    count long_ = fitting(tokens, STRIP) * STRIP;
-    memset(all, 0, fitting(2 * thin, SIDE) * SIDE * long_ * 2);
+    half *all = (half *)room[ACROSS];
+    count filled = fitting(tokens, STRIP) * STRIP;
+    memset(all, 0, fitting(2 * thin, SIDE) * SIDE * filled * 2);
     for (count t = 0; t < tokens; t++, h += apart)
         for (count k = 0; k < thin; k += SIDE) {
             count some = thin - k < SIDE ? thin - k : SIDE;
-            half upper[SIDE], lower[SIDE], *to = all + k * long_ + t;
+            half upper[SIDE], lower[SIDE], *to = all + k * filled + t;
             __m256i rest, first = halved(h + k, 1.0f, some < SIDE ? (1u << some) - 1 : 0xffff, &rest);
             _mm256_storeu_si256((__m256i *)upper, first);
             _mm256_storeu_si256((__m256i *)lower, rest);
-            for (count n = 0; n < some; n++) to[n * long_] = upper[n], to[(n + thin) * long_] = lower[n];
+            for (count n = 0; n < some; n++) to[n * filled] = upper[n], to[(n + thin) * filled] = lower[n];
         }
     SEEN(all);
     return all;
@@ -178,7 +189,7 @@ static half *halves_across(const float *h, count apart, count thin, count tokens
 static void to_thin(const half *x, count x_apart, count width, count tokens, const half *pack, count thin, float *h,
                     count h_apart) {
     count deep = width / DEEP;
-    float *sums = (float *)place[SUMS];
+    float *sums = (float *)room[SUMS];
     for (count t = 0; t < tokens; t += STRIP) {
         count apart = x_apart;
         const half *rows = strip(x, &apart, width, t, tokens), *below = rows + SIDE * apart;
@@ -214,7 +225,7 @@ static void to_thin(const half *x, count x_apart, count width, count tokens, con
 
 /* out += h · w; `along` has h in halves, `pack` w twice, `deep` tiles for 16 outputs. */
 static void to_wide(const half *along, count deep, const half *pack, count width, half *out, count apart, count tokens) {
-    float *sums = (float *)place[SUMS];
+    float *sums = (float *)room[SUMS];
     for (count o = 0; o < width; o += 2 * SIDE) {
         const half *left = pack + o / SIDE * deep * TILE, *right = left + deep * TILE, *rows = along;
         for (count t = 0; t < tokens; t += STRIP, rows += STRIP * deep * DEEP) {
@@ -264,8 +275,9 @@ static void paired(const half *y, count apart, count tokens, half *all) {
     SEEN(all);
 }
 
-/* Sums over all strips of up to three tiles of `across` with the pairs, upper and lower tile of each into `sums`. */
-static inline __attribute__((always_inline)) void over_strips(const half *across, count long_, const half *pairs,
+/* Sums over all strips of up to three tiles of `across` with the pairs, those with the first tile of pairs left in `sums`,
+   those with the second right. */
+static inline __attribute__((always_inline)) void over_strips(const half *across, count filled, const half *pairs,
                                                               float *sums, const int tiles) {
     _tile_zero(0);
     _tile_zero(1);
@@ -273,22 +285,22 @@ static inline __attribute__((always_inline)) void over_strips(const half *across
     _tile_zero(3);
     _tile_zero(4);
     _tile_zero(5);
-    for (count s = 0; s < long_; s += STRIP, pairs += 2 * TILE) {
-#define HALF(FROM, A, B, C)                                                     \
+    for (count s = 0; s < filled; s += STRIP, pairs += 2 * TILE) {
+#define ONE_OF_TWO(FROM, A, B, C)                                                     \
     _tile_loadd(6, FROM, 64);                                                   \
-    _tile_loadd(7, across + s, long_ * 2);                                      \
+    _tile_loadd(7, across + s, filled * 2);                                      \
     _tile_dpbf16ps(A, 7, 6);                                                    \
     if (tiles > 1) {                                                            \
-        _tile_loadd(7, across + SIDE * long_ + s, long_ * 2);                   \
+        _tile_loadd(7, across + SIDE * filled + s, filled * 2);                   \
         _tile_dpbf16ps(B, 7, 6);                                                \
     }                                                                           \
     if (tiles > 2) {                                                            \
-        _tile_loadd(7, across + 2 * SIDE * long_ + s, long_ * 2);               \
+        _tile_loadd(7, across + 2 * SIDE * filled + s, filled * 2);               \
         _tile_dpbf16ps(C, 7, 6);                                                \
     }
-        HALF(pairs, 0, 1, 2)
-        HALF(pairs + TILE, 3, 4, 5)
-#undef HALF
+        ONE_OF_TWO(pairs, 0, 1, 2)
+        ONE_OF_TWO(pairs + TILE, 3, 4, 5)
+#undef ONE_OF_TWO
     }
     _tile_stored(0, sums, 128);
     _tile_stored(3, sums + SIDE, 128);
@@ -305,27 +317,27 @@ static inline __attribute__((always_inline)) void over_strips(const half *across
 /* g = scale · hᵀ · y (on top of what stands there, unless fresh), thin × width; `turned`: as width × thin. */
 static void over_tokens(const half *across, count thin, const half *y, count apart, count width, count tokens, float *g,
                         float scale, int fresh, int turned) {
-    count long_ = fitting(tokens, STRIP) * STRIP, tiles = fitting(2 * thin, SIDE);
-    float *sums = (float *)place[SUMS];
-    half *pairs = (half *)place[PAIRS];
+    count filled = fitting(tokens, STRIP) * STRIP, tiles = fitting(2 * thin, SIDE);
+    float *sums = (float *)room[SUMS];
+    half *pairs = (half *)room[PAIRS];
     __m512 times = _mm512_set1_ps(scale);
     __m512i left = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
     __m512i right = _mm512_setr_epi32(8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
     for (count o = 0; o < width; o += 2 * SIDE) {
         paired(y + o, apart, tokens, pairs);
         for (count r = 0; r < tiles; r += 3) {
-            const half *some = across + r * SIDE * long_;
+            const half *some = across + r * SIDE * filled;
             float *to = sums + r * 2 * SIDE * SIDE;
-            if (tiles - r >= 3) over_strips(some, long_, pairs, to, 3);
-            else if (tiles - r == 2) over_strips(some, long_, pairs, to, 2);
-            else over_strips(some, long_, pairs, to, 1);
+            if (tiles - r >= 3) over_strips(some, filled, pairs, to, 3);
+            else if (tiles - r == 2) over_strips(some, filled, pairs, to, 2);
+            else over_strips(some, filled, pairs, to, 1);
         }
         for (count k = 0; k < thin; k++) {
             const float *upper = sums + k * 2 * SIDE, *lower = upper + thin * 2 * SIDE;
-            __m512 odd = _mm512_add_ps(_mm512_load_ps(upper), _mm512_load_ps(lower));
-            __m512 even = _mm512_add_ps(_mm512_load_ps(upper + SIDE), _mm512_load_ps(lower + SIDE));
-            __m512 low = _mm512_mul_ps(times, _mm512_permutex2var_ps(odd, left, even));
-            __m512 high = _mm512_mul_ps(times, _mm512_permutex2var_ps(odd, right, even));
+            __m512 first = _mm512_add_ps(_mm512_load_ps(upper), _mm512_load_ps(lower));
+            __m512 second = _mm512_add_ps(_mm512_load_ps(upper + SIDE), _mm512_load_ps(lower + SIDE));
+            __m512 low = _mm512_mul_ps(times, _mm512_permutex2var_ps(first, left, second));
+            __m512 high = _mm512_mul_ps(times, _mm512_permutex2var_ps(first, right, second));
             if (turned) {
                 float line[2 * SIDE] __attribute__((aligned(64)));
                 _mm512_store_ps(line, low);
@@ -362,13 +374,13 @@ typedef struct {
 } Forward;
 
 /* Of some rows from the `at`-th on: h = x · Aᵀ, out += scale · h · Bᵀ for every sibling, A and B in `vector` where `places`
-   say, rank 0 where the rows are nobody's. With `frozen`, out = x · Wᵀ + scale · h · Bᵀ on top of `onto` where there is
-   any, rounded once. 0 for want of memory. */
+   say, rank 0 where the rows are nobody's. With `frozen` outputs are written, x · Wᵀ + scale · h · Bᵀ on top of `onto`
+   where there is any, rounded once. 0 for want of memory. */
 static int rows_forward(const Forward *of, count at, count tokens, const half *vector, const count *places, count rank,
                         float *h) {
     count members = of->members, thin = members * rank, deep = fitting(2 * rank, DEEP), inputs = rank ? 1 + members : 1;
-    if (!prepared(of->width, members, of->out_width, rank, tokens)) return 0;
-    half *pack = (half *)place[PACK], *along = (half *)place[ALONG];
+    if (!prepared(of->width, members, of->out_width, rank, tokens, 0)) return 0;
+    half *pack = (half *)room[PACK], *along = (half *)room[ALONG];
     const void *xs[inputs], *under[members];
     void *outs[members];
     count aparts[inputs], widths[inputs], parts[members * inputs];
@@ -423,10 +435,10 @@ typedef struct {
 static int rows_backward(const Backward *of, count at, count tokens, const half *vector, const count *places, count rank,
                          const float *h, float *into, int fresh) {
     count members = of->members, thin = members * rank, inputs = rank ? members + 1 : members;
-    if (!prepared(of->width, members, of->grad_width, rank, tokens)) return 0;
+    if (!prepared(of->width, members, of->grad_width, rank, tokens, of->gates != 0)) return 0;
     const half *x = of->x + at * of->x_apart;
-    half *pack = (half *)place[PACK], *along = (half *)place[ALONG], *gx = of->gx ? of->gx + at * of->gx_apart : 0;
-    float *gh = (float *)place[THIN];
+    half *pack = (half *)room[PACK], *along = (half *)room[ALONG], *gx = of->gx ? of->gx + at * of->gx_apart : 0;
+    float *gh = (float *)room[THIN];
     const void *xs[inputs], *nothing = 0;
     count aparts[inputs], widths[inputs], parts[inputs], none = 0, deep = fitting(2 * thin, DEEP);
     half *packs[inputs];
@@ -436,7 +448,7 @@ static int rows_backward(const Backward *of, count at, count tokens, const half 
     }
     if (of->gates) {
         count from = at * *widths;
-        xs[1] = place[GATED], aparts[1] = *widths;
+        xs[1] = room[GATED], aparts[1] = *widths;
         gated_backward_16((half *)xs[0], of->gates[0] + from, of->gates[1] + from, (half *)xs[1], tokens * *widths);
     }
     tiles_begin();
@@ -466,8 +478,8 @@ static int rows_backward(const Backward *of, count at, count tokens, const half 
 
 /* ---- a whole pass -------------------------------------------------------------------------------------------------------- */
 
-/* All lanes' rows of the outputs; h keeps A·x, lane after lane. With `frozen` the outputs are written, of nobody's rows too,
-   of which there may be some among the `rows` of x; and with `gated` they are a gate and what it lets through, and what
+/* Every lane's B·A·x added to its rows of the outputs; h keeps A·x, lane after lane. With `frozen` outputs are written, of
+   nobody's rows among the `rows` of x too; and with `gated` they are a gate and what it lets through, all dense, and what
    comes through is written there. Widths are multiples of 32, ranks even. 0 for want of memory. */
 int lanes_forward(const count *table, count pieces, count rows, const half *x, count x_apart, count width, count members,
                   float *h, half *const *outs, const count *out_apart, const count *out_width, float scale,
@@ -487,7 +499,7 @@ int lanes_forward(const count *table, count pieces, count rows, const half *x, c
 }
 
 /* Gradients of all lanes' matrices and of x; with `frozen` of nobody's rows too. With `gates`, the outputs of a gate and of
-   what it lets through, the one gradient given is that of what came through, and is written over. */
+   what it lets through, the one gradient given is that of what came through; all dense, and it is written over. */
 int lanes_backward(const count *table, count pieces, count rows, const half *x, count x_apart, count width, count members,
                    const float *h, half *const *grads, const count *grad_apart, const count *grad_width, float scale,
                    half *gx, count gx_apart, half *const *frozen, const half *const *gates) {

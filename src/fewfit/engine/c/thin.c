@@ -1,7 +1,7 @@
 /* LoRA adapters of lanes that stand next to each other, forward and backward: products that are thin on one side, of
    which torch makes some thirty calls a layer. Sums are fp32 whatever the inputs are, and each lane's are its own:
-   nothing here depends on who else is in the pass. One thread; arrays of bf16 are given as their bits. Where there are
-   tiles lanes.c does what is bf16. */
+   nothing here depends on who else is in the pass. One thread; arrays of bf16 are given as their bits. (Where there are
+   tiles lanes.c does what is bf16, if it is as wide as whole tiles and ranks are even.) */
 #include "table.h"
 
 #define WIDE 16 /* numbers of a vector along the wide side, and along the thin one */

@@ -131,7 +131,8 @@ static void written(const float *sums, char *out, const char *onto, count out_ap
 }
 
 /* For every output: the sum over all inputs of x · wᵀ, on top of `onto` (rows of its own distance, 0 for one row that
-   serves all) where there is one. `packs` are outputs × inputs. 0 for want of memory. */
+   serves all) where there is one. `packs` are outputs × inputs, null where an output has nothing of an input. 0 for want
+   of memory. */
 int tiles_product(count halves, count tokens, count inputs, const void *const *xs, const count *x_apart,
                   const count *x_width, count outputs, void *const *outs, const count *out_apart,
                   const count *out_width, half *const *packs, const count *packs_parts, const void *const *onto,

@@ -1,4 +1,4 @@
-/* What tiles.c and lanes.c share: processors that multiply tiles of bf16 (AMX). Without them TILES is not defined. */
+/* What goes by tiles has in common: processors that multiply tiles of bf16 (AMX). Without them TILES is not defined. */
 #pragma once
 #include <stdint.h>
 #include <stdlib.h>
@@ -15,7 +15,8 @@ typedef long long count;
 #define DEEP 32               /* inputs that one product of tiles takes */
 #define TILE (SIDE * DEEP)    /* numbers of bf16 in a tile */
 
-/* What was written is there: compilers are not told that instructions for tiles read memory. */
+/* What was written is there: compilers are not told that instructions for tiles read memory. (Writing over what they read is
+   safe behind a tile store, of which they are told.) */
 #define SEEN(what) __asm__ volatile("" : : "r"(what) : "memory")
 
 static inline count fitting(count size, count of) { return (size + of - 1) / of; }
@@ -30,6 +31,7 @@ static inline void tiles_begin(void) {
     for (int t = 0; t < 8; t++) shape.bytes[t] = 64, shape.rows[t] = SIDE;
     SEEN(&shape);
     _tile_loadconfig(&shape);
+    SEEN(&shape); /* it lives until then */
 }
 
 static inline __m512 read_half(const half *from) {
