@@ -53,15 +53,6 @@ _CONFIGS: dict[str, Callable[[int], Any]] = {
     "qwen3-moe": _of(tf.Qwen3MoeConfig, head_dim=16, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=40),
 }
 NAMES: tuple[str, ...] = tuple(_CONFIGS)
-# Every width a multiple of 32: what goes through tiles as it lies.
-_WHOLE: dict[str, Any] = {
-    "hidden_size": 96,
-    "intermediate_size": 160,
-    "num_attention_heads": 6,
-    "num_key_value_heads": 3,
-    "head_dim": 32,
-}
-_CONFIGS |= {"llama-whole": _of(tf.LlamaConfig, **_WHOLE), "qwen3-whole": _of(tf.Qwen3Config, **_WHOLE)}
 MIXTURES = ("mixtral", "qwen3-moe")
 WINDOWED = ("gemma2", "gemma3", "mistral")
 

@@ -11,9 +11,9 @@ from stack_rows import END
 from streams_made import examples, task_of
 from tokenizers_made import byte_level
 
-from fewfit.engine import native, products, sizing
+from fewfit.engine import sizing
 from fewfit.engine.learner import Track
-from fewfit.engine.passes import HELPER, SHARE, Need, Sizes, dealt, size
+from fewfit.engine.passes import SHARE, Need, Sizes, dealt, size
 from fewfit.engine.sizing import Counted, sized
 from fewfit.engine.stack import StackLearner
 from fewfit.engine.teams import teams
@@ -23,14 +23,7 @@ from fewfit.grid import Lane
 torch.set_num_threads(1)
 GB = 1 << 30
 VOCABULARY = len(byte_level())
-COPIED_BYTES = products.copied_bytes
 LANES = [Lane(), Lane(shots=2), *(Lane(shots=k, lr=3e-3, updates=u) for k, u in ((0, 2), (2, 2), (2, 3)))]
-
-
-@pytest.fixture(autouse=True)
-def no_copies(monkeypatch):
-    """What is counted by hand is the same on machines with tiles."""
-    monkeypatch.setattr(products, "copied_bytes", lambda model: 0)
 
 
 def test_the_count_of_bytes_is_that_of_tensors() -> None:
@@ -178,55 +171,6 @@ def test_written_answers_need_their_keys_and_values(monkeypatch) -> None:
     extra = sizing.cache_bytes(model) * (64 + task.renderer.settings.max_new_tokens)
     with_free(monkeypatch, (4 * (10_000 + extra) + 1) / SHARE)
     assert measured(model, task, lanes, helpers=0)[0].tokens == 4 * 64
-
-
-def test_copies_of_weights_are_in_every_process(monkeypatch) -> None:
-    """By hand: a thousand bytes here and in a helper, beside passes of four rows each; on one thread and for adapters
-    only. Breaks seen to fail: forgotten here; forgotten in helpers; counted on two threads."""
-    model, lanes = tiny("llama", vocab_size=VOCABULARY), [Lane(shots=2)]
-    monkeypatch.setattr(sizing, "is_mapped", lambda model: True)
-    monkeypatch.setattr(sizing, "probed", lambda *args, **kwargs: Need(once=0, row=10_000, length=64))
-    weights = sum(p.numel() * 4 for p in model.parameters())
-
-    def found(room: float) -> Sizes:
-        with_free(monkeypatch, room / SHARE + weights)
-        sizes, learner = measured(model, task_of(examples(12)), lanes)
-        learner.close()
-        return sizes
-
-    monkeypatch.setattr(products, "copied_bytes", lambda model: 1000)
-    least = 8 * 10_000 + HELPER
-    assert (found(least + 2001).tokens, found(least + 2001).helpers) == (4 * 64, 1)
-    assert found(least + 1999).helpers == 0
-    assert found(11_001).tokens == 64
-    with pytest.raises(EnvironmentProblem, match="one step of 64 tokens"):
-        found(10_999)
-    with pytest.raises(EnvironmentProblem, match="and 0 MB can be had"):
-        found(500)
-    torch.set_num_threads(2)
-    try:
-        assert found(least + 1).helpers == 1
-    finally:
-        torch.set_num_threads(1)
-    full = teams([Lane(lr=1e-3, updates=1, tune="full")])[0]
-    assert [sizing.copied_bytes(team, model) for team in (teams(lanes)[0], full)] == [1000, 0]
-
-
-def test_copies_of_weights_are_no_part_of_a_step(monkeypatch) -> None:
-    """They are made once, in the first backward. Break seen to fail: counted with what a longer row takes."""
-    if not native.has_tiles():
-        pytest.skip("no tiles here")
-    monkeypatch.setattr(products, "copied_bytes", COPIED_BYTES)
-    model, task = tiny("llama", vocab_size=VOCABULARY), task_of(examples(12, uneven=True))
-    team = teams(LANES)[0]
-
-    def probed(room: float) -> Need:
-        learner = team.learner(model, task.renderer, len(task))
-        need = sizing.probed(learner, model, task, LANES, room, copied=True)
-        learner.close()
-        return need
-
-    assert not probed(1.4 * probed(1e12).of(1)).spared
 
 
 def test_a_step_that_does_not_fit_runs_layers_again(monkeypatch) -> None:

@@ -6,23 +6,14 @@ import math
 import random
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 import torch
 from models_made import tiny
-from stack_rows import lane, largest_gap, opened, plain_run, random_row, rows_of, stack_run, track_of
+from stack_rows import lane, opened, plain_run, random_row, rows_of, stack_run, track_of
 
-from fewfit.engine import attention, blocks, native, thin
-from fewfit.engine.adapters import Wrapped
 from fewfit.engine.learner import Row, Scored
-from fewfit.engine.rowmap import Pass
-from fewfit.engine.stack import adaptable
-from fewfit.engine.targets import layer_prefixes
-from fewfit.grid import Lane
 
-BY_HAND = ("llama", "qwen3", "mistral")
-WHOLE = ("llama-whole", "qwen3-whole")  # whose widths are whole tiles
 LANES = (lane(), lane(rank=4), lane(optimizer="adafactor"), lane(layers="upper-half"))
 
 
@@ -35,41 +26,10 @@ def distance(some: list[Scored], exact: list[Scored]) -> float:
     return float(torch.tensor([a.nll - b.nll for a, b in zip(some, exact, strict=True)]).square().mean().sqrt())
 
 
-@pytest.mark.parametrize("name", BY_HAND)
-def test_layers_are_run_by_hand(name: str) -> None:
-    wrapped = Wrapped(model := tiny(name, dtype=torch.bfloat16), adaptable(model))
-    assert blocks.take_over(wrapped, layer_prefixes(model)) == 3
-    wrapped.close()
-
-
-@pytest.mark.parametrize("name", BY_HAND)
-def test_without_a_backward_every_layer_is_the_librarys_own_to_the_bit(name: str) -> None:
-    """Break seen to fail: the rotation rounded once in place of three times."""
-    wrapped = Wrapped(model := tiny(name, dtype=torch.bfloat16), adaptable(model))
-    prefixes = layer_prefixes(model)
-    modules, groups = dict(model.named_modules()), {n: group for group in wrapped.groups for n in group.names}
-    seen = blocks.first_calls(model, [modules[prefix.removesuffix(".")] for prefix in prefixes])
-    for prefix in prefixes:
-        layer = modules[prefix.removesuffix(".")]
-        x, kwargs, expected = seen[layer]
-        block = blocks.Block(layer, groups, prefix, last=False)
-        now = Pass([None] * len(x), x.dtype)
-        assert torch.equal(
-            blocks.Layer.apply(x, None, block, now, *kwargs["position_embeddings"], None, None), expected
-        )
-    wrapped.close()
-
-
-@pytest.mark.parametrize(
-    ("name", "compiled"), [*((name, True) for name in (*BY_HAND, *WHOLE)), ("qwen3", False), ("qwen3-whole", False)]
-)
-def test_a_lane_is_as_near_to_the_exact_one_as_stock_peft_is(
-    name: str, compiled: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("name", ["llama", "qwen3", "mistral", "gemma3"])
+def test_a_lane_is_as_near_to_the_exact_one_as_stock_peft_is(name: str) -> None:
     """After twelve updates; exact is fp64 on the same weights."""
     torch.set_num_threads(1)
-    if not compiled:
-        monkeypatch.setattr(native, "machine_code", lambda: None)
     steps = rows_of(LANES, 13)
     exact = plain_run(rounded(name, torch.float64), LANES, steps)
     ours = stack_run(rounded(name, torch.bfloat16), LANES, steps)
@@ -125,44 +85,9 @@ def test_what_is_exported_is_what_was_tested(tmp_path: Any) -> None:
     assert all(abs(gap) < abs(without) for gap, without in zip(ours, fresh, strict=True))
 
 
-@pytest.mark.parametrize(("heads", "groups", "length"), [(4, 4, 48), (4, 2, 130), (6, 1, 300), (3, 3, 16)])
-@pytest.mark.parametrize("size", [1.0, 3.0])
-@pytest.mark.parametrize("compiled", [True, False])
-def test_attentions_gradients_are_no_worse_than_torchs(
-    heads: int, groups: int, length: int, size: float, compiled: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Breaks seen to fail: the log-sum-exp by its upper bits only; heads that share keys not counted in the mask."""
-    torch.set_num_threads(1)
-    if not compiled:
-        monkeypatch.setattr(native, "machine_code", lambda: None)
-    torch.manual_seed(0)
-    width, scaling = 16, 0.25
-    q, k, v, grad = (torch.randn(2, length, n, width).bfloat16() for n in (heads, groups, groups, heads))
-    q, k = size * q, size * k
-    angle_TE = torch.randn(1, length, width // 2).repeat(1, 1, 2)
-
-    def gradients(dtype: torch.dtype, hand: bool) -> tuple[list[torch.Tensor], torch.Tensor]:
-        turn = (angle_TE.cos().bfloat16().to(dtype), angle_TE.sin().bfloat16().to(dtype))
-        parts = [part.to(dtype) for part in (q, k, v)]
-        kept_by_hand, attention.by_hand = attention.by_hand, lambda like: hand
-        try:
-            out_ND, kept = attention.attend_even(*parts, turn, scaling, True)
-        finally:
-            attention.by_hand = kept_by_hand
-        assert kept is not None
-        return list(attention.even_backward(grad.to(dtype), kept, turn, scaling)), out_ND
-
-    exact, out_exact = gradients(torch.float64, hand=False)
-    torchs, out_torch = gradients(torch.bfloat16, hand=False)
-    ours, out_ours = gradients(torch.bfloat16, hand=True)
-    for mine, other, true in zip((out_ours, *ours), (out_torch, *torchs), (out_exact, *exact), strict=True):
-        gap, stock = ((some.double() - true).norm() / true.norm() for some in (mine, other))
-        assert gap < max(1.5 * stock, 0.01)
-
-
-@pytest.mark.parametrize("name", ["llama", *WHOLE])
+@pytest.mark.parametrize("name", ["llama", "qwen3"])
 def test_rows_beside_others_differ_by_rounding_alone(name: str) -> None:
-    """oneDNN's bf16 products choose their order of summing by the number of rows: promise 3 holds to rounding only."""
+    """oneDNN may choose its order of summing by the number of rows: in bf16 promise 3 is held to rounding only."""
     lanes = (*LANES, lane(rank=2))
     rng = random.Random(8)
     steps = [[random_row(track_of(one), rng, length=40) for one in lanes] for _ in range(5)]
@@ -170,28 +95,3 @@ def test_rows_beside_others_differ_by_rounding_alone(name: str) -> None:
     for index, one in enumerate(lanes):
         alone = stack_run(tiny(name, dtype=torch.bfloat16), [one], [[rows[index]] for rows in steps])
         assert distance(together[track_of(one)][0], alone[track_of(one)][0]) < 0.1
-
-
-@pytest.mark.parametrize("name", WHOLE)
-def test_where_all_goes_by_tiles_a_lane_is_the_same_beside_others(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To the bit: what trains is tiles from end to end. Break seen to fail: adapters left to torch."""
-    torch.set_num_threads(1)
-    if not native.has_tiles():
-        pytest.skip("no tiles here")
-    linear, backward, attend = Mock(wraps=thin.linear), Mock(wraps=thin.linear_backward), Mock(wraps=native.attention)
-    monkeypatch.setattr(thin, "linear", linear)
-    monkeypatch.setattr(thin, "linear_backward", backward)
-    monkeypatch.setattr(native, "attention", attend)
-    lanes = (lane(), lane(rank=4, lr=1e-3), lane(layers="upper-half"), lane(optimizer="adafactor"), Lane(shots=2))
-    rng = random.Random(5)
-    steps = [
-        [random_row(track_of(one), rng, length=rng.randrange(20, 70), train=one.trains) for one in lanes]
-        for _ in range(5)
-    ]
-    model = tiny(name, dtype=torch.bfloat16)
-    together = stack_run(model, lanes, steps)
-    assert min(linear.call_count, backward.call_count, attend.call_count) >= 15
-    for index, one in enumerate(lanes):
-        alone = stack_run(model, [one], [[rows[index]] for rows in steps])
-        assert together[track_of(one)][0] == alone[track_of(one)][0]
-        assert largest_gap(together[track_of(one)][1], alone[track_of(one)][1]) == 0.0

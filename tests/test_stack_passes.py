@@ -14,7 +14,7 @@ from models_made import MIXTURES, NAMES, WINDOWED, tiny
 from stack_rows import END, assert_alike, lane, largest_gap, opened, plain_run, random_row, rows_of, stack_run, track_of
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from fewfit.engine import keyvalue, native
+from fewfit.engine import keyvalue
 from fewfit.engine.generate import greedy
 from fewfit.engine.learner import Row
 from fewfit.engine.plain import PlainLearner
@@ -202,7 +202,7 @@ def test_text_that_is_known_in_part_stays_within_the_context() -> None:
 
 
 @pytest.mark.parametrize("name", ["llama", *WINDOWED, "gpt2", "phi3"])
-def test_choices_over_kept_keys_equal_choices_over_full_rows(name: str) -> None:
+def test_choices_over_kept_keys_equal_choices_over_full_rows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Break seen to fail: prompts left-aligned in the cache, which moves sliding windows."""
     lanes = (lane(), lane(rank=4), Lane(shots=1))
     rng = random.Random(4)
@@ -210,9 +210,9 @@ def test_choices_over_kept_keys_equal_choices_over_full_rows(name: str) -> None:
             for one, n in zip(lanes, (60, 33, 18), strict=True)]  # fmt: skip
     learner = opened(tiny(name, dtype=torch.float64), lanes)
     learner.update([row for row in rows if row.loss])
-    assert learner._keys
+    assert keyvalue.usable(learner.model)
     kept = learner.predict(rows)
-    learner._keys = False
+    monkeypatch.setattr(keyvalue, "usable", lambda model: False)
     whole = learner.predict(rows)
     assert_alike(kept, whole, 1e-6 if name == "gemma2" else 1e-10)
     assert all(abs(sum(result.choices[0:1]) + result.nll) < 1e-4 for result in kept)
@@ -283,60 +283,3 @@ def test_lower_layers_are_shared_by_rows_of_equal_tokens(name: str) -> None:
     for some in lanes:
         assert_alike(ours[track_of(some)][0], theirs[track_of(some)][0], 1e-10)
         assert largest_gap(ours[track_of(some)][1], theirs[track_of(some)][1]) <= 1e-9
-
-
-UNLIKE = (18, 40, 33, 70, 19, 64)
-
-
-def unlike_steps(lanes: tuple[Lane, ...], count: int = 6) -> list[list[Row]]:
-    """Each step one row a lane, of lengths and numbers of answers that differ from lane to lane."""
-    rng = random.Random(13)  # no answer happens to be one of the choices beside it
-    return [
-        [
-            random_row(
-                track_of(one), rng, train=one.trains, choices=("", "one-apart")[step % 2],
-                answers=1 + (index + step) % 3, length=UNLIKE[(index + step) % len(UNLIKE)],
-            )
-            for index, one in enumerate(lanes)
-        ]
-        for step in range(count)
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize(("name", "compiled"), [("llama", True), ("qwen3", True), ("llama", False)])
-def test_rows_of_unlike_lengths_share_a_pass_and_change_no_bit(
-    name: str, compiled: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Promise 3, one thread, a lane gone to NaN beside. Breaks seen to fail: positions counted on from row to row; the
-    rotation of the batch's first tokens for every segment; lanes batched that ask for unlike numbers of places."""
-    torch.set_num_threads(1)
-    if not compiled:
-        monkeypatch.setattr(native, "machine_code", lambda: None)
-    wild = lane(lr=1e30, rank=2)
-    lanes = (lane(), lane(lr=1e-3), Lane(shots=2), lane(rank=4), wild, lane(optimizer="adafactor"))
-    steps = unlike_steps(lanes)
-    model = tiny(name)
-    learner = opened(model, lanes)
-    assert all(learner.mixes(one, row) for rows in steps for one, row in zip(lanes, rows, strict=True))
-    learner.close()
-    shapes: list[torch.Size] = []
-    model.get_input_embeddings().register_forward_hook(lambda m, args, out: shapes.append(args[0].shape))
-    together = stack_run(model, lanes, steps)
-    assert sum(shape[0] == 1 and shape[1] > 128 for shape in shapes) == len(steps), "all that train, end to end"
-    for index, one in enumerate(lanes):
-        if one is wild:
-            continue
-        alone = stack_run(tiny(name), [one], [[rows[index]] for rows in steps])
-        assert together[track_of(one)][0] == alone[track_of(one)][0]
-        assert largest_gap(together[track_of(one)][1], alone[track_of(one)][1]) == 0.0
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_only_rows_that_stand_for_themselves_are_mixed(name: str) -> None:
-    """Break seen to fail: windows not looked at."""
-    learner = opened(tiny(name), [lane()])
-    row = random_row(track_of(lane()), random.Random(0))
-    ours = name in ("llama", "qwen3")
-    assert learner.mixes(lane(), row) == ours
-    assert not learner.mixes(lane(layers="upper-half"), row)
-    assert not learner.mixes(lane(), replace(row, choices=((5, 6), (7,))))

@@ -37,8 +37,9 @@ def test_a_lane_of_other_shots_at_use_trains_apart_from_its_prediction():
 
 
 def test_the_fused_forward_trains_as_a_forward_of_its_own_would():
-    """Break seen to fail: keeping the graph of the row before."""
-    model, task = tiny("llama", vocab_size=VOCABULARY), task_of(examples(8))
+    """In fp64: torch may round a forward without a graph otherwise. Break seen to fail: keeping the graph of the row
+    before."""
+    model, task = tiny("llama", vocab_size=VOCABULARY, dtype=torch.float64), task_of(examples(8))
     fused = Lane(shots=2, lr=3e-3, updates=2)
     apart = Lane(shots=2, lr=3e-3, updates=2, block=1, use_shots=2)
     plan = [s for i in range(1, 9) for s in (Step(i, 0, True), Step(i, 1, False), Step(i, 2, False))]
@@ -47,7 +48,7 @@ def test_the_fused_forward_trains_as_a_forward_of_its_own_would():
     learner = plain_learner(model, task)
     Stream(task, learner, sink).run([Progress(Track("x", 0), apart, plan)])
     learner.close()
-    assert [row["nll"] for row in one] == [row["nll"] for row in sink.rows]
+    assert [row["nll"] for row in one] == pytest.approx([row["nll"] for row in sink.rows], rel=1e-9)
 
 
 def test_a_lane_that_diverges_is_frozen_and_the_others_do_not_notice():
@@ -116,21 +117,17 @@ def test_misses_are_generated_and_hits_are_not():
     assert sum(generated) == len(misses)  # `exact` generated nothing
 
 
-def test_rows_that_stand_for_themselves_only_share_passes_of_one_length():
-    """Choices of several tokens, scored on kept keys, beside updates that can be mixed.
-
-    Break seen to fail: each row compared with the pass's first one by either length or mixing.
-    """
+def test_rows_of_one_length_only_share_a_pass():
+    """Break seen to fail: each row compared with the one before it, bucket by bucket upwards."""
     model = tiny("llama", vocab_size=VOCABULARY)
     task = task_of(examples(14, labels=("to the left", "right"), uneven=True), judge="choice")
     learner = stacked_learner(model, task)
     lanes = [Lane(lr=1e-3, updates=3), Lane(shots=3, lr=1e-3, updates=3), Lane(lr=1e-3, updates=1)]
-    by_name = {lane.name: lane for lane in lanes}
     passes = []
 
     def watched(call):
         def inner(rows, **how):
-            passes.append([(learner.mixes(by_name[row.track.lane], row), -(-len(row.ids) // 16)) for row in rows])
+            passes.append([-(-len(row.ids) // 16) for row in rows])
             return call(rows, **how)
 
         return inner
@@ -139,11 +136,8 @@ def test_rows_that_stand_for_themselves_only_share_passes_of_one_length():
     learner.update = watched(learner.update)
     run_lanes(model, task, lanes, learner=learner, width=8, tokens=2048)
     learner.close()
-    for rows in passes:
-        lengths = {length for _, length in rows}
-        assert len(lengths) == 1 or all(mixes for mixes, _ in rows)
-    assert any(len({length for _, length in rows}) > 1 for rows in passes)
-    assert any(not mixes for rows in passes for mixes, _ in rows)
+    assert all(len(set(lengths)) == 1 for lengths in passes)
+    assert any(len(lengths) > 1 for lengths in passes)
 
 
 def test_a_prompting_lane_that_diverges_counts_for_no_example():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from fewfit.models.library import checkpoints
+
 
 class Borrowed:
     """In eval mode, frozen and without the library's checkpointing, until it is given back."""
@@ -24,9 +26,3 @@ class Borrowed:
         if self.checkpointing:
             self.model.gradient_checkpointing_enable()
         self.model.train(self.was_training)
-
-
-def checkpoints(model: Any) -> bool:
-    """Whether the model came with checkpointing on; transformers is renaming the flag."""
-    name = "is_activation_checkpointing" if hasattr(type(model), "is_activation_checkpointing") else None
-    return bool(getattr(model, name or "is_gradient_checkpointing", False))

@@ -9,8 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from fewfit.engine.prefix import Prefix
-
-Decode = Callable[[Sequence[int], Sequence[Sequence[int]], int, Callable[[int, Sequence[int]], bool]], list[list[int]]]
+from fewfit.models import library
 
 
 @contextmanager
@@ -35,14 +34,12 @@ def greedy(
     past: Prefix | None = None,
     begun: Sequence[Sequence[int]] | None = None,
     around: Callable[[Sequence[int]], AbstractContextManager[Any]] = lambda indices: nullcontext(),
-    decode: Decode | None = None,
 ) -> list[tuple[int, ...]]:
     """New tokens of each prompt, the end mark included where it was reached.
 
     `ended` looks at the new tokens of one row: a plain-text end mark may be several tokens. `past` holds the keys and
     values of what all prompts begin with. `begun` are new tokens of each prompt that are known already. `around` is
-    entered for each batch with its prompts' indices: a learner of many lanes sets its row-to-lane map there, or has a
-    way of its own to `decode` a batch, given its indices, its prompts, how many tokens, and when a row is over.
+    entered for each batch with its prompts' indices: a learner of many lanes sets its row-to-lane map there.
     """
     import torch
     from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
@@ -90,17 +87,6 @@ def greedy(
             if len(prompts[index]) + max_new_tokens - least > room:
                 ahead = len(out[index]) - least
                 out[index], prompts[index] = out[index][:least], prompts[index][: len(prompts[index]) - ahead]
-        if decode is not None:
-            known = [out[index] for index in chunk]
-
-            def finished(row: int, new: Sequence[int], known: Sequence[tuple[int, ...]] = known) -> bool:
-                some = [*known[row], *new]
-                return some[-1] in end_ids or (ended is not None and ended(some))
-
-            found = decode(chunk, [prompts[index] for index in chunk], max_new_tokens - least, finished)
-            for index, new in zip(chunk, found, strict=True):
-                out[index] = (*out[index], *new)[:max_new_tokens]
-            continue
         longest = max(len(prompts[index]) for index in chunk)
         ids_BT = torch.full((len(chunk), longest), pad, dtype=torch.long)
         mask_BT = torch.zeros(len(chunk), longest, dtype=torch.long)
@@ -117,7 +103,7 @@ def greedy(
                 attention_mask=mask_BT.to(device),
                 generation_config=wanted,
                 stopping_criteria=StoppingCriteriaList([Ended(longest, known)]),
-                **({} if past is None else {"past_key_values": past.cache(len(chunk))}),
+                **library.generation_argument(model, None if past is None else past.cache(len(chunk))),
             )[:, longest:]
         for b, index in enumerate(chunk):
             out[index] = (*known[b], *new_BT[b].tolist())[:max_new_tokens]

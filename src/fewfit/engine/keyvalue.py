@@ -3,43 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
-from fewfit.engine.forward import head_on_rows
-from fewfit.engine.learner import Row
+from fewfit.engine.forward import head_on_rows, logits_at
+from fewfit.engine.learner import Row, Track
+from fewfit.engine.score import choice_rows, sum_logp
 from fewfit.engine.sharing import Shared
+from fewfit.models import library
 
 BUCKET = 16
 USABLE = {"full_attention", "sliding_attention", "chunked_attention"}  # layers that are keys and values and no more
 
 
-class KeptLayer(DynamicLayer):
-    """Remembers the keys and values of one forward without copying them, sliding windows or not."""
-
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        if self.is_initialized:
-            raise RuntimeError("a cache that is kept sees one forward only")
-        self.lazy_initialization(key_states, value_states)
-        self.keys, self.values = key_states.detach(), value_states.detach()
-        return key_states, value_states
-
-
-def kept() -> Cache:
-    return Cache(layer_class_to_replicate=KeptLayer)
-
-
 def usable(model: Any) -> bool:
-    """Whether the model remembers by keys and values alone. Recurrent state cannot be cut back to a prompt."""
+    """Whether the model remembers by keys and values alone (recurrent state cannot be cut back to a prompt), and what
+    is kept of one forward really serves the next."""
     config = model.config.get_text_config(decoder=True)
     types = getattr(config, "layer_types", None)
-    if types is not None:
-        return set(types) <= USABLE
-    return not any(hasattr(config, name) for name in ("state_size", "ssm_cfg", "conv_kernel", "rwkv_version"))
+    if types is not None and not set(types) <= USABLE:
+        return False
+    if types is None and any(
+        hasattr(config, name) for name in ("state_size", "ssm_cfg", "conv_kernel", "rwkv_version")
+    ):
+        return False
+    return library.proven(model, "scoring choices over kept keys", proof)
+
+
+def proof(model: Any) -> bool:
+    """Choices of one to four tokens behind prompts of two lengths, over kept keys and by whole forwards."""
+    track = Track("proof", 0)
+    size = model.get_input_embeddings().weight.shape[0]
+    prompts = [tuple(n * 7 % size for n in range(3, 3 + length)) for length in (6, 9)]
+    choices = tuple(tuple(n * k % size for n in range(5, 6 + k)) for k in range(4))
+    rows = [Row(track, (*prompt, 1), ((len(prompt), len(prompt) + 1),), (), choices) for prompt in prompts]
+    device = next(model.parameters()).device
+    ids_BT = torch.zeros(len(rows), BUCKET, dtype=torch.long)
+    for b, row in enumerate(rows):
+        ids_BT[b, : len(row.ids)] = torch.tensor(row.ids)
+    cache = library.kept_cache()
+    with torch.no_grad():
+        forward = type(model).forward
+        out = model(input_ids=ids_BT.to(device), use_cache=True, **library.cache_argument(forward, cache)).logits
+        first_RV = torch.stack([out[b, row.prompt_tokens - 1] for b, row in enumerate(rows)]).float()
+        found = logp_after(model, cache, list(enumerate(rows)), first_RV, lambda places: nullcontext())
+        whole = [sum_logp(logits_at(model, *choice_rows(row)), row.choices) for row in rows]
+    pairs = [pair for a, b in zip(found, whole, strict=True) for pair in zip(a, b, strict=True)]
+    return all(abs(a - b) <= library.tolerance(model) * max(1.0, abs(b)) for a, b in pairs)
 
 
 def logp_after(
@@ -94,20 +107,20 @@ def tail_logp(
     row_N = torch.tensor([s for s, choice in enumerate(choices) for _ in choice[1:]])
     place_N = torch.tensor([p for choice in choices for p in range(len(choice) - 1)])
     wanted_N = torch.tensor([token for choice in choices for token in choice[1:]])
-    past = DynamicCache()
+    aligned = []
     for index, layer in enumerate(cache.layers):
         common = below is not None and index < below.layer
         rows = [below.place[b] for b in source] if below is not None and common else source
         keys, values = (right_aligned(part, rows, prompts, most) for part in (layer.keys, layer.values))
-        past.update(keys, values, index)
+        aligned.append((keys, values))
     device = cache.layers[0].keys.device
     with torch.no_grad(), using(source), head_on_rows(model, row_N.to(device), place_N.to(device)):
         logits_NV = model(
             input_ids=ids_ST.to(device),
             attention_mask=mask_ST.to(device),
             position_ids=place_ST.to(device),
-            past_key_values=past,
             use_cache=True,
+            **library.cache_argument(type(model).forward, library.filled_cache(aligned)),
         ).logits[0]
     logits_NV = logits_NV if logits_NV.dtype == torch.float64 else logits_NV.float()
     logp_N = -torch.nn.functional.cross_entropy(logits_NV, wanted_N.to(device), reduction="none").cpu().double()

@@ -67,9 +67,6 @@ class Learner(Protocol):
     def open(self, track: Track, lane: Lane) -> None:
         """Begin a track with fresh weights (zero effect on the model)."""
 
-    def mixes(self, lane: Lane, row: Row) -> bool:
-        """Whether a pass may hold this row beside rows of other lengths, all of which say so of themselves."""
-
     def predict(self, rows: Sequence[Row]) -> list[Scored | None]:
         """One forward over the rows; None for rows that are not `scored`. Rows that carry loss keep their graph."""
 

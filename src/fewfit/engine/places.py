@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from fewfit.engine.learner import Row
 
@@ -10,10 +10,6 @@ from fewfit.engine.learner import Row
 def spans_of(row: Row, train: bool) -> dict[tuple[int, int], None]:
     """The spans whose losses are wanted."""
     return dict.fromkeys([*(row.loss if train else ()), *([row.spans[-1]] if row.scored else ())])
-
-
-def tokens_in(spans: Iterable[tuple[int, int]]) -> int:
-    return sum(end - start for start, end in spans)
 
 
 def offsets(lists: Sequence[Sequence[int]]) -> list[int]:

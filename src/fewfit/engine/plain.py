@@ -117,9 +117,6 @@ class PlainLearner:
 
     # ---- rows ------------------------------------------------------------------------------------------------------
 
-    def mixes(self, lane: Lane, row: Row) -> bool:
-        return False
-
     def predict(self, rows: Sequence[Row]) -> list[Scored | None]:
         self._graph.clear()
         return [self._predict(row) for row in rows]

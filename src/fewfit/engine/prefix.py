@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fewfit.engine.forward import head_on_rows
+from fewfit.models import library
 
 # Rotary angles of these depend on the length of the whole sequence, so keys cannot be computed before it is known.
 LENGTH_BOUND_ROPE = {"dynamic", "longrope"}
@@ -26,37 +26,56 @@ class Prefix:
         return len(ids) > len(self.ids) and tuple(ids[: len(self.ids)]) == self.ids
 
     def cache(self, rows: int) -> Any:
-        """A cache for so many rows. Layers grow by making new tensors, so all rows and calls may share these."""
-        from transformers import DynamicCache
-
-        past = DynamicCache()
-        past.layers = []
-        for layer in self.layers:
-            fresh = copy.copy(layer)
-            fresh.keys = layer.keys.expand(rows, -1, -1, -1)
-            fresh.values = layer.values.expand(rows, -1, -1, -1)
-            past.layers.append(fresh)
-        return past
+        return library.cache_of_copies(self.layers, rows)
 
 
 def prefix(model: Any, ids: Sequence[int]) -> Prefix | None:
     """None where the model's memory is not keys and values by position: its prompts are then computed whole."""
-    import torch
-    from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
-
-    if not ids or not keeps_positions(model.config):
+    if not ids or not keeps_positions(model.config) or not library.proven(model, "a shared beginning", proof):
         return None
+    return computed(model, ids)
+
+
+def computed(model: Any, ids: Sequence[int]) -> Prefix | None:
+    import torch
+
     device = next(model.parameters()).device
     row = torch.tensor([list(ids)], dtype=torch.long, device=device)
     nowhere = torch.zeros(1, dtype=torch.long, device=device)
     with torch.no_grad(), head_on_rows(model, nowhere, nowhere):
-        past = getattr(model(input_ids=row, use_cache=True), "past_key_values", None)
-    layers = tuple(getattr(past, "layers", ()))
-    usable = (DynamicLayer, DynamicSlidingWindowLayer)
-    if not layers or any(type(layer) not in usable or not layer.is_initialized for layer in layers):
+        layers = library.copyable_layers(library.returned_cache(model(input_ids=row, use_cache=True)))
+    if not layers:
         return None
     windows = [layer.sliding_window for layer in layers if layer.is_sliding]
     return Prefix(tuple(ids), layers, min(windows, default=None))
+
+
+def proof(model: Any) -> bool:
+    """Logits behind a beginning are those of whole rows, and so are the tokens that `generate` writes behind it."""
+    import torch
+
+    from fewfit.engine.forward import logits_at
+    from fewfit.engine.generate import greedy
+
+    size = model.get_input_embeddings().weight.shape[0]
+    start = tuple(n * 5 % size for n in range(3, 11))
+    kept = computed(model, start)
+    if kept is None:
+        return False
+    rows = [(*start, *(n * 11 % size for n in range(length))) for length in (3, 5)]
+    places = [[len(row) - 2, len(row) - 1] for row in rows]
+    bound = library.tolerance(model)
+    with torch.no_grad():
+        whole_NV, behind_NV = logits_at(model, rows, places), logits_behind(model, kept, rows, places)
+        if not torch.allclose(whole_NV, behind_NV, rtol=bound, atol=bound * float(whole_NV.abs().max())):
+            return False
+        written = greedy(model, rows, max_new_tokens=3, end_ids=frozenset(), past=kept)
+        for row, text in zip(rows, written, strict=True):  # each token the arg-max of a whole forward, or a tie with it
+            logits_TV = logits_at(model, [row + text[:-1]], [list(range(len(row) - 1, len(row) + 2))])
+            lead_T = logits_TV.max(dim=-1).values - logits_TV[range(3), list(text)]
+            if float(lead_T.max()) > bound * float(logits_TV.abs().max()):
+                return False
+    return True
 
 
 def keeps_positions(config: Any) -> bool:
@@ -65,14 +84,6 @@ def keeps_positions(config: Any) -> bool:
     if types is not None and not set(types) <= LAYER_TYPES:
         return False
     return not LENGTH_BOUND_ROPE & set(rope_types(getattr(text, "rope_parameters", None)))
-
-
-def goes_by_length(model: Any) -> bool:
-    """Whether a row's numbers depend on how long the pass is: a window in any layer, or angles by the longest row."""
-    text = model.config.get_text_config()
-    kinds = getattr(text, "layer_types", None)
-    window = set(kinds) - {"full_attention"} if kinds else getattr(text, "sliding_window", None) is not None
-    return bool(window) or bool(LENGTH_BOUND_ROPE & set(rope_types(getattr(text, "rope_parameters", None))))
 
 
 def rope_types(parameters: Any) -> Iterator[str]:
@@ -101,5 +112,6 @@ def logits_behind(model: Any, prefix: Prefix, ids: Sequence[Sequence[int]], plac
     row_N = torch.tensor([b for b, some in enumerate(places) for _ in some], dtype=torch.long, device=device)
     place_N = torch.tensor([p - start for some in places for p in some], dtype=torch.long, device=device)
     with torch.no_grad(), head_on_rows(model, row_N, place_N):
-        logits_NV = model(input_ids=ids_BT.to(device), past_key_values=prefix.cache(len(ids)), use_cache=True).logits[0]
+        past = library.cache_argument(type(model).forward, prefix.cache(len(ids)))
+        logits_NV = model(input_ids=ids_BT.to(device), use_cache=True, **past).logits[0]
     return logits_NV if logits_NV.dtype == torch.float64 else logits_NV.float()

@@ -26,7 +26,7 @@ class Shared(NamedTuple):
 
 def shared(now: Pass, layers: Sequence[str], ids: Sequence[tuple[int, ...]]) -> Shared | None:
     """None where nothing would be saved. `layers` are the prefixes of the decoder layers' modules, in order."""
-    touched = [any(g.names[0].startswith(prefix) for g in now.touched) for prefix in layers]
+    touched = [any(name.startswith(prefix) for name in now.touched) for prefix in layers]
     first = touched.index(True) if True in touched else 0
     if first == 0:
         return None

@@ -18,7 +18,6 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from fewfit.engine import products
 from fewfit.engine.learner import Learner, Row, Track
 from fewfit.engine.memory import CODE, MEND, available, lines
 from fewfit.engine.passes import COPIES, HELPER, SHARE, WIDTH, Need, Sizes, dealt, size
@@ -79,18 +78,17 @@ def sized(
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     mapped = is_mapped(model)
     free = (available() if free is None else free) - (weights if mapped else 0)
-    copies = copied_bytes(team, model)
-    room = SHARE * free - copies
+    room = SHARE * free
     kept = [kept_bytes(model, lane) for lane in lanes]
     held = sum(kept) if team.stacked else max(kept)  # whole models are trained one after another
     if held > max(room, 0):
         raise too_many(lanes, kept, room) if team.stacked else too_large(held, room)
     room -= held
-    need = probed(learner, model, task, lanes, room, wide=team.stacked, copied=copies > 0)
+    need = probed(learner, model, task, lanes, room, wide=team.stacked)
     if task.judge.needs == "text":  # written while the pass is still held
         cache = cache_bytes(model) * (need.length + task.renderer.settings.max_new_tokens)
         need = replace(need, row=need.row + cache)
-    base = HELPER + copies + (0 if mapped else weights)
+    base = HELPER + (0 if mapped else weights)
     least = max((lane.batch for lane in lanes if lane.trains), default=1) if team.stacked else 1
     found = dealt(need, room, tokens=tokens, helpers=helpers, base=base + (0 if team.stacked else held), least=least)
     if found is None:
@@ -115,7 +113,6 @@ def probed(
     room: float,
     *,
     wide: bool = True,
-    copied: bool = False,
 ) -> Need:
     """What one lane takes and, where passes are `wide`, what two take, at the longest step of the heaviest lane. The
     shortest step comes first: if its like at full length would not fit, layers keep their input only, and if that would
@@ -125,8 +122,6 @@ def probed(
     short, long = (task.scored_row(Track("probe", 0), lane, i, train=lane.trains).row for i in (order[0], order[-1]))
     length = padded(long)
     own = 2 * kept_bytes(model, lane) // COPIES[lane.optimizer] if wide else 0  # a copy and gradients, at any length
-    if copied and lane.trains:  # what a first backward makes is kept, and is no part of a step
-        peak(learner, lane, [short])
 
     def guess() -> int:
         return own + max(0, peak(learner, lane, [short]) - own) * length // padded(short)
@@ -192,12 +187,6 @@ def cache_bytes(model: Any) -> int:
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     wide = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     return 2 * config.num_hidden_layers * heads * wide * model.dtype.itemsize
-
-
-def copied_bytes(team: Team, model: Any) -> int:
-    """What each process keeps of the weights once more, for its products. Helpers are there only where this process
-    too is on one thread."""
-    return products.copied_bytes(model) if team.stacked and torch.get_num_threads() == 1 else 0
 
 
 def in_and_out(module: Any) -> tuple[int, int]:

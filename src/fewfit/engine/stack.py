@@ -6,31 +6,30 @@ harms itself alone. Equal, lane by lane, to `plain.PlainLearner`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from fewfit.engine import blocks, decode, keyvalue, memory, optim, recompute, sharing
+from fewfit.engine import keyvalue, memory, optim, recompute, sharing
 from fewfit.engine.adapters import Wrapped
 from fewfit.engine.borrowed import Borrowed
 from fewfit.engine.forward import logits_at
 from fewfit.engine.generate import greedy
 from fewfit.engine.learner import LaneState, Row, Scored, Track
-from fewfit.engine.places import offsets, spans_of, tokens_in, within
+from fewfit.engine.places import offsets, spans_of, within
 from fewfit.engine.plain import lora_config
-from fewfit.engine.prefix import goes_by_length
 from fewfit.engine.rates import rate
-from fewfit.engine.rowmap import Adapter, Layout, Pass, Shape
+from fewfit.engine.rowmap import Adapter, Layout, Pass
 from fewfit.engine.score import choice_rows, one_token_apart, sum_logp
 from fewfit.engine.targets import adapted_modules, layer_prefixes
 from fewfit.errors import UserError
 from fewfit.grid import Lane
+from fewfit.models import library
 
 BUCKET = 16  # lengths are padded to a multiple; the stream makes passes of one bucket
 
@@ -78,10 +77,7 @@ class StackLearner:
         self._wrapped: Wrapped | None = None
         self._layouts: dict[tuple[int, str], Layout] = {}
         self._graphs: list[_Graph] = []
-        self._keys = keyvalue.usable(model)
         self._spares = False  # memory: layers keep their input only
-        self._packs = False  # rows of unlike lengths may share a pass
-        self._decodes = False  # and text is written by decode.py
 
     # ---- tracks ----------------------------------------------------------------------------------------------------
 
@@ -102,21 +98,15 @@ class StackLearner:
     @property
     def wrapped(self) -> Wrapped:
         if self._wrapped is None:
-            hooked = decode.hooked(self.model)  # before our own forwards hide what is there
             self._wrapped = Wrapped(self.model, adaptable(self.model))
             self._prefixes = layer_prefixes(self.model)
-            modules = dict(self.model.named_modules())
-            self._decoder = [modules[prefix.removesuffix(".")] for prefix in self._prefixes]
-            taken = blocks.take_over(self._wrapped, self._prefixes)
-            self._packs = taken == len(self._prefixes) and not goes_by_length(self.model)
-            self._decodes = self._packs and not hooked and decode.decodes(self.model, self._wrapped.blocks)
+            self._decoder = recompute.layers_of(self.model)
         return self._wrapped
 
     def _layout(self, lane: Lane) -> Layout:
-        wrapped = self.wrapped
         key = (lane.rank, lane.layers)
         if key not in self._layouts:
-            self._layouts[key] = Layout(wrapped.groups, adapted_modules(self.model, lane), lane.rank)
+            self._layouts[key] = Layout(self.wrapped.modules, adapted_modules(self.model, lane), lane.rank)
         return self._layouts[key]
 
     def state(self, track: Track) -> LaneState:
@@ -151,7 +141,6 @@ class StackLearner:
         folder.mkdir(parents=True, exist_ok=True)
         config = lora_config(self.model, one.lane)
         config.base_model_name_or_path = getattr(self.model.config, "_name_or_path", None) or None
-        config.fan_in_fan_out = any(type(m).__name__ == "Conv1D" for g in one.adapter.layout.groups for m in g.modules)
         config.inference_mode = True
         config.save_pretrained(str(folder))
         layout = one.adapter.layout
@@ -182,10 +171,6 @@ class StackLearner:
 
     # ---- rows ------------------------------------------------------------------------------------------------------
 
-    def mixes(self, lane: Lane, row: Row) -> bool:
-        """Where every layer is ours, rows stand end to end. Not where keys are kept for choices, or rows shared."""
-        return self.wrapped is not None and self._packs and lane.layers == "all" and not several(row)
-
     def predict(self, rows: Sequence[Row]) -> list[Scored | None]:
         self._graphs.clear()
         out: list[Scored | None] = [None] * len(rows)
@@ -205,18 +190,15 @@ class StackLearner:
         if not rows or not any(row.scored or train for row in rows):
             return [None] * len(rows)
         asked = [spans_of(row, train) for row in rows]
-        shapes = [Shape(bucket(len(row.ids)), tokens_in(some)) for row, some in zip(rows, asked, strict=True)]
-        rows_in_order = by_track(rows, self._tracks, shapes)
+        rows_in_order = by_track(rows, self._tracks)
         batch, spans = [rows[i] for i in rows_in_order], [asked[i] for i in rows_in_order]
-        shapes = [shapes[i] for i in rows_in_order]
-        if not all(self.mixes(self._tracks[row.track].lane, row) for row in batch):
-            longest = max(shape.tokens for shape in shapes)
-            shapes = [Shape(longest, shape.places) for shape in shapes]
         places = [[p - 1 for s, e in some for p in range(s, e)] for some in spans]
         starts = list(offsets(places))
         wanted = [row.ids[p + 1] for row, some in zip(batch, places, strict=True) for p in some]
-        cache = keyvalue.kept() if self._keys and any(several(row) for row in batch) else None
-        with torch.set_grad_enabled(train), self._using([row.track for row in batch], shapes) as now:
+        cache = None
+        if any(several(row) for row in batch) and keyvalue.usable(self.model):
+            cache = library.kept_cache()
+        with torch.set_grad_enabled(train), self._using([row.track for row in batch]) as now:
             logits_NV = self._logits(now, batch, places, cache)
             wanted_N = torch.tensor(wanted, device=self.device)
             loss_N = torch.nn.functional.cross_entropy(logits_NV, wanted_N, reduction="none")
@@ -238,49 +220,36 @@ class StackLearner:
         return out
 
     def _logits(self, now: Pass, batch: Sequence[Row], places: list[list[int]], cache: Any) -> Tensor:
-        """Logits_NV at the places of all rows. The head sees no others, and where we run it the last layer neither."""
-        found: sharing.Shared | None = None
-        how: dict[str, Any] = {}
-        if now.packed:
-            ids_BT = torch.zeros(1, now.offsets[-1], dtype=torch.long)
-            for start, row in zip(now.offsets, batch, strict=False):
-                ids_BT[0, start : start + len(row.ids)] = torch.tensor(row.ids, dtype=torch.long)
-            at = [torch.arange(one.length).repeat((one.end - one.start) // one.length) for one in now.segments]
-            # No layer looks at the mask; a whole one, of all rows against all, would be made where none is given.
-            how = {
-                "position_ids": torch.cat(at)[None].to(self.device),
-                "attention_mask": torch.ones(1, 1, 1, 1, dtype=torch.bool, device=self.device),
-            }
-        else:
-            found = now.shared = sharing.shared(now, self._prefixes, [row.ids for row in batch])
-            few = batch if found is None else [batch[b] for b in found.rows]
-            ids_BT = torch.zeros(len(few), now.segments[0].length, dtype=torch.long)
-            for b, row in enumerate(few):
-                ids_BT[b, : len(row.ids)] = torch.tensor(row.ids, dtype=torch.long)
-        flat = [start + p for start, some in zip(now.offsets, places, strict=False) for p in some]
+        """Logits_NV at the places of all rows: the head sees no others."""
+        found = now.shared = sharing.shared(now, self._prefixes, [row.ids for row in batch])
+        few = batch if found is None else [batch[b] for b in found.rows]
+        longest = bucket(max(len(row.ids) for row in batch))
+        ids_BT = torch.zeros(len(few), longest, dtype=torch.long)
+        for b, row in enumerate(few):
+            ids_BT[b, : len(row.ids)] = torch.tensor(row.ids, dtype=torch.long)
+        flat = [b * longest + p for b, some in enumerate(places) for p in some]
         # Products of fewer than 16 rows, and what a vector register does not fill, are rounded otherwise: the last
         # place stands in for what lacks to a multiple.
         flat_N = torch.tensor(flat + flat[-1:] * (-len(flat) % BUCKET), device=self.device)
-        now.answers, now.starts, now.keeps = flat_N, [*offsets(places), len(flat)], cache is not None
 
         def gather(_module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
-            if now.trimmed:
-                return args
             return (args[0].reshape(-1, args[0].shape[-1])[flat_N][None], *args[1:])
 
         hook = self.model.get_output_embeddings().register_forward_pre_hook(gather)
         try:
             with sharing.widened(self._decoder, found):
-                out = self.model(
-                    input_ids=ids_BT.to(self.device), use_cache=cache is not None, past_key_values=cache, **how
-                )
+                how = library.cache_argument(type(self.model).forward, cache)
+                out = self.model(input_ids=ids_BT.to(self.device), use_cache=cache is not None, **how)
         finally:
             hook.remove()
         logits_NV = out.logits[0, : len(flat)]
         return logits_NV if logits_NV.dtype == torch.float64 else logits_NV.float()
 
-    def _using(self, tracks: Sequence[Track], shapes: Sequence[Shape] | None = None) -> AbstractContextManager[Pass]:
-        return self.wrapped.using([self._tracks[track].adapter for track in tracks], shapes)
+    @contextmanager
+    def _using(self, tracks: Sequence[Track]) -> Iterator[Pass]:
+        now = self.wrapped.over([self._tracks[track].adapter for track in tracks])
+        with self.wrapped.using(now):
+            yield now
 
     @torch.no_grad()
     def _scored(
@@ -393,28 +362,23 @@ class StackLearner:
                 places, carried = self._graphs[g].places[row]
                 for n in places:  # a row's loss is the mean over its tokens, a lane's the mean over its rows
                     weights[g][n] += 1.0 / carried / len(some)
-        for graph, weight_N in zip(self._graphs, weights, strict=True):
-            if any(weight_N):
-                for bundle, _, _ in graph.now.runs:
-                    bundle.collect()
-                weight = torch.tensor(weight_N, dtype=graph.loss_N.dtype, device=self.device)
-                torch.autograd.backward([graph.loss_N], [weight])
-                for bundle, _, _ in graph.now.runs:
-                    assert bundle.gradients is not None
-                    bundle.gradients.finish()
+        for graph, weight in zip(self._graphs, weights, strict=True):
+            if any(weight):
+                weight_N = torch.tensor(weight, dtype=graph.loss_N.dtype, device=self.device)
+                bundles = [bundle for bundle, _, _ in graph.now.bundles]
+                leaves = [leaf for bundle in bundles for leaf in bundle.all_leaves()]
+                found = iter(torch.autograd.grad([graph.loss_N], leaves, [weight_N], allow_unused=True))
+                for bundle in bundles:
+                    bundle.collect(found)
 
     def _step(self, one: _Track) -> None:
         assert one.adapter is not None
-        parts = [
-            bundle.gradients.flat_GP[lane]
-            for graph in self._graphs
-            for bundle, _, _ in graph.now.runs
-            for lane, adapter in enumerate(bundle.adapters)
-            if adapter is one.adapter and bundle.gradients is not None
-        ]
-        gradient_P = parts[0]
-        for part in parts[1:]:
-            gradient_P.add_(part)
+        gradient_P = torch.zeros_like(one.adapter.weight_P)
+        for graph in self._graphs:
+            for bundle, _, _ in graph.now.bundles:
+                for lane, adapter in enumerate(bundle.adapters):
+                    if adapter is one.adapter and bundle.gradient_GP is not None:
+                        gradient_P.add_(bundle.gradient_GP[lane])
         if not optim.clip(gradient_P):
             one.diverged = True  # checked before the update, so the weights are still the last good ones
             return
@@ -425,7 +389,6 @@ class StackLearner:
     def generate(
         self, rows: Sequence[Row], max_new_tokens: int, begun: Sequence[Sequence[int]] | None = None
     ) -> list[tuple[int, ...]]:
-        ours = self.wrapped is not None and self._decodes and decode.serves(self.model)
         return greedy(
             self.model,
             [row.ids[: row.prompt_tokens] for row in rows],
@@ -434,30 +397,7 @@ class StackLearner:
             ended=self.ended,
             begun=begun,
             around=lambda indices: self._using([rows[i].track for i in indices]),
-            decode=partial(self._decode, rows) if ours else None,
         )
-
-    def _decode(
-        self,
-        rows: Sequence[Row],
-        indices: Sequence[int],
-        prompts: Sequence[Sequence[int]],
-        most: int,
-        over: Callable[[int, Sequence[int]], bool],
-    ) -> list[list[int]]:
-        # Rows of a lane next to each other: its matrices are met once.
-        order = sorted(range(len(indices)), key=lambda place: str(rows[indices[place]].track))
-        shapes = [Shape(len(prompts[place]), 1) for place in order]
-        with self._using([rows[indices[place]].track for place in order], shapes) as now:
-            found = decode.decode(
-                self.model,
-                self.wrapped.blocks,
-                now,
-                [prompts[place] for place in order],
-                most,
-                lambda row, new: over(order[row], new),
-            )
-        return [found[order.index(place)] for place in range(len(indices))]
 
 
 def adaptable(model: Any) -> list[str]:
@@ -473,18 +413,17 @@ def bucket(tokens: int) -> int:
     return -(-tokens // BUCKET) * BUCKET
 
 
-def by_track(rows: Sequence[Row], tracks: dict[Track, _Track], shapes: Sequence[Shape]) -> list[int]:
+def by_track(rows: Sequence[Row], tracks: dict[Track, _Track]) -> list[int]:
     """Rows of one track next to each other, and tracks that are alike: their adapters are batched products."""
     first: dict[Track, int] = {}
-    of: dict[Track, list[Shape]] = {}
-    for row, shape in zip(rows, shapes, strict=True):
+    count: dict[Track, int] = {}
+    for row in rows:
         first.setdefault(row.track, len(first))
-        of.setdefault(row.track, []).append(shape)
+        count[row.track] = count.get(row.track, 0) + 1
 
-    def place(i: int) -> tuple[int, int, list[Shape], int]:
-        track = rows[i].track
-        adapter = tracks[track].adapter
-        return (id(adapter.layout) if adapter else 0, len(of[track]), of[track], first[track])
+    def place(i: int) -> tuple[int, int, int]:
+        adapter = tracks[rows[i].track].adapter
+        return (id(adapter.layout) if adapter else 0, count[rows[i].track], first[rows[i].track])
 
     return sorted(range(len(rows)), key=place)
 

@@ -92,7 +92,6 @@ class Ready(NamedTuple):
     seen: list[Seen]
     length: int  # tokens of its longest row, rounded up
     tokens: int  # of all its rows
-    mixes: bool  # goes with rows of other lengths
 
 
 Watcher = Callable[[Progress, dict[str, Any] | None], None]
@@ -231,8 +230,7 @@ class Stream:
     # ---- passes ------------------------------------------------------------------------------------------------------
 
     def _next_pass(self, running: list[Progress]) -> list[Ready]:
-        """Which steps go together, the furthest behind first, so that lanes stay comparable: those of one length, or
-        any that the learner can mix.
+        """Which steps of one length go together, the furthest behind first, so that lanes stay comparable.
 
         Tracks that only prompt come before all: they are done in seconds and bound the race.
         """
@@ -248,7 +246,7 @@ class Stream:
         for progress in pool:
             for step in progress.pending(max(1, min(self.width, self.tokens // first.length))):
                 ready = self._ready(progress, step)
-                if ready.mixes != first.mixes or (not first.mixes and ready.length != first.length):
+                if ready.length != first.length:
                     break
                 if chosen and tokens + ready.tokens > self.tokens:
                     return chosen
@@ -268,9 +266,8 @@ class Stream:
             else:
                 seen = self.task.trained_rows(track, lane, step.i, step.update)
             lengths = [-(-len(s.row.ids) // BUCKET) * BUCKET for s in seen]
-            mixes = self.width > 1 and all(self.learner.mixes(lane, s.row) for s in seen)
-            tokens = sum(lengths) if mixes else len(lengths) * max(lengths)
-            self._waiting[key] = Ready(progress, step, seen, max(lengths), tokens, mixes)
+            tokens = len(lengths) * max(lengths)
+            self._waiting[key] = Ready(progress, step, seen, max(lengths), tokens)
         return self._waiting[key]
 
     def _make(self, chosen: Sequence[Ready]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from fewfit.engine.targets import adapted_modules, layer_prefixes
 from fewfit.errors import UserError
 from fewfit.grid import Lane
-from fewfit.models import bundled, local
+from fewfit.models import installed, local
 from fewfit.plan.skeleton import skeleton
 
 EXPERT = re.compile(r"\bexperts?\b")
@@ -32,7 +32,6 @@ class ModelShape:
     adapters: dict[str, int]  # trainable parameters by lane
     element: int  # bytes of a number in a pass
     layer_bytes: int  # that a layer of a step which trains keeps for each token
-    stock_bytes: int  # the same of the library's own layer, as full tuning runs it
     unpacked: int  # bytes of the largest quantised weight, which is unpacked for every product; 0 without --quantize
     fetch: int  # bytes of weights that are not on this machine yet
 
@@ -77,8 +76,7 @@ def shape_of(
         weight_bytes=round(NF4 * packed) + (total - packed) * dtype.itemsize,
         adapters={lane.name: adapter_size(model, lane) for lane in lanes if lane.trains and lane.tune == "lora"},
         element=dtype.itemsize,
-        layer_bytes=kept_elements(model, text, width, by_hand=not quantize and dtype != torch.float64) * dtype.itemsize,
-        stock_bytes=kept_elements(model, text, width, by_hand=False) * dtype.itemsize,
+        layer_bytes=kept_elements(text, width) * dtype.itemsize,
         unpacked=max(quantised, default=0) * dtype.itemsize,
         fetch=0 if is_here(name, revision) else total * (getattr(config, "dtype", None) or torch.float32).itemsize,
     )
@@ -93,25 +91,14 @@ def quantisable(model: Any, outer: set[int]) -> list[int]:
     return [m.weight.numel() for m in model.modules() if isinstance(m, kinds) and id(m.weight) not in outer]
 
 
-def kept_elements(model: Any, text: Any, width: int, *, by_hand: bool) -> int:
-    """Numbers of a token that one layer keeps for the backward.
-
-    By hand (engine/blocks.py): input, both norms' outputs, what attention gave and the sum after it; queries, keys and
-    values and what came of them; the MLP's gate, inner values and their product. A stock layer keeps about a dozen of
-    its width and four of the inner one (norms in fp32, every sum and product).
-    """
-    from fewfit.engine.blocks import FAMILY
-
+def kept_elements(text: Any, width: int) -> int:
+    """Numbers of a token that one layer keeps for the backward: about a dozen of its width and four of the inner one
+    (norms in fp32, every sum and product)."""
     inner = getattr(text, "intermediate_size", None) or getattr(text, "n_inner", None) or 4 * width
     meets = getattr(text, "num_experts_per_tok", None)
     if meets and share_of_experts(text) < 1:
         inner = meets * (getattr(text, "moe_intermediate_size", None) or inner)
-    if not by_hand or not any(type(module).__name__ in FAMILY for module in model.modules()):
-        return 12 * width + 4 * inner
-    head = getattr(text, "head_dim", None) or width // text.num_attention_heads
-    queries, keys = head * text.num_attention_heads, head * text.num_key_value_heads
-    normed = queries + keys if any(name.endswith("q_norm") for name, _ in model.named_modules()) else 0
-    return 5 * width + 2 * (queries + keys) + normed + 3 * inner
+    return 12 * width + 4 * inner
 
 
 def share_of_experts(text: Any) -> float:
@@ -129,8 +116,8 @@ def adapter_size(model: Any, lane: Lane) -> int:
 
 
 def is_here(name: str, revision: str | None) -> bool:
-    """Whether the weights are on this machine: a folder, a bundled model, or what the cache holds."""
-    if name in bundled.NAMES or Path(name).expanduser().is_dir():
+    """Whether the weights are on this machine: a folder or file, an installed model, or what the cache holds."""
+    if name in installed.NAMES or Path(name).expanduser().exists():
         return True
     from huggingface_hub import try_to_load_from_cache
 

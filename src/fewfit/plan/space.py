@@ -102,7 +102,7 @@ def need_of(shape: ModelShape, lanes: Sequence[Lane], lengths: Mapping[int, Leng
         return Need(0, 0, 1)
     lane = max(lanes, key=lambda lane: (lane.trains, lengths[lane.shots].longest))
     length = lengths[lane.shots]
-    layer = shape.stock_bytes if lane.tune == "full" else shape.layer_bytes
+    layer = shape.layer_bytes
     if not lane.trains:  # one layer at a time, and what it hands on
         token = layer + shape.element * shape.width
     elif again:
@@ -134,7 +134,7 @@ def free_here(device: str, there: int | None) -> int | None:
 
 def amount_of(text: str) -> int:
     """`24GB`, `512M`: a GB is 2**30 bytes, as everywhere here."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     if match is None or float(match[1]) == 0:
         raise UserError(f"--memory {text!r} is no amount of memory", mend="write it like 24GB or 512MB")
     return int(float(match[1]) * UNITS[match[2].upper()])
