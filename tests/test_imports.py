@@ -158,7 +158,7 @@ def test_a_circle_is_seen(tmp_path: Path) -> None:
 def test_right_imports_pass(tmp_path: Path) -> None:
     for folder in ("lab", "cli", "engine"):
         (tmp_path / folder).mkdir()
-    (tmp_path / "lab" / "info.py").write_text("from fewfit.models import bundled")
+    (tmp_path / "lab" / "info.py").write_text("from fewfit.models import installed")
     (tmp_path / "cli" / "main.py").write_text("def f():\n    from fewfit import fit, lab")
     (tmp_path / "engine" / "stream.py").write_text("from fewfit import __version__, draw\nfrom .plain import step")
     assert check(tmp_path) == []

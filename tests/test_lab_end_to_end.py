@@ -13,7 +13,7 @@ import pytest
 import fewfit
 from fewfit import runs
 from fewfit.lab.tasks import held_out_task
-from fewfit.models.bundled import resolve
+from fewfit.models.installed import bundled_folder
 
 pytestmark = pytest.mark.slow
 GRID = {"methods": ["icl", "ft", "icl+ft"], "shots": [4], "lr": [1e-3], "updates": [3], "race": False}
@@ -34,7 +34,7 @@ else:
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, cwd=out.parent)
 
 
-@pytest.mark.skipif(resolve("lab") is None, reason="this checkout has no bundled weights")
+@pytest.mark.skipif(bundled_folder("lab") is None, reason="this checkout has no bundled weights")
 def test_fit_kill_resume_bundle_predict_and_plain_libraries(tmp_path, monkeypatch):
     """Break seen to fail: a bundle of the weights before the last update."""
     monkeypatch.chdir(tmp_path)

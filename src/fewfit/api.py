@@ -122,7 +122,8 @@ def fit(
     """Compares prompting, tuning and both on the examples, and makes the best one ready to serve.
 
     `data` is a file, a list (of dicts, pairs or `Example`s), a DataFrame or a `datasets.Dataset`. `model` is a Hugging
-    Face name or folder, a bundled model (`lab`), a loaded model (given back unchanged), or several of these.
+    Face name, a folder, a GGUF file, an installed model (`lab`), a loaded model (given back unchanged), or several of
+    these.
     """
     asked = {k: v for k, v in locals().items() if k not in ("data", "tokenizer", "watch", "on_row", "on_lane")}
     told = Callbacks(watch, on_row, on_lane)
@@ -177,6 +178,8 @@ def resume(
                 device=record["device"],
                 dtype=record["dtype"],
                 quantize=record["asked"]["quantize"]["value"],
+                digest=one["digest"],
+                tell=told.phase,
             )
         if loaded[one["lane"]].ref.digest != one["digest"]:
             raise UserError(
@@ -204,7 +207,8 @@ def check(asked: dict[str, Any]) -> None:
     if asked["model"] is None or (isinstance(asked["model"], list | tuple) and not asked["model"]):
         raise UserError(
             "no model",
-            mend="name one: --model lab (bundled, offline), a folder, or a hub name such as --model Qwen/Qwen3-0.6B",
+            mend="name one: --model lab (bundled toy, offline), smollm2, a folder, a GGUF file, or a hub name such as "
+            "--model Qwen/Qwen3-0.6B; fewfit models lists those found without a network",
         )
     if asked["base_url"]:
         raise UserError(
@@ -258,6 +262,7 @@ def load_models(asked: dict[str, Any], tokenizer: Any, watch: Watch) -> dict[str
                 device=asked["device"],
                 dtype=asked["dtype"],
                 quantize=asked["quantize"],
+                tell=watch.phase,
             )
         else:
             found = wrapped(one, tokenizer)

@@ -23,7 +23,7 @@ from fewfit.examples.cells import Notices, is_turns, label, row_choices
 from fewfit.examples.cells import prompt as read_prompt
 from fewfit.examples.example import Example
 from fewfit.examples.shapes import PAIRS, columns
-from fewfit.models import bundled, local
+from fewfit.models import installed, local
 from fewfit.models.digest import of_object
 from fewfit.render import Prompt, Renderer
 
@@ -89,13 +89,13 @@ class Predictor:
         name, revision = base.name, base.revision
         if base.from_hub:
             revision = base.digest
-        elif base.folder and base.name not in bundled.NAMES:
+        elif base.folder and base.name not in installed.NAMES and not base.from_gguf:
             name = base.folder
         if not name:
             raise UserError(
                 "was made with a model that was handed in as an object", where=str(bundle.folder), mend="give model=…"
             )
-        model, ref = local.load_model(name, revision=revision, **settings)
+        model, ref = local.load_model(name, revision=revision, digest=base.digest, **settings)
         found = of_object(model) if base.digest.startswith("weights:") else ref.digest
         if found != base.digest:
             raise UserError(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fewfit.lab import tasks
-from fewfit.models import bundled
+from fewfit.models import installed
 
 DEMO = Path(tasks.__file__).parent.parent / "demo" / "data"
 
@@ -21,7 +21,7 @@ def test_importing_the_command_loads_no_torch():
 
 
 def test_unknown_names_are_nobodys():
-    assert bundled.resolve("gpt2") is None
+    assert installed.bundled_folder("gpt2") is None
 
 
 @pytest.mark.parametrize("name", tasks.HELD_OUT_TASKS)
@@ -48,12 +48,12 @@ def test_the_demo_files_are_what_the_script_makes(tmp_path):
         assert not train & test
 
 
-@pytest.mark.skipif(bundled.resolve("lab") is None, reason="no weights in this tree")
+@pytest.mark.skipif(installed.bundled_folder("lab") is None, reason="no weights in this tree")
 def test_lab_loads_the_stock_way_and_copies():
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    folder = bundled.resolve("lab")
+    folder = installed.bundled_folder("lab")
     model = AutoModelForCausalLM.from_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     assert model.config.max_position_embeddings >= 2048

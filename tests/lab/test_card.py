@@ -8,7 +8,7 @@ import pytest
 
 from fewfit.lab import card
 from fewfit.lab.info import info
-from fewfit.models import bundled
+from fewfit.models import installed
 
 
 def report() -> dict:
@@ -49,12 +49,12 @@ def test_a_card_says_how_the_model_began_and_gives_every_figure(tmp_path):
     assert "reverses a relation" in card.card("lab-control", report(), record)
 
 
-@pytest.mark.parametrize("name", bundled.NAMES)
+@pytest.mark.parametrize("name", installed.BUNDLED)
 def test_a_bundled_card_is_what_its_record_says_and_counts_every_weight(name):
     """Break seen to fail: a count without the norms, 1.06M of 1.07M."""
     from safetensors.torch import load_file
 
-    folder = bundled.resolve(name)
+    folder = installed.bundled_folder(name)
     if folder is None:
         pytest.skip("no weights in this tree")
     count = sum(weight.numel() for weight in load_file(folder / "model.safetensors").values())

@@ -6,6 +6,8 @@ import json
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from fewfit.models import installed
+
 if TYPE_CHECKING:
     from fewfit.bundle.record import Bundle
 
@@ -24,6 +26,8 @@ def card(bundle: Bundle, *, private: bool = False) -> str:
 def base_name(bundle: Bundle) -> str:
     """A local folder goes by its own name: a card tells nothing of the machine that it was written on."""
     base = bundle.model
+    if base.from_gguf:
+        return PurePath(base.name).name
     if base.name and (base.folder is None or not any(mark in base.name for mark in "/\\")):
         return base.name
     return PurePath(base.folder or base.name).name or "a model that was handed in as an object"
@@ -32,9 +36,10 @@ def base_name(bundle: Bundle) -> str:
 def front_matter(bundle: Bundle) -> list[str]:
     """What the hub reads."""
     lines = ["---"]
-    if bundle.model.from_hub:
+    hub = bundle.model.name if bundle.model.from_hub else bundle.model.hub
+    if hub is not None:
         relation = {"adapter": "adapter", "model": "finetune"}.get(bundle.weights)
-        lines += [f"base_model: {json.dumps(bundle.model.name)}"]
+        lines += [f"base_model: {json.dumps(hub)}"]
         lines += [f"base_model_relation: {relation}"] if relation else []
     if bundle.weights == "adapter":
         lines.append("library_name: peft")
@@ -54,6 +59,7 @@ def body(bundle: Bundle) -> list[str]:
         "|---|---|",
         f"| base model | {base_name(bundle)} |",
         f"| its {'commit' if bundle.model.from_hub else 'digest'} | {bundle.model.digest} |",
+        *gguf_rows(bundle),
         f"| ran in | {bundle.model.dtype}{f', {bundle.model.quantize}' if bundle.model.quantize else ''} |",
         f"| demonstrations in the prompt | {len(bundle.demonstrations)} |",
     ]
@@ -71,6 +77,18 @@ def body(bundle: Bundle) -> list[str]:
             + (", corrected for having chosen among lanes." if bundle.interval else "."),
         ]
     return lines
+
+
+def gguf_rows(bundle: Bundle) -> list[str]:
+    """What the hub's model has in full, a GGUF file has rounded: whoever uses the bundle has to know."""
+    base = bundle.model
+    if not base.from_gguf:
+        return []
+    known = installed.find(base.name)
+    file = known.gguf.file if known and known.gguf else PurePath(base.name).name
+    rows = [f"| made from | {base.hub} on the Hugging Face hub |"] if base.hub else []
+    rows += [f"| its weights | dequantised from the GGUF file {file}, not those that the hub has |"]
+    return rows + ([f"| its licence | {known.licence} |"] if known else [])
 
 
 def usage(bundle: Bundle) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from fewfit.examples import as_dict, from_dict
 from fewfit.examples.example import Example
 from fewfit.grid import Lane
+from fewfit.models.gguf import DIGEST
 from fewfit.render import RenderSettings
 
 SCHEMA = 1
@@ -26,10 +27,15 @@ class Base:
     dtype: str
     attention: str | None
     quantize: str | None = None
+    hub: str | None = None  # that an installed model or a GGUF file was made from, where that is known
 
     @property
     def from_hub(self) -> bool:
         return self.folder is None and ":" not in self.digest
+
+    @property
+    def from_gguf(self) -> bool:
+        return self.digest.startswith(DIGEST)
 
 
 @dataclass(frozen=True)

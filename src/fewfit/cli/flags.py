@@ -123,8 +123,9 @@ GRID, MODEL, SCORE, PROMPT, DATA, RUN = "Lanes", "Model", "Scores", "Prompts", "
 
 FLAGS: dict[str, Flag] = {
     "model": Flag(
-        list[str] | None, None, "A Hugging Face name, a folder, or a bundled model (lab, lab-s). Repeat it to compare "
-        "several in one grid.", MODEL, shown="none; it has to be named", metavar="NAME|FOLDER|lab",
+        list[str] | None, None, "A Hugging Face name, a folder, a GGUF file, or one that needs no network: lab (a "
+        "bundled toy), smollm2, gemma3-270m (see `fewfit models`). Repeat it to compare several in one grid.", MODEL,
+        shown="none; it has to be named", metavar="NAME|FOLDER|FILE.gguf|lab",
     ),
     "revision": Flag(str | None, None, "Branch, tag or commit of a Hugging Face model.", MODEL, shown="its newest"),
     "base_url": Flag(
@@ -336,7 +337,7 @@ def models(given: Sequence[str] | None) -> str | list[str]:
     if not given:
         raise UserError(
             "no model",
-            mend="name one: --model lab (bundled, offline), a folder, or a Hugging Face name such as "
-            "--model Qwen/Qwen3-0.6B",
+            mend="name one: --model lab (bundled toy, offline), smollm2, a folder, a GGUF file, or a Hugging Face name "
+            "such as --model Qwen/Qwen3-0.6B; fewfit models lists those found without a network",
         )
     return given[0] if len(given) == 1 else list(given)

@@ -16,9 +16,9 @@ Model = Annotated[str, typer.Option("--model", help="a bundled model or a model 
 
 def _folder(model: str) -> Path:
     from fewfit.errors import UserError
-    from fewfit.models.bundled import resolve
+    from fewfit.models.installed import bundled_folder
 
-    folder = resolve(model) or Path(model)
+    folder = bundled_folder(model) or Path(model)
     if not (folder / "config.json").exists():
         raise UserError(
             f"no model at {model!r}",
@@ -107,12 +107,12 @@ def info(
 ) -> None:
     """Where a bundled model lies and what it is."""
     from fewfit.lab.info import info as describe
-    from fewfit.models.bundled import NAMES
+    from fewfit.models.installed import BUNDLED
 
-    if model not in NAMES:
+    if model not in BUNDLED:
         from fewfit.errors import UserError
 
-        raise UserError(f"{model!r} is no bundled model", where="--model", mend=f"choose one of {', '.join(NAMES)}")
+        raise UserError(f"{model!r} is no bundled model", where="--model", mend=f"choose one of {', '.join(BUNDLED)}")
     facts = describe(model)
     if as_json:
         typer.echo(json.dumps(facts, allow_nan=False))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
-from fewfit.models.bundled import NAMES, resolve
+from fewfit.models.installed import BUNDLED, bundled_folder
 
 
 def info(name: str = "lab") -> dict:
     """Facts about one bundled model; `path` is None where it is not in this installation."""
-    folder = resolve(name)
+    folder = bundled_folder(name)
     out: dict = {"schema": 1, "name": name, "path": str(folder) if folder else None, "available": available()}
     if folder is None:
         return out
@@ -26,4 +26,4 @@ def info(name: str = "lab") -> dict:
 
 
 def available() -> list[str]:
-    return [name for name in NAMES if resolve(name) is not None]
+    return [name for name in BUNDLED if bundled_folder(name) is not None]

@@ -1,1 +1,1 @@
-"""Where models come from: a name or folder (`local`), a bundled one (`bundled`)."""
+"""Where models come from: a name, a folder or an object (`local`), a package (`installed`), a GGUF file (`gguf`)."""

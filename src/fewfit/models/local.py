@@ -1,22 +1,19 @@
-"""A causal language model from a Hugging Face name, a local folder, a bundled name, or an object already in memory.
+"""A causal language model from a Hugging Face name, a folder, an installed name, a GGUF file, or an object in memory.
 
-Safetensors only and no code from the model's folder: neither a pickle nor a repository's own Python is ever run. A hub
-name is fetched into the cache once; where the network is down, what the cache holds is used.
+Safetensors only and no code from the model's folder: neither a pickle nor a repository's own Python is ever run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fewfit.errors import EnvironmentProblem, UserError
-from fewfit.models import bundled
+from fewfit.errors import UserError
+from fewfit.models import gguf, hub, installed
 from fewfit.models.digest import of_folder, of_object
+from fewfit.models.messages import first_line, memory_errors, without_bars
 
-SMALL = ("*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken")
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json", "tiktoken.model")
 DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
@@ -24,17 +21,22 @@ CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 
 @dataclass(frozen=True)
 class ModelRef:
-    """Which model it was. `digest` is the hub's commit, or `files:…` of a folder, or `weights:…` of an object."""
+    """Which model it was.
+
+    `digest` is the hub's commit, or `files:…` of a folder, `gguf:…` of a GGUF file, `weights:…` of an object. `hub` is
+    the Hugging Face model that an installed one or a GGUF file was made from, where that is known.
+    """
 
     name: str
     revision: str | None
     folder: str | None
     digest: str
+    hub: str | None = None
 
     @property
     def short_name(self) -> str:
         """The name without a machine's path."""
-        return Path(self.name).name if self.folder is not None and self.name not in bundled.NAMES else self.name
+        return Path(self.name).name if self.folder is not None and self.name not in installed.NAMES else self.name
 
 
 @dataclass
@@ -61,10 +63,13 @@ def load(
     quantize: str | None = None,
     tokenizer_only: bool = False,
     attention: str | None = None,
+    digest: str | None = None,
+    tell: gguf.Tell | None = None,
 ) -> Loaded:
-    """`attention` None leaves the backend to transformers (sdpa where the model allows it)."""
+    """`attention` None leaves the backend to transformers (sdpa where the model allows it). `digest` is that of an
+    earlier load: a GGUF file that was moved since is found by it. `tell` hears what takes long; None: stderr does."""
     check_settings(dtype, quantize)
-    ref, folder = resolve(name, revision, weights=not tokenizer_only)
+    ref, folder = resolve(name, revision, weights=not tokenizer_only, digest=digest, tell=tell)
     config = config_of(folder, ref)
     tokenizer = tokenizer_of(folder, ref)
     model = None if tokenizer_only else model_of(folder, ref, config, device, dtype, quantize, attention)
@@ -72,11 +77,18 @@ def load(
 
 
 def load_model(
-    name: str | Path, *, revision: str | None, device: str, dtype: str, quantize: str | None, attention: str | None
+    name: str | Path,
+    *,
+    revision: str | None,
+    device: str,
+    dtype: str,
+    quantize: str | None,
+    attention: str | None,
+    digest: str | None = None,
 ) -> tuple[Any, ModelRef]:
     """Without a tokenizer: a bundle brings its own."""
     check_settings(dtype, quantize)
-    ref, folder = resolve(name, revision, weights=True)
+    ref, folder = resolve(name, revision, weights=True, digest=digest)
     return model_of(folder, ref, config_of(folder, ref), device, dtype, quantize, attention), ref
 
 
@@ -109,93 +121,60 @@ def load_config_and_tokenizer(name: str | Path, revision: str | None = None) -> 
 # ---- where it is -----------------------------------------------------------------------------------------------------
 
 
-def resolve(name: str | Path, revision: str | None, *, weights: bool) -> tuple[ModelRef, Path]:
+def resolve(
+    name: str | Path,
+    revision: str | None,
+    *,
+    weights: bool,
+    digest: str | None = None,
+    tell: gguf.Tell | None = None,
+) -> tuple[ModelRef, Path]:
     """The reference, and the folder that holds config, tokenizer and (with `weights`) the safetensors."""
     text = str(name)
     if not text.strip():
         raise UserError("no model is named", mend="give --model NAME or FOLDER, for instance --model lab")
-    if text in bundled.NAMES and not Path(text).is_dir():
-        at = bundled.resolve(text)
-        if at is not None:
-            return ModelRef(text, None, str(at), of_folder(at)), at
+    made = gguf.converted(digest.removeprefix(gguf.DIGEST)) if digest and digest.startswith(gguf.DIGEST) else None
+    if made is not None:
+        return from_gguf(text, made)
+    path = Path(text).expanduser()
+    known = installed.find(text)
+    if revision is not None and (known is not None or path.exists()):
+        raise UserError("what is on this machine has no --revision", where=text, mend="leave --revision out")
+    if path.is_dir():
+        path = path.resolve()
+        refuse_folder(path, text, weights)
+        return ModelRef(text, None, str(path), of_folder(path)), path
+    if known is not None:
+        return from_gguf(text, gguf.from_installed(known, tell)) if known.gguf else from_bundled(text)
+    if path.is_file():
+        if not gguf.is_named(path):
+            raise UserError(
+                "is a file, and a model is a folder or a GGUF file", where=text, mend="name the folder that it lies in"
+            )
+        return from_gguf(str(path.resolve()), gguf.from_file(path, tell))
+    if text.lower().endswith(".gguf"):
+        raise UserError(f"no such file (looked for {path.absolute()})", where=text, mend="check the path")
+    if text.startswith((".", "/", "~")) or text.count("/") > 1 or "\\" in text:
+        raise UserError(f"no such model folder (looked for {path.absolute()})", where=text, mend="check the path")
+    folder = hub.fetch(text, revision, weights)
+    refuse_folder(folder, text, weights)
+    return ModelRef(text, revision, None, folder.name), folder
+
+
+def from_bundled(name: str) -> tuple[ModelRef, Path]:
+    at = installed.bundled_folder(name)
+    if at is None:
         raise UserError(
-            f"this installation does not hold the bundled model {text!r}",
+            f"this installation does not hold the bundled model {name!r}",
             mend="install fewfit again, or name a Hugging Face model",
         )
-    folder = Path(text).expanduser()
-    if folder.is_dir():
-        if revision is not None:
-            raise UserError("a local folder has no --revision", where=text, mend="leave --revision out")
-        folder = folder.resolve()
-        refuse_folder(folder, text, weights)
-        return ModelRef(text, None, str(folder), of_folder(folder)), folder
-    if folder.exists():
-        raise UserError("is a file, and a model is a folder", where=text, mend="name the folder that it lies in")
-    if text.startswith((".", "/", "~")) or text.count("/") > 1 or "\\" in text:
-        raise UserError(f"no such model folder (looked for {folder.absolute()})", where=text, mend="check the path")
-    return from_hub(text, revision, weights)
+    return ModelRef(name, None, str(at), of_folder(at)), at
 
 
-def from_hub(name: str, revision: str | None, weights: bool) -> tuple[ModelRef, Path]:
-    from huggingface_hub import snapshot_download
-
-    wanted = [*SMALL, "*.safetensors"] if weights else list(SMALL)
-    with hub_errors(name, revision):
-        # Folders inside a repository hold other formats (onnx, original), `consolidated` the same weights once more.
-        got = snapshot_download(
-            name, revision=revision, allow_patterns=wanted, ignore_patterns=["*/*", "consolidated*"], max_workers=4
-        )
-    folder = Path(got)
-    refuse_folder(folder, name, weights)
-    return ModelRef(name, revision, None, folder.name), folder
-
-
-@contextmanager
-def hub_errors(name: str, revision: str | None) -> Iterator[None]:
-    """The hub's errors in one line each: what the user can mend, and what the network has to."""
-    from huggingface_hub import errors
-
-    tried = f"looked for a folder {Path(name).absolute()} and for huggingface.co/{name}"
-    try:
-        yield
-    except errors.GatedRepoError:
-        raise EnvironmentProblem(
-            "is gated: its owner asks you to accept terms first",
-            where=name,
-            mend=f"accept them at huggingface.co/{name}, then hf auth login",
-            code="access",
-        ) from None
-    except errors.RepositoryNotFoundError:
-        raise UserError(
-            f"no such model ({tried})", where=name, mend="check the name; a private one needs hf auth login"
-        ) from None
-    except (errors.RevisionNotFoundError, errors.RevisionResolutionError):
-        raise UserError(f"the hub has no revision {revision!r} of it", where=name, mend="check --revision") from None
-    except (errors.HFValidationError, errors.HfUriError):
-        raise UserError(
-            f"is neither a folder nor a Hugging Face name ({tried})", where=name, mend="check the path or the name"
-        ) from None
-    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, errors.HfHubHTTPError, ConnectionError) as e:
-        raise EnvironmentProblem(
-            f"cannot be fetched, and the cache does not hold it ({tried}): {first_line(e)}",
-            where=name,
-            mend="check the network (and HF_HUB_OFFLINE), or name a local folder",
-            code="network",
-        ) from e
-    except OSError as e:
-        raise EnvironmentProblem(f"fetching failed: {first_line(e)}", where=name, mend="check disk and network") from e
-    except Exception as e:
-        # The client's own transport errors have no common base with Python's.
-        if type(e).__module__.split(".")[0] not in ("httpx", "httpx2", "httpcore", "requests", "urllib3"):
-            raise
-        raise EnvironmentProblem(
-            f"fetching failed: {first_line(e)}", where=name, mend="check the network", code="network"
-        ) from e
-
-
-def first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+def from_gguf(name: str, made: tuple[Path, gguf.Source]) -> tuple[ModelRef, Path]:
+    """The name stays the file's; plain libraries load the folder that it was converted into."""
+    folder, source = made
+    return ModelRef(name, None, str(folder), gguf.DIGEST + source.sha256, source.hub), folder
 
 
 def refuse_folder(folder: Path, name: str, weights: bool) -> None:
@@ -317,35 +296,6 @@ def model_of(
             mend="fetch it again",
         )
     return model.eval()
-
-
-@contextmanager
-def memory_errors(name: str) -> Iterator[None]:
-    import torch
-
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError) as e:
-        raise EnvironmentProblem(
-            f"does not fit the memory: {first_line(e)}",
-            where=name,
-            mend="take a smaller model, --dtype bfloat16, --quantize nf4 or --device cpu",
-            code="memory",
-        ) from e
-
-
-@contextmanager
-def without_bars() -> Iterator[None]:
-    """fewfit says itself what it is doing; transformers' progress bars would run through that."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 # ---- settings --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,68 @@
+"""A model by its Hugging Face name: fetched into its cache once, and taken from there without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fewfit.errors import EnvironmentProblem, UserError
+from fewfit.models.messages import first_line
+
+SMALL = ("*.json", "*.model", "*.txt", "*.jinja", "*.tiktoken")
+
+
+def fetch(name: str, revision: str | None, weights: bool) -> Path:
+    """The folder of the commit that the name stands for."""
+    from huggingface_hub import snapshot_download
+
+    wanted = [*SMALL, "*.safetensors"] if weights else list(SMALL)
+    with hub_errors(name, revision):
+        # Folders inside a repository hold other formats (onnx, original), `consolidated` the same weights once more.
+        got = snapshot_download(
+            name, revision=revision, allow_patterns=wanted, ignore_patterns=["*/*", "consolidated*"], max_workers=4
+        )
+    return Path(got)
+
+
+@contextmanager
+def hub_errors(name: str, revision: str | None) -> Iterator[None]:
+    """The hub's errors in one line each: what the user can mend, and what the network has to."""
+    from huggingface_hub import errors
+
+    tried = f"looked for a folder {Path(name).absolute()} and for huggingface.co/{name}"
+    try:
+        yield
+    except errors.GatedRepoError:
+        raise EnvironmentProblem(
+            "is gated: its owner asks you to accept terms first",
+            where=name,
+            mend=f"accept them at huggingface.co/{name}, then hf auth login",
+            code="access",
+        ) from None
+    except errors.RepositoryNotFoundError:
+        raise UserError(
+            f"no such model ({tried})", where=name, mend="check the name; a private one needs hf auth login"
+        ) from None
+    except (errors.RevisionNotFoundError, errors.RevisionResolutionError):
+        raise UserError(f"the hub has no revision {revision!r} of it", where=name, mend="check --revision") from None
+    except (errors.HFValidationError, errors.HfUriError):
+        raise UserError(
+            f"is neither a folder nor a Hugging Face name ({tried})", where=name, mend="check the path or the name"
+        ) from None
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, errors.HfHubHTTPError, ConnectionError) as e:
+        raise EnvironmentProblem(
+            f"cannot be fetched, and the cache does not hold it ({tried}): {first_line(e)}",
+            where=name,
+            mend="check the network (and HF_HUB_OFFLINE), or name a local folder",
+            code="network",
+        ) from e
+    except OSError as e:
+        raise EnvironmentProblem(f"fetching failed: {first_line(e)}", where=name, mend="check disk and network") from e
+    except Exception as e:
+        # The client's own transport errors have no common base with Python's.
+        if type(e).__module__.split(".")[0] not in ("httpx", "httpx2", "httpcore", "requests", "urllib3"):
+            raise
+        raise EnvironmentProblem(
+            f"fetching failed: {first_line(e)}", where=name, mend="check the network", code="network"
+        ) from e
