@@ -9,9 +9,11 @@ from typing import Any
 
 from fewfit.errors import UserError
 from fewfit.examples.example import Message, Role
-from fewfit.examples.text import shorten
+from fewfit.examples.text import repeated, shorten
 
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
+LONGEST_TEXT = 1_000_000  # characters; beyond any model's context, and tokenising it takes minutes
+MOST_CHOICES = 1000  # that can be scored for every row in sensible time
 
 
 class Notices:
@@ -65,6 +67,9 @@ def text(value: Any, what: str, where: str, notices: Notices) -> str:
     if not isinstance(value, str):
         notices.add("numbers and truth values were written as text", where)
     encodable(written, what, where)
+    if len(written) > LONGEST_TEXT:
+        message = f"{what} is {len(written):,} characters long, and {LONGEST_TEXT:,} are the most"
+        raise UserError(message, where=where, mend="shorten it, or leave bad rows out with --skip-bad")
     if not written.strip():
         raise UserError(f"{what} is empty", where=where, mend="fill it in, or leave bad rows out with --skip-bad")
     return written
@@ -96,6 +101,8 @@ def turns(value: Any, what: str, where: str, notices: Notices) -> tuple[Message,
         raise UserError(f"{what} is no list of messages", where=where, mend=mend)
     messages = []
     for n, turn in enumerate(value, start=1):
+        for key in turn:
+            encodable(str(key), f"a key of message {n} of {what}", where)
         role = turn.get("role")
         if role not in ROLES:
             message = f"message {n} of {what} has the role {shorten(repr(role))}"
@@ -147,7 +154,7 @@ def row_choices(value: Any, where: str, notices: Notices) -> tuple[str, ...] | N
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise UserError("choices is no list", where=where, mend='write it as ["first", "second"]')
@@ -158,7 +165,10 @@ def row_choices(value: Any, where: str, notices: Notices) -> tuple[str, ...] | N
 def distinct(options: Sequence[str], where: str) -> tuple[str, ...]:
     if len(options) < 2:
         raise UserError("fewer than two choices", where=where, mend="give two or more, or none at all")
-    if twice := next((option for option in options if options.count(option) > 1), None):
+    if len(options) > MOST_CHOICES:
+        mend = "each is a sequence of its own for every row: leave them out, and compare the text with --metric match"
+        raise UserError(f"{len(options)} choices, and {MOST_CHOICES} are the most", where=where, mend=mend)
+    if (twice := repeated(options)) is not None:
         raise UserError(f"the choice {shorten(twice)!r} stands twice", where=where, mend="give each choice once")
     return tuple(options)
 

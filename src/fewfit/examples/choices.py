@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from fewfit.errors import UserError
-from fewfit.examples.cells import distinct, scalar
+from fewfit.examples.cells import MOST_CHOICES, distinct, scalar
 from fewfit.examples.text import decode, read_bytes, shorten
 
-MOST_CHOICES = 20  # of free answers; a column that says it holds labels may hold more
+MOST_FOUND = 20  # of free answers; a column that says it holds labels may hold more
 MOST_NUMBERS = 5  # numbers beyond a small scale are an open set: the answer to come may be one not seen yet
 LONGEST_CHOICE = 6  # words
 _NUMBER = re.compile(r"[+-]?[\d.,]+%?")
@@ -26,11 +26,11 @@ def find(completions: Sequence[str], label_column: bool) -> tuple[str, ...] | No
     one line, and at most a third as many as rows (half, where there are two or three); numbers only up to five.
     """
     n, options = len(completions), sorted(set(completions))
-    if len(options) < 2 or len(options) > n / 2:
+    if not 2 <= len(options) <= min(n / 2, MOST_CHOICES):
         return None
     if label_column:
         return tuple(options)
-    if len(options) > MOST_CHOICES or (len(options) > 3 and len(options) > n / 3):
+    if len(options) > MOST_FOUND or (len(options) > 3 and len(options) > n / 3):
         return None
     if any("\n" in option or len(option.split()) > LONGEST_CHOICE for option in options):
         return None
@@ -59,7 +59,7 @@ def _from_file(path: Path) -> list[str]:
     if text.lstrip().startswith("["):
         try:
             return [str(option).strip() for option in json.loads(text)]
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"not JSON: {error}", where=str(path), mend="or write one choice a line") from None
     return [line.strip() for line in text.split("\n") if line.strip()]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fewfit.errors import UserError
 from fewfit.examples.table import Row, Table, broken
-from fewfit.examples.text import decode, read_bytes, shorten
+from fewfit.examples.text import decode, read_bytes, repeated, shorten
 
 LONGEST_CELL = 1 << 27  # csv's own limit of 128 KiB a cell is less than a document
 
@@ -64,7 +64,7 @@ def _rows(path: Path, text: str, delimiter: str) -> list[Row]:
 
 
 def _check_header(header: list[str], where: str) -> None:
-    twice = next((name for name in header if header.count(name) > 1), None)
+    twice = repeated(header)
     if twice is not None:
         name = repr(twice) if twice else "without a name"
         raise UserError(f"a column {name} stands twice in the header", where=where, mend="name each column once")

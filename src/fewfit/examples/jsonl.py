@@ -9,7 +9,7 @@ from typing import Any
 
 from fewfit.errors import UserError
 from fewfit.examples.table import Row, Table, broken
-from fewfit.examples.text import decode, read_bytes, shorten
+from fewfit.examples.text import decode, read_bytes, repeated, shorten
 
 ONE_OBJECT_A_LINE = 'write one object a line, as in {"prompt": "…", "completion": "…"}'
 
@@ -20,7 +20,7 @@ def read_jsonl(path: Path) -> Table:
     if content.lstrip().startswith(b"["):
         try:
             return _array(path, decode(content, path), ("read as one JSON array, whatever its name says",))
-        except (UserError, ValueError):
+        except (UserError, ValueError, RecursionError):
             pass  # lines that are arrays: each is refused below, with its line
     return Table(tuple(_lines(path, content)), path.stem, str(path))
 
@@ -82,9 +82,8 @@ def _row(number: int, where: str, value: Any) -> Row:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     row = dict(pairs)
     if len(row) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice!r} stands in it twice")
+        twice = repeated(key for key, _ in pairs)
+        raise ValueError(f"the key {shorten(repr(twice))} stands in it twice")
     return row
 
 

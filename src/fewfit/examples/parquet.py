@@ -18,7 +18,7 @@ def read_parquet(path: Path) -> Table:
         ) from None
     try:
         records = parquet.read_table(path).to_pylist()
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:  # the latter: a day in year 10000
         raise UserError(f"not a Parquet file: {error}", where=str(path), mend="write it anew") from None
     rows = tuple(Row(n, f"{path}, row {n}", record) for n, record in enumerate(records, start=1))
     return Table(rows, path.stem, str(path))

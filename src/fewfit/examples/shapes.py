@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from fewfit.errors import UserError
-from fewfit.examples.cells import empty
+from fewfit.examples.cells import empty, encodable
 
 OPTIONAL = ("id", "choices", "group")
 SAVED = "dataset"  # what save() writes beside the first example; no column of anybody's
@@ -80,6 +80,8 @@ def columns(cells: Mapping[str, Any]) -> dict[str, str]:
 
 def find(cells: Mapping[str, Any], where: str, input: str | None, output: str | None) -> Shape:
     """The shape of this row, with the columns as the row itself spells them."""
+    for column in cells:
+        encodable(column, "the name of a column", where)
     names = columns(cells)
     if input is not None:
         input = _named(input, cells, names, where, "--input")

@@ -47,6 +47,11 @@ def read(source: Any) -> Table:
         raise UserError(
             "no such file", where=where, mend=f"did you mean {folder / near[0]}?" if near else "mend the path"
         )
+    if not path.is_file():
+        mend = "its rows are read more than once: write them to a file first"
+        raise UserError("no file, but a pipe, a socket or a device", where=where, mend=mend)
+    if where != where.encode(errors="replace").decode():
+        raise UserError("the name of the file is not UTF-8", where=where, mend="rename it")
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         kind = f"files of the kind {path.suffix}" if path.suffix else "a file without an ending"

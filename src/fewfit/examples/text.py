@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Iterable
 from pathlib import Path
 
 from fewfit.errors import UserError
@@ -28,6 +29,16 @@ def decode(content: bytes, path: Path, first_line: int = 1) -> str:
         raise UserError(
             f"byte 0x{content[error.start]:02x} is not UTF-8", where=f"{path}:{line}", mend=SAVE_AS_UTF8
         ) from None
+
+
+def repeated(items: Iterable[str]) -> str | None:
+    """The first that stands there a second time."""
+    seen: set[str] = set()
+    for item in items:
+        if item in seen:
+            return item
+        seen.add(item)
+    return None
 
 
 def shorten(text: str, length: int = 60) -> str:
