@@ -6,6 +6,7 @@ defaults below, in the order of the fields.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from decimal import Decimal
@@ -13,9 +14,22 @@ from typing import Any, Literal
 
 from fewfit.draw import Replay
 from fewfit.errors import UserError
+from fewfit.examples.text import shorten
 
 Kind = Literal["zero-shot", "icl", "ft", "icl+ft"]
 KINDS: tuple[Kind, ...] = ("zero-shot", "icl", "ft", "icl+ft")  # cheapest to serve first: the order of ties
+# What a coordinate may be. The upper bounds are far above sense; beyond them a run would not end, or not fit.
+BOUNDS: dict[str, tuple[float, float]] = {
+    "shots": (0, 10_000),
+    "lr": (0, 1_000_000),
+    "updates": (0, 1_000),
+    "rank": (1, 8_192),
+    "batch": (1, 10_000),
+    "block": (1, 10_000),
+    "weight_decay": (0, 1_000_000),
+    "use_shots": (0, 10_000),
+}
+MOST_LANES = 1_000
 PROMPTING: tuple[Kind, ...] = ("zero-shot", "icl")
 
 
@@ -45,9 +59,13 @@ class Lane:
     def __post_init__(self) -> None:
         if (self.lr > 0) != (self.updates > 0):
             raise UserError(f"a lane with lr={self.lr:g} and updates={self.updates}", mend="give both or neither")
-        for name, least in (("shots", 0), ("lr", 0), ("updates", 0), ("rank", 1), ("batch", 1), ("block", 1)):
-            if getattr(self, name) < least:
-                raise UserError(f"--{name} {getattr(self, name)}", mend=f"give {least} or more")
+        for name, (least, most) in BOUNDS.items():
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:
+                flag = f"--{name.replace('_', '-')}"
+                shown = value if abs(value) < 1e12 else f"{float(value):.3g}" if abs(value) < 1e300 else "(huge)"
+                mend = f"give {least} or more" if value < least else f"give {most:,} at the most"
+                raise UserError(f"{flag} {shown}", mend=mend)
 
     @property
     def trains(self) -> bool:
@@ -124,7 +142,7 @@ class Grid:
 
     def __post_init__(self) -> None:
         names = [lane.name for lane in self.lanes]
-        doubled = sorted({name for name in names if names.count(name) > 1})
+        doubled = sorted(name for name, times in Counter(names).items() if times > 1)
         if doubled:
             raise UserError(f"two lanes of one name: {', '.join(doubled)}", mend="drop one of each")
         if not self.lanes:
@@ -161,6 +179,11 @@ class Grid:
             raise UserError(f"unknown method {unknown[0]!r}", mend=f"choose among {', '.join(KINDS)}")
         if any(k < 1 for k in shots):
             raise UserError(f"shots {list(shots)}", mend="shots are 1 or more; zero-shot and ft have none")
+        training = sum({"ft": 1, "icl+ft": len(set(shots))}.get(kind, 0) for kind in methods)
+        count = len(model) * (1 + len(set(shots)) + training * len(set(lr)) * len(set(updates)))
+        if count > MOST_LANES:
+            mend = f"give fewer --shots, --lr or --updates: {MOST_LANES:,} lanes are the most"
+            raise UserError(f"a grid of {count:,} lanes", mend=mend)
         lanes: list[Lane] = []
         for name in model:
             if "zero-shot" in methods:
@@ -190,11 +213,11 @@ def number(value: Any, name: str, kind: type) -> Any:
     """As such a number, text of one too; what is none, or 1.5 where a count is due, is refused."""
     try:
         found = kind(value)
-        if found == float(value):
+        if isinstance(value, str) or found == value:
             return found
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         pass
-    raise UserError(f"{name} {value!r}", mend="give a number, or a list of numbers")
+    raise UserError(f"{name} {shorten(repr(value))}", mend="give a number, or a list of numbers")
 
 
 def prompting(common: dict[str, Any]) -> dict[str, Any]:

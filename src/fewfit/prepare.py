@@ -15,6 +15,7 @@ from fewfit.errors import UserError
 from fewfit.examples import Dataset, Example
 from fewfit.examples import load as load_examples
 from fewfit.examples import save as save_examples
+from fewfit.examples.text import shorten
 from fewfit.grid import PAPER_SEEDS, PRESETS, QUICK_ORDER, Grid, Lane
 from fewfit.metrics import NOT_JSON, Metric, parsed, shortened
 from fewfit.metrics import auto as auto_metric
@@ -24,6 +25,11 @@ from fewfit.render import Renderer
 from fewfit.watch import Watch
 
 QUICK_BUDGET = 600.0  # seconds
+LONGEST_BUDGET = 8760 * 3600.0
+MOST_SEEDS = 1_000
+# Of a whole run. Small models make some hundred updates a second: beyond this it would be days, and is said to be.
+MOST_UPDATES = 10_000_000
+MANY_UPDATES = 50_000  # are announced
 GRID_FLAGS = ("methods", "shots", "lr", "updates")
 COMMON_FLAGS = ("rank", "tune", "optimizer", "loss", "replay", "layers")
 STUDY_FLAGS = ("batch", "block", "schedule", "weight_decay", "use_shots")
@@ -42,12 +48,17 @@ class Prepared:
 def seconds(text: str | float | int) -> float:
     """`10m`, `90s`, `1h30m` or plain seconds."""
     if isinstance(text, int | float):
+        if not 0 <= text <= LONGEST_BUDGET:
+            raise UserError(f"--budget {text:g}", mend="give seconds, a year of them at the most")
         return float(text)
     match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
     if not text.strip() or match is None:
         raise UserError(f"--budget {text!r} is no duration", mend="write it like 90s, 10m or 1h30m")
     h, m, s = (float(part or 0) for part in match.groups())
-    return h * 3600 + m * 60 + s
+    found = h * 3600 + m * 60 + s
+    if not found <= LONGEST_BUDGET:
+        raise UserError(f"--budget {shorten(text)}", mend="give a year (8760h) at the most")
+    return found
 
 
 def grid_of(asked: dict[str, Any], models: Sequence[str | None]) -> tuple[Grid, dict[str, str]]:
@@ -172,17 +183,24 @@ def read(asked: dict[str, Any], data: Any) -> Material:
             keep_duplicates=True,
         )
     refuse_unreadable(judge, [*dataset.examples, *(test.examples if test is not None else ())])
-    grid_of(asked, (None,))
+    grid, _ = grid_of(asked, (None,))
     seeds = asked["seeds"]
     if seeds is None:
         seeds = PAPER_SEEDS if asked["preset"] == "paper" else 1
-    if seeds < 1:
-        raise UserError(f"--seeds {seeds}", mend="give 1 or more")
+    if not isinstance(seeds, int) or not 1 <= seeds <= MOST_SEEDS:
+        raise UserError(f"--seeds {shorten(repr(seeds))}", mend=f"give 1 to {MOST_SEEDS:,}")
+    if (updates := updates_of(grid.lanes, len(dataset), seeds)) > MOST_UPDATES:
+        message = f"{updates:,} updates are asked for, and {MOST_UPDATES:,} are the most"
+        raise UserError(message, mend="give fewer --updates, --seeds, --lr or --shots, or fewer examples")
     if asked["budget"] is not None:
         seconds(asked["budget"])
     at = Path(data).expanduser().resolve() if isinstance(data, str | Path) else None
     digest = None if at is None else sha256(at.read_bytes()).hexdigest()
     return Material(dataset, test, judge, seeds, None if at is None else str(at), digest)
+
+
+def updates_of(lanes: Sequence[Lane], n: int, seeds: int) -> int:
+    return seeds * n * sum(lane.updates for lane in lanes)
 
 
 def refuse_unreadable(judge: Metric, examples: Sequence[Example]) -> None:
@@ -224,6 +242,11 @@ def prepare(asked: dict[str, Any], material: Material, loaded: dict[str | None, 
                 cost |= lane_seconds(one.model, task, lanes, seeds)
         grid, halvings, told = within_budget(asked, grid, cost, budget, len(dataset.examples))
         notices += told
+    if (updates := updates_of(grid.lanes, len(dataset), seeds)) > MANY_UPDATES:
+        predictions = seeds * len(dataset) * len(grid.lanes)
+        notices.append(
+            f"{updates:,} updates and {predictions:,} predictions are to be made; fewfit plan tells how long"
+        )
     record: dict[str, Any] = {
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "asked": {

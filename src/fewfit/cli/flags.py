@@ -18,6 +18,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import typer
 
 from fewfit.errors import UserError
+from fewfit.examples.text import shorten
 
 REFUSAL = "Not supported: refused."  # known by name, so that a script learns why; not worth a line of --help
 C = TypeVar("C", bound=Callable[..., Any])
@@ -76,12 +77,13 @@ def counts(text: str, flag: str) -> list[int]:
 
 
 def _number(text: str, flag: str, kind: Callable[[str], Any], like: str) -> Any:
+    shown = f"{flag} {shorten(text)}"
     try:
         value = kind(text)
     except ValueError:
-        raise UserError(f"{flag} {text}", mend=f"give {like}") from None
+        raise UserError(shown, mend=f"give {like}") from None
     if not 0 < value < float("inf"):
-        raise UserError(f"{flag} {text}", mend="give numbers above 0")
+        raise UserError(shown, mend="give numbers above 0")
     return value
 
 
@@ -103,7 +105,7 @@ def template_kwargs(text: str, flag: str) -> dict[str, Any]:
     if text.lstrip().startswith("{"):
         try:
             return dict(json.loads(text))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{flag} is not JSON: {error}", mend='write {"enable_thinking": true}') from None
     found: dict[str, Any] = {}
     for part in listed(text):
@@ -112,7 +114,7 @@ def template_kwargs(text: str, flag: str) -> dict[str, Any]:
             raise UserError(f"{flag}: {part!r} is no name=value", mend="write enable_thinking=true")
         try:
             found[name.strip()] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             found[name.strip()] = value.strip()
     return found
 
@@ -321,6 +323,7 @@ def values(flags: dict[str, Any]) -> dict[str, Any]:
     out = {}
     for name, given in flags.items():
         flag = FLAGS[name]
+        refuse_odd(given, spelled(name))
         if given is not None and flag.known and given not in flag.known:
             raise UserError(f"{spelled(name)} {given}", mend=f"choose among {', '.join(flag.known)}")
         out[name] = flag.read(given, spelled(name)) if flag.read and given is not None else given
@@ -331,6 +334,14 @@ def values(flags: dict[str, Any]) -> dict[str, Any]:
     if "answer_pattern" in out:
         out["answer_pattern"] = tuple(out["answer_pattern"] or ())
     return out
+
+
+def refuse_odd(given: Any, flag: str) -> None:
+    """What comes in by bytes and is no text."""
+    for text in given if isinstance(given, list | tuple) else (given,):
+        if isinstance(text, str) and ("\0" in text or text != text.encode(errors="replace").decode()):
+            kind = "a NUL character" if "\0" in text else "bytes that are no UTF-8"
+            raise UserError(f"{flag} holds {kind}", mend="write it in UTF-8")
 
 
 def models(given: Sequence[str] | None) -> str | list[str]:
