@@ -15,6 +15,7 @@ from typing import Any
 
 from fewfit.errors import UserError
 from fewfit.examples.example import Example, Message
+from fewfit.render import limits
 from fewfit.render.encode import Encoder
 from fewfit.render.rendered import Layout, Piece, Span
 from fewfit.render.settings import BLANK_LINE, RenderSettings
@@ -109,14 +110,23 @@ class ChatLayout:
         def content(text: str) -> Any:
             return [{"type": "text", "text": text}] if self.settings.content_parts else text
 
+        limits.refuse_costly(self.source)
         try:
-            text = self.encoder.tokenizer.apply_chat_template(
-                [{"role": turn.role, "content": content(turn.content)} for turn in turns],
-                chat_template=self.source,
-                tokenize=False,
-                add_generation_prompt=generation,
-                **self.settings.template_kwargs,
-            )
+            with limits.time_limit():
+                text = self.encoder.tokenizer.apply_chat_template(
+                    [{"role": turn.role, "content": content(turn.content)} for turn in turns],
+                    chat_template=self.source,
+                    tokenize=False,
+                    add_generation_prompt=generation,
+                    **self.settings.template_kwargs,
+                )
+        except limits.OutOfTime:
+            raise UserError(
+                f"the chat template does not end within {limits.SECONDS:g} seconds",
+                where=where,
+                mend=limits.MEND,
+                code=limits.CODE,
+            ) from None
         except Exception as error:  # a template is a program of its own and may raise anything
             raise UserError(
                 f"the chat template refuses the turns {' '.join(t.role for t in turns)}: {error}",

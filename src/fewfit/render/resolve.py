@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections import Counter
@@ -12,6 +13,7 @@ from typing import Any
 
 from fewfit.errors import UserError
 from fewfit.examples.example import Example
+from fewfit.render import limits
 from fewfit.render.chat import ChatLayout, Turn, template_source
 from fewfit.render.encode import Encoder
 from fewfit.render.plain import COMPLETION, PROMPT, parts, separator
@@ -54,7 +56,7 @@ def resolve(
         system=system or None,
         max_length=_length(max_length, context_length, notices),
         choices=listed,
-        template_kwargs=dict(template_kwargs or {}),
+        template_kwargs=_for_template(template_kwargs or {}),
     )
     if on:
         if template is not None:
@@ -114,6 +116,26 @@ def _length(asked: int | None, context: int | None, notices: list[str]) -> int |
 
 # --- chat
 
+# arguments of transformers' apply_chat_template that are given to it here
+TAKEN = (
+    "conversation", "messages", "chat_template", "tokenize", "add_generation_prompt", "continue_final_message",
+    "return_dict", "return_tensors", "return_assistant_tokens_mask", "tokenizer_kwargs", "padding", "truncation",
+    "max_length",
+)  # fmt: skip
+
+
+def _for_template(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """They are kept in run.json and bundle.json, so they have to be JSON."""
+    flag = "--chat-template-kwargs"
+    if taken := next((name for name in kwargs if name in TAKEN), None):
+        raise UserError(f"{flag}: {taken} is set by fewfit itself", mend="give what the template names, nothing else")
+    try:
+        json.dumps(dict(kwargs), ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, TypeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{flag} holds what is not JSON: {reason}", mend="take numbers, text, lists, true") from None
+    return dict(kwargs)
+
 
 def _chat_settings(encoder: Encoder, settings: RenderSettings, date: str | None, notices: list[str]) -> RenderSettings:
     source = template_source(encoder.tokenizer)
@@ -147,6 +169,8 @@ def _wants_parts(encoder: Encoder, settings: RenderSettings) -> bool:
             _ = ChatLayout(encoder, replace(settings, content_parts=parts_)).usual
         except UserError as error:
             refusal = error
+            if error.code == limits.CODE:
+                break
         else:
             return parts_
     raise refusal
@@ -156,7 +180,9 @@ def _refuses_system(encoder: Encoder, settings: RenderSettings) -> bool:
     turns = [Turn("system", "a"), Turn("user", "b"), Turn("assistant", "c", True)]
     try:
         ChatLayout(encoder, settings).skeleton(turns)
-    except UserError:
+    except UserError as error:
+        if error.code == limits.CODE:
+            raise
         return True
     return False
 
