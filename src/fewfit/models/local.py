@@ -204,13 +204,16 @@ def refuse_folder(folder: Path, name: str, weights: bool) -> None:
 def config_of(folder: Path, ref: ModelRef) -> Any:
     from transformers import AutoConfig
 
+    from fewfit.models.configs import reason_of, refuse_impossible
+
     try:
         config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
-    except (ValueError, KeyError, OSError) as e:
+        refuse_impossible(config)
+    except Exception as e:  # classes of transformers' own, and whatever its code meets in a file made by others
         raise UserError(
-            f"its config.json is none that transformers knows without code from the model: {first_line(e)}",
+            f"its config.json is none that transformers knows without code from the model: {reason_of(e)}",
             where=ref.name,
-            mend="take a model that transformers supports itself",
+            mend="take a model that transformers supports itself, or mend the file",
         ) from e
     refuse_non_causal(config, ref.name)
     return config
@@ -314,13 +317,17 @@ def pick_device(wanted: str) -> str:
     mps = torch.backends.mps.is_available()
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
+    there = {"cpu": 1, "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0, "mps": int(mps)}
     try:
-        kind = torch.device(wanted).type
-    except RuntimeError:
-        raise UserError(f"--device {wanted}", mend="one of: auto, cpu, cuda, cuda:1, mps") from None
-    if (kind == "cuda" and not torch.cuda.is_available()) or (kind == "mps" and not mps):
-        raise UserError(f"--device {wanted}, and torch finds none here", mend="--device auto takes what there is")
-    return wanted
+        device = torch.device(wanted)
+    except (RuntimeError, ValueError):
+        device = None
+    if device is None or device.type not in there:  # torch knows many more, some of which no machine has
+        raise UserError(f"--device {wanted}", mend="one of: auto, cpu, cuda, cuda:1, mps")
+    if (device.index or 0) >= there[device.type]:
+        found = "no such one" if there[device.type] else "none"
+        raise UserError(f"--device {wanted}, and torch finds {found} here", mend="--device auto takes what there is")
+    return "cpu" if device.type == "cpu" else wanted
 
 
 def pick_dtype(wanted: str, device: str, config: Any) -> Any:
