@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 # Characters that JSON lets stand in a string and that some readers, str.splitlines() among them, take for a line's end.
-_LINE_ENDS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
+_ESCAPED = {code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)}
+# Halves of pairs, which no encoding takes: Python has them for bytes of a file's name that are no UTF-8.
+_ESCAPED |= {code: f"\\u{code:04x}" for code in range(0xD800, 0xE000)}
 
 
 def one_line(value: Any) -> str:
     """Strict JSON on what every reader takes for one line; raises ValueError on NaN."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False).translate(_LINE_ENDS)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).translate(_ESCAPED)
 
 
 def publish(path: Path, content: bytes) -> None:
@@ -36,6 +38,8 @@ def publish(path: Path, content: bytes) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable: fsync of a file says nothing about its directory entry."""
+    if os.name == "nt":
+        return  # folders cannot be opened there
     descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
     try:
         os.fsync(descriptor)

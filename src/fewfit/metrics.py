@@ -12,15 +12,19 @@ from __future__ import annotations
 import json
 import math
 import re
+import signal
 import string
+import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from fewfit.errors import UserError
 from fewfit.examples.example import Example
 
+PATTERN_SECONDS = 2.0
 OWN = "own:"  # before the name of a function of the user's: it must not be taken for one of ours
 
 Needs = Literal["choices", "teacher", "text"]
@@ -110,15 +114,42 @@ def compiled(answer_patterns: Sequence[str]) -> tuple[re.Pattern[str], ...]:
 def checked(pattern: str, what: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern)
-    except re.error as error:
-        raise UserError(f"{what} {pattern!r} is no regular expression: {error}", mend="mend it") from None
+    except (re.error, RecursionError, OverflowError) as error:
+        raise UserError(f"{what} {shortened(pattern)} is no regular expression: {error}", mend="mend it") from None
+
+
+@contextmanager
+def a_while(pattern: str) -> Iterator[None]:
+    """Ends a search that would not: nested repetitions, as in (a+)+$, take a time exponential in the text.
+
+    By an alarm, which Python's matcher heeds and which only the main thread can set (a run scores there); elsewhere,
+    and on Windows, the search goes on until it ends.
+    """
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(number: int, frame: object) -> None:
+        raise UserError(
+            f"the pattern {shortened(pattern)} searches a text for more than {PATTERN_SECONDS:g} seconds",
+            mend="write it without a repetition inside a repetition",
+        )
+
+    before = signal.signal(signal.SIGALRM, ring)
+    left, interval = signal.setitimer(signal.ITIMER_REAL, PATTERN_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, left, interval)  # one that somebody else had set goes on, a little late
+        signal.signal(signal.SIGALRM, before)
 
 
 def answer_in(text: str, patterns: Sequence[re.Pattern[str]]) -> str:
     """What the first pattern that matches picks out (its group 1, or all of the match), else the whole text."""
     text = text.strip()  # not folded yet: `.` ends at a line's end, and the paper's last pattern takes the first line
     for pattern in patterns:
-        found = pattern.search(text)
+        with a_while(pattern.pattern):
+            found = pattern.search(text)
         if found:
             return folded(found.group(1 if pattern.groups else 0) or "")
     return folded(text)
@@ -253,7 +284,8 @@ def regex(pattern: str) -> Score:
 
     def how(prediction: str, example: Example, choices: Sequence[str] | None) -> float:
         full = pattern.replace("{answer}", re.escape(example.completion.strip()))
-        return float(re.fullmatch(full, prediction.strip()) is not None)
+        with a_while(pattern):
+            return float(re.fullmatch(full, prediction.strip()) is not None)
 
     return how
 

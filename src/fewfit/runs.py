@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
 import re
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from fewfit.engine.snapshot import write_json
 from fewfit.errors import EnvironmentProblem, UserError
 
 SCHEMA = 1
 RUNS = Path("runs")
+# What run.json is read for before anything else
+PARTS: dict[str, type] = {
+    "asked": dict, "data": dict, "models": list, "metric": str, "answer_patterns": list, "lanes": list, "seeds": list,
+}  # fmt: skip
 RECORD, EXAMPLES, RESULT = "run.json", "examples.jsonl", "result.json"
 PREDICTIONS, TRAINED, LANES, BUNDLE, RUNNERS_UP = "predictions.jsonl", "trained.jsonl", "lanes", "bundle", "runners-up"
 
@@ -44,7 +48,7 @@ def create(out: Path | None, data: str, model: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL in its name
         raise no_folder(folder, error) from error
     return folder
 
@@ -57,14 +61,15 @@ def is_new(folder: Path) -> bool:
         if not folder.parent.is_dir():
             raise EnvironmentProblem("is a file, and runs go into that folder", where=str(folder.parent)) from None
         return False
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL in its name
         raise no_folder(folder, error) from error
     return True
 
 
-def no_folder(folder: Path, error: OSError) -> EnvironmentProblem:
+def no_folder(folder: Path, error: Exception) -> EnvironmentProblem:
+    reason = getattr(error, "strerror", None) or error
     return EnvironmentProblem(
-        f"cannot make the run folder: {error.strerror}", where=str(folder), mend="name another one with --out"
+        f"cannot make the run folder: {reason}", where=str(folder), mend="name another one with --out"
     )
 
 
@@ -98,12 +103,16 @@ def find(name: str | Path) -> Path:
 def record(folder: Path) -> dict[str, Any]:
     try:
         loaded = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"run.json is damaged: {error}", where=str(folder), mend="start the run anew") from error
+    if not isinstance(loaded, dict):
+        raise UserError("run.json holds no record of a run", where=str(folder), mend="start the run anew")
     if loaded.get("schema") != SCHEMA:
         raise UserError(
             f"was written with schema {loaded.get('schema')}", where=str(folder), mend="use the fewfit that wrote it"
         )
+    if lacking := [name for name, kind in PARTS.items() if not isinstance(loaded.get(name), kind)]:
+        raise UserError(f"run.json lacks {', '.join(lacking)}", where=str(folder), mend="start the run anew")
     return loaded
 
 
@@ -111,7 +120,15 @@ def result(folder: Path) -> dict[str, Any]:
     path = folder / RESULT
     if not path.exists():
         raise UserError("the run is not done", where=str(folder), mend=f"fewfit resume {folder}")
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        loaded = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        mend = f"remove it, then fewfit resume {folder}"
+        raise UserError(f"{RESULT} is damaged: {error}", where=str(folder), mend=mend) from error
+    if not isinstance(loaded, dict) or not isinstance(loaded.get("best"), str):
+        mend = f"remove it, then fewfit resume {folder}"
+        raise UserError(f"{RESULT} holds no result", where=str(folder), mend=mend)
+    return loaded
 
 
 def write_record(folder: Path, content: dict[str, Any]) -> None:
@@ -124,7 +141,7 @@ def lock(folder: Path) -> Iterator[None]:
     path = folder / ".lock"
     with path.open("a+") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            hold(file)
         except OSError:
             file.seek(0)
             holder = file.read().strip() or "another process"
@@ -134,6 +151,19 @@ def lock(folder: Path) -> Iterator[None]:
         file.write(f"process {os.getpid()}")
         file.flush()
         yield
+
+
+def hold(file: IO[str]) -> None:
+    """Raises OSError where another process holds it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        file.seek(1 << 20)  # what is locked there nobody else may read, and the holder's name is to be read
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def versions() -> dict[str, str]:

@@ -151,7 +151,7 @@ def load(path: str | Path) -> Bundle:
                 mend=f"use fewfit {record.get('fewfit', 'of the version that wrote it')}",
             )
         return from_json(record, folder)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{FILE} is damaged ({type(error).__name__}: {error})", where=str(folder), mend="export the bundle again"
         ) from error

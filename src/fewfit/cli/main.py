@@ -95,6 +95,7 @@ def run(arguments: Sequence[str]) -> int:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     warnings.simplefilter("ignore", FutureWarning)  # of one library to another: nothing that a user could mend
     as_json = "--json" in arguments
+    output.take_any_character()
     try:
         code = app(list(arguments) or ["--help"], prog_name="fewfit", standalone_mode=False)
         sys.stdout.flush()

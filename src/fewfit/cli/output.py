@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import sys
 import traceback
@@ -11,11 +12,20 @@ from typing import Any
 
 import typer
 
-from fewfit.errors import EnvironmentProblem, FewfitError, Interrupted
+from fewfit.errors import EnvironmentProblem, FewfitError, Interrupted, UserError
+from fewfit.examples.text import shorten
 from fewfit.files import one_line
 
 SCHEMA = 1
 FULL = (errno.ENOSPC, errno.EDQUOT)
+# What is wrong with a name that was given, and what the system refuses whatever the name.
+NAMES = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
+REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE)
+# What a terminal obeys instead of showing it: control characters, and marks that turn the direction of writing.
+_OBEYED = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
+_OBEYED |= {code: f"\\u{code:04x}" for code in (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+_OBEYED |= {code: f"\\u{code:04x}" for code in range(0xD800, 0xE000)}  # and what it cannot be given
+LONGEST = 2000  # of a line for people
 # typer brings its own click in newer versions: its errors are known by this base, whatever module they are in.
 USAGE = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException")
 
@@ -26,10 +36,18 @@ def line(value: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
+def take_any_character() -> None:
+    """A stream of few characters (PYTHONIOENCODING=ascii) gets the others escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def say(text: str) -> None:
     """To stderr. That nobody reads it is no reason to stop."""
+    shown = text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
     with contextlib.suppress(BrokenPipeError, ValueError):
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{shown.translate(_OBEYED)}\n")
         sys.stderr.flush()
 
 
@@ -69,6 +87,12 @@ def as_known(error: BaseException) -> FewfitError | None:
         return EnvironmentProblem(
             "the disk is full", where=error.filename, mend="make room, then fewfit resume last", code="disk"
         )
+    if isinstance(error, OSError) and error.errno in (*NAMES, *REFUSALS):
+        kind = UserError if error.errno in NAMES else EnvironmentProblem
+        where = shorten(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else None
+        return kind(f"cannot be used: {error.strerror}", where=where, mend="name another one, or mend its rights")
+    if isinstance(error, ValueError) and "embedded null" in str(error):
+        return UserError("a name holds a NUL character", mend="name another one")
     if isinstance(error, MemoryError) or type(error).__name__ in ("OutOfMemoryError", "AcceleratorError"):
         return EnvironmentProblem(
             f"out of memory: {str(error).splitlines()[0] if str(error) else 'no more to be had'}",
