@@ -26,7 +26,7 @@ TUNING = (
 @pytest.mark.parametrize("lane", TUNING, ids=lambda lane: lane.name)
 def test_labels_that_carry_nothing_are_at_chance_and_a_learnable_twin_is_learnt(lane):
     """Break seen to fail: training on example i before predicting it (.98 on the coin)."""
-    n = 90
+    n = 150
     late = {}
     for carries in (True, False):
         rows = run_lanes(

@@ -63,16 +63,3 @@ def test_lanes_stay_near_each_other():
     run_lanes(model, task, lanes, learner=learner, width=2, tokens=1024, watch=watch)
     learner.close()
     assert max(ahead) <= 4
-
-
-def test_steps_of_unlike_lengths_go_together():
-    """Break seen to fail: passes of one length. Lanes of many shots and of none have no length in common."""
-    model, task = tiny("llama", vocab_size=VOCABULARY), task_of(examples(12, uneven=True), judge="match")
-    lanes = [Lane(lr=1e-3, updates=2), *(Lane(shots=s, lr=1e-3, updates=2) for s in (1, 2, 4))]
-    learner = stacked_learner(model, task)
-    sizes = []
-    update = learner.update
-    learner.update = lambda rows: (sizes.append(len(rows)), update(rows))[1]
-    run_lanes(model, task, lanes, learner=learner, width=8, tokens=4096)
-    learner.close()
-    assert sizes == [len(lanes)] * (2 * len(task))

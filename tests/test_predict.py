@@ -236,6 +236,7 @@ def test_reuse_changes_no_answer(name: str, metric: str, tmp_path: Path) -> None
     trained.save(tmp_path / "bundle")
     asked = queries(metric, 16)
     with_it, without = (Predictor(tmp_path / "bundle", device="cpu", reuse=reuse) for reuse in (True, False))
+    assert prefix(with_it._model, range(3, 12)) is not None  # what is reused has proved itself before we count
     with tokens_seen(with_it._model) as few:
         rows = with_it.predict(asked)
     with tokens_seen(without._model) as many:

