@@ -1,4 +1,4 @@
-"""What a hostile or careless hand writes: rows, configs and chat templates, each under the name of what is wrong with it."""
+"""What a hostile or careless hand writes: rows, configs, chat templates, each by the name of what is wrong with it."""
 
 from __future__ import annotations
 
