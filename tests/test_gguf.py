@@ -252,7 +252,7 @@ def test_a_tokenizer_that_differs_from_the_file_is_seen(break_: dict[str, Any], 
 
 
 def test_a_tokenizer_without_its_merges_is_seen(file: Path) -> None:
-    """As releases of transformers before 5.20 made them of Gemma's file."""
+    """As releases of transformers before 5.20 made it of Gemma's file."""
     from tokenizers import Tokenizer
 
     tokenizer = local.load(file, tokenizer_only=True).tokenizer

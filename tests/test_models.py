@@ -209,13 +209,13 @@ def test_nf4_names_its_extra(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_bundled_name_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("fewfit.models.bundled.resolve", lambda name: None)
+    monkeypatch.setattr("fewfit.models.installed.bundled_folder", lambda name: None)
     monkeypatch.chdir(tmp_path)
     assert "does not hold the bundled model 'lab'" in refusal("lab")
 
 
 def test_a_bundled_name_is_a_folder(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fewfit.models.bundled.resolve", lambda name: made)
+    monkeypatch.setattr("fewfit.models.installed.bundled_folder", lambda name: made)
     ref = local.load("lab-s", device="cpu").ref
     assert (ref.name, ref.folder, ref.short_name) == ("lab-s", str(made), "lab-s")
 
