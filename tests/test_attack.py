@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attacks_made import CONFIGS, ROWS, TEMPLATES, WRITTEN
+from attacks_made import CONFIGS, COSTLY, ENDLESS, HALF, ROWS, WRITTEN
 from folders_made import byte_tokenizer, model_folder
 
 from fewfit import metrics
 from fewfit.cli import output
 from fewfit.cli.main import run
 from fewfit.errors import UserError
+from fewfit.files import one_line
 from fewfit.grid import Grid, Lane
 from fewfit.metrics import match
 from fewfit.prepare import LONGEST_BUDGET
@@ -32,6 +33,10 @@ SECONDS = 20  # for one case, on a slow machine; nearly all take less than one
 LONG = "n" * 5000
 FEW = ("--methods", "zero-shot", "--no-race")
 posix = pytest.mark.skipif(os.name != "posix", reason="pipes, devices and alarms as POSIX has them")
+
+
+class OutOfPatience(BaseException):
+    """Not an Exception: what a template or a config raises is told as its fault."""
 
 
 def lines(path: str, rows: list[dict[str, Any]]) -> None:
@@ -54,7 +59,7 @@ def _here(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _limited() -> Iterator[None]:
     def ring(number: int, frame: object) -> None:
-        raise TimeoutError(f"more than {SECONDS} seconds")
+        raise OutOfPatience(f"more than {SECONDS} seconds")
 
     if not hasattr(signal, "setitimer"):
         yield
@@ -91,8 +96,10 @@ def plan(capsys: pytest.CaptureFixture[str], *arguments: str, data: str = "data.
 @pytest.mark.parametrize("name", WRITTEN)
 def test_data_that_cannot_be_used(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     content = WRITTEN[name]
-    Path("bad.jsonl").write_bytes(content if isinstance(content, bytes) else content.encode())
-    assert "bad.jsonl" in plan(capsys, data="bad.jsonl")
+    good = "".join("\n" + json.dumps({**row, "id": f"good {k}"}) for k, row in enumerate(ROWS))
+    Path("bad.jsonl").write_bytes(content if isinstance(content, bytes) else (content + good * bool(content)).encode())
+    message = plan(capsys, data="bad.jsonl")
+    assert "bad.jsonl" in message and "usable" not in message
 
 
 @pytest.mark.parametrize(
@@ -105,15 +112,16 @@ def test_tables_that_cannot_be_used(content: str, capsys: pytest.CaptureFixture[
 
 @posix
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
-@pytest.mark.parametrize("kind", ["pipe", "/dev/zero", "folder"])
+@pytest.mark.parametrize("kind", ["pipe", "/dev/null", "folder"])
 def test_what_is_no_file_is_not_read(
     kind: str, ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / f"x.{ending}"
     make: dict[str, Callable[[], None]] = {"pipe": lambda: os.mkfifo(path), "folder": path.mkdir}
     make.get(kind, lambda: path.symlink_to(kind))()
-    plan(capsys, data=str(path))
-    plan(capsys, "--test", str(path))
+    said = "a folder" if kind == "folder" else "a pipe, a socket or a device"
+    assert said in plan(capsys, data=str(path))
+    assert said in plan(capsys, "--test", str(path))
     plan(capsys, "--choices", f"@{path}")
 
 
@@ -245,16 +253,25 @@ def test_configs_that_are_none(content: str, capsys: pytest.CaptureFixture[str])
 # ---- chat templates --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("name", ENDLESS)
 def test_chat_templates_that_do_not_end(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(limits, "SECONDS", 0.5)
     shutil.copytree("tiny", "chatty", dirs_exist_ok=True)
     byte_tokenizer(
-        TEMPLATES[name] + "{% for m in messages %}<{{ m.role }}>{{ m.content }}<eos>{% endfor %}"
+        ENDLESS[name] + "{% for m in messages %}<{{ m.role }}>{{ m.content }}<eos>{% endfor %}"
     ).save_pretrained("chatty")
-    assert "chat template" in refused(capsys, "plan", "data.jsonl", "--model", "chatty")
+    message = refused(capsys, "plan", "data.jsonl", "--model", "chatty")
+    assert "chat template" in message
+    assert ("is not run" in message) == ("power" in name)
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_chat_templates_that_are_not_even_run(name: str) -> None:
+    with pytest.raises(UserError, match="is not run"):
+        limits.refuse_costly(COSTLY[name])
+    limits.refuse_costly("{{ 'a' * 80 }}{% for m in messages %}{{ m.content ~ loop.index0 * 2 }}{% endfor %}")
 
 
 def test_the_limit_of_time_holds_on_every_thread_and_ends_with_its_body() -> None:
@@ -287,7 +304,7 @@ def test_a_pattern_that_does_not_end_is_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(metrics, "PATTERN_SECONDS", 0.3)
     with pytest.raises(UserError, match="repetition"):
         match("a" * 40 + "!", "a", metrics.compiled(["(a+)+$"]))
-    with pytest.raises(TimeoutError):  # the alarm that was set before is set again
+    with pytest.raises(OutOfPatience):  # the alarm that was set before is set again
         signal.setitimer(signal.ITIMER_REAL, 0.5)
         match("a", "a", metrics.compiled(["(a+)+$"]))
         while True:
@@ -355,6 +372,10 @@ def test_a_terminal_is_not_told_what_to_do(capsys: pytest.CaptureFixture[str]) -
     output.say("a\x1b[2Jb\u202ec\ud800d\re" + "f" * 10_000)
     shown = capsys.readouterr().err
     assert shown.startswith("a\\x1b[2Jb\\u202ec\\ud800d\\x0de") and len(shown) < 3000
+
+
+def test_half_a_pair_is_written_as_json_writes_it() -> None:
+    assert json.loads(one_line({"a": HALF}).encode()) == {"a": HALF}
 
 
 def test_what_the_system_refuses_is_no_bug() -> None:
