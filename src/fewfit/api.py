@@ -176,7 +176,7 @@ def resume(
                 one["name"],
                 revision=one["revision"],
                 device=record["device"],
-                dtype=record["dtype"],
+                dtype=one["dtype"],
                 quantize=record["asked"]["quantize"]["value"],
                 digest=one["digest"],
                 tell=told.phase,

@@ -218,7 +218,7 @@ def helpers_for(work: Work, sitting: Sitting, sizes: Sizes, early: Sequence[Help
         examples=str(sitting.prepared.folder / runs.EXAMPLES),
         model=work.model["name"],
         revision=work.model["revision"],
-        dtype=record["dtype"],
+        dtype=work.model["dtype"],
         render=work.model["render"],
         metric=record["metric"],
         answer_patterns=tuple(record["answer_patterns"]),

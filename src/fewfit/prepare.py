@@ -263,7 +263,7 @@ def prepare(asked: dict[str, Any], material: Material, loaded: dict[str | None, 
         },
         "test": None if test is None else {"digest": test.digest, "n": len(test.examples)},
         "models": [
-            {"lane": name, **asdict(one.ref), "render": renderers[name].settings.as_json()}
+            {"lane": name, **asdict(one.ref), "dtype": one.dtype, "render": renderers[name].settings.as_json()}
             for name, one in loaded.items()
         ],
         "device": asked["device"],

@@ -11,11 +11,11 @@ from typing import Any
 
 from fewfit.errors import UserError
 from fewfit.models import gguf, hub, installed
+from fewfit.models.device import check_settings, dtype_name, nf4, pick_device, pick_dtype
 from fewfit.models.digest import of_folder, of_object
 from fewfit.models.messages import first_line, memory_errors, without_bars
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json", "tiktoken.model")
-DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 
 
@@ -299,64 +299,3 @@ def model_of(
             mend="fetch it again",
         )
     return model.eval()
-
-
-# ---- settings --------------------------------------------------------------------------------------------------------
-
-
-def check_settings(dtype: str, quantize: str | None) -> None:
-    if dtype not in DTYPES:
-        raise UserError(f"--dtype {dtype}", mend=f"one of: {', '.join(DTYPES)}")
-    if quantize not in (None, "nf4"):
-        raise UserError(f"--quantize {quantize}", mend="only nf4 is known")
-
-
-def pick_device(wanted: str) -> str:
-    import torch
-
-    mps = torch.backends.mps.is_available()
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "mps" if mps else "cpu"
-    there = {"cpu": 1, "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0, "mps": int(mps)}
-    try:
-        device = torch.device(wanted)
-    except (RuntimeError, ValueError):
-        device = None
-    if device is None or device.type not in there:  # torch knows many more, some of which no machine has
-        raise UserError(f"--device {wanted}", mend="one of: auto, cpu, cuda, cuda:1, mps")
-    if (device.index or 0) >= there[device.type]:
-        found = "no such one" if there[device.type] else "none"
-        raise UserError(f"--device {wanted}, and torch finds {found} here", mend="--device auto takes what there is")
-    return "cpu" if device.type == "cpu" else wanted
-
-
-def pick_dtype(wanted: str, device: str, config: Any) -> Any:
-    """auto: what is exact on a CPU, what is quick on a GPU, elsewhere the model's own."""
-    import torch
-
-    if wanted != "auto":
-        return getattr(torch, wanted)
-    kind = torch.device(device).type
-    own = getattr(config, "dtype", None) or torch.float32
-    return {"cpu": torch.float32, "cuda": torch.bfloat16}.get(kind, own)
-
-
-def dtype_name(model: Any) -> str:
-    return str(next(p.dtype for p in model.parameters() if p.dtype.is_floating_point)).removeprefix("torch.")
-
-
-def nf4() -> Any:
-    import importlib.util
-
-    import torch
-
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise UserError("--quantize nf4 needs bitsandbytes", mend="pip install 'fewfit[nf4]'")
-    from transformers import BitsAndBytesConfig
-
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.bfloat16,
-    )

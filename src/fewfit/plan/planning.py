@@ -24,6 +24,7 @@ from fewfit.errors import UserError
 from fewfit.examples import Dataset
 from fewfit.grid import Lane
 from fewfit.models import local
+from fewfit.models.device import pick_device, pick_dtype
 from fewfit.plan.lengths import Length, length
 from fewfit.plan.shape import ModelShape, shape_of
 from fewfit.plan.space import Space, amount_of, disk, free_here, space
@@ -110,7 +111,7 @@ def plan(data: Any, *, memory: str | None = None, **settings: Any) -> Plan:
     speed: Speed | None = None
     for name, model in names.items():
         config, tokenizer = local.load_config_and_tokenizer(model, asked["revision"])
-        dtype = local.pick_dtype(asked["dtype"], device, config)
+        dtype = pick_dtype(asked["dtype"], device, config)
         mine = [lane for lane in grid.lanes if lane.model == name]
         shapes[name] = shape_of(model, config, mine, dtype, quantize=asked["quantize"], revision=asked["revision"])
         task = task_of(dataset, config, tokenizer, judge, asked)
@@ -183,13 +184,13 @@ def devices(wanted: str, *, elsewhere: bool) -> tuple[str, str]:
     kind = wanted.partition(":")[0]
     if elsewhere and kind in ("auto", "cuda", "mps"):
         try:
-            here = local.pick_device(wanted)
+            here = pick_device(wanted)
             if here != "cpu":
                 return here, here
         except UserError:
             pass
         return ("cuda" if kind == "auto" else wanted), "cpu"
-    here = local.pick_device(wanted)
+    here = pick_device(wanted)
     return here, here
 
 
