@@ -10,12 +10,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from fewfit.engine.rowmap import Adapter, Pass
-
-CHUNK = 128  # rows of the head's product
 
 
 class Wrapped:
@@ -29,9 +26,10 @@ class Wrapped:
         self.modules = {name: modules[name] for name in names}
         for name, module in self.modules.items():
             self.patch(module, self._forward(name, module.forward))
+        self.headless = False  # the head hands on what it is given, to engine/head.py
         head = model.get_output_embeddings()
-        if type(head) is nn.Linear and "forward" not in head.__dict__ and head.weight.device.type == "cpu":
-            self.patch(head, lambda x: in_chunks(head, x) if self.now is not None else type(head).forward(head, x))
+        stock = head.forward
+        self.patch(head, lambda x, *args, **kwargs: x if self.headless else stock(x, *args, **kwargs))
 
     def patch(self, module: nn.Module, forward: Any) -> None:
         self._before.append((module, module.__dict__.get("forward")))
@@ -65,14 +63,3 @@ class Wrapped:
 
     def over(self, adapters_B: Sequence[Adapter | None]) -> Pass:
         return Pass(adapters_B, self.model.dtype)
-
-
-def in_chunks(head: nn.Linear, x: Tensor) -> Tensor:
-    """How many rows share the head's product decides its rounding, and must not: even chunks.
-
-    Seen with MKL on one thread: rows are rounded alike from 16 rows on (places are filled up to a multiple of that),
-    but for the long sums of the head's backward, which are alike from 2 to 191 rows and again from 192 on.
-    """
-    x_ND = x.reshape(-1, x.shape[-1])
-    parts = [nn.functional.linear(part_ND, head.weight, head.bias) for part_ND in x_ND.split(CHUNK)]
-    return (parts[0] if len(parts) == 1 else torch.cat(parts)).view(*x.shape[:-1], -1)

@@ -20,6 +20,7 @@ from fewfit.engine.adapters import Wrapped
 from fewfit.engine.borrowed import Borrowed
 from fewfit.engine.forward import logits_at
 from fewfit.engine.generate import greedy
+from fewfit.engine.head import Read, read, read_logits, says_all, wide
 from fewfit.engine.learner import LaneState, Row, Scored, Track
 from fewfit.engine.places import offsets, spans_of, within
 from fewfit.engine.plain import lora_config
@@ -98,6 +99,7 @@ class StackLearner:
     @property
     def wrapped(self) -> Wrapped:
         if self._wrapped is None:
+            self._bare = library.proven(self.model, "the head by itself", says_all, aloud=False)
             self._wrapped = Wrapped(self.model, adaptable(self.model))
             self._prefixes = layer_prefixes(self.model)
             self._decoder = recompute.layers_of(self.model)
@@ -198,29 +200,36 @@ class StackLearner:
         cache = None
         if any(several(row) for row in batch) and keyvalue.usable(self.model):
             cache = library.kept_cache()
-        with torch.set_grad_enabled(train), self._using([row.track for row in batch]) as now:
-            logits_NV = self._logits(now, batch, places, cache)
-            wanted_N = torch.tensor(wanted, device=self.device)
-            loss_N = torch.nn.functional.cross_entropy(logits_NV, wanted_N, reduction="none")
-        if train:
-            graph = _Graph(loss_N, now)
-            for row, some, start in zip(batch, spans, starts, strict=True):
-                carried = sum(e - s for s, e in row.loss)
-                graph.places[row] = (within(some, row.loss, start), carried)
-            self._graphs.append(graph)
         last = [
             within(some, (row.spans[-1],), start) if row.scored else []
             for row, some, start in zip(batch, spans, starts, strict=True)
         ]
+        telling = {b: one_token_apart(row.choices) for b, row in enumerate(batch) if row.choices and last[b]}
+        keep = [last[b][place or 0] for b, place in telling.items()]
+        with torch.set_grad_enabled(train), self._using([row.track for row in batch]) as now:
+            said = self._read(now, batch, places, wanted, keep, cache)
+        if train:
+            graph = _Graph(said.loss_N, now)
+            for row, some, start in zip(batch, spans, starts, strict=True):
+                carried = sum(e - s for s, e in row.loss)
+                graph.places[row] = (within(some, row.loss, start), carried)
+            self._graphs.append(graph)
+        choices = self._choices(batch, last, telling, said.kept, cache, now.shared)
         out: list[Scored | None] = [None] * len(rows)
-        for i, result in zip(
-            rows_in_order, self._scored(batch, last, logits_NV, loss_N, cache, now.shared), strict=True
-        ):
+        for i, result in zip(rows_in_order, scored(batch, last, said, choices), strict=True):
             out[i] = result
         return out
 
-    def _logits(self, now: Pass, batch: Sequence[Row], places: list[list[int]], cache: Any) -> Tensor:
-        """Logits_NV at the places of all rows: the head sees no others."""
+    def _read(
+        self,
+        now: Pass,
+        batch: Sequence[Row],
+        places: list[list[int]],
+        wanted: list[int],
+        keep: Sequence[int],
+        cache: Any,
+    ) -> Read:
+        """What the head says at the places of all rows: it sees no others."""
         found = now.shared = sharing.shared(now, self._prefixes, [row.ids for row in batch])
         few = batch if found is None else [batch[b] for b in found.rows]
         longest = bucket(max(len(row.ids) for row in batch))
@@ -235,15 +244,23 @@ class StackLearner:
         def gather(_module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
             return (args[0].reshape(-1, args[0].shape[-1])[flat_N][None], *args[1:])
 
-        hook = self.model.get_output_embeddings().register_forward_pre_hook(gather)
+        head = self.model.get_output_embeddings()
+        bare = self._bare
+        hook = head.register_forward_pre_hook(gather)
+        self.wrapped.headless = bare
         try:
             with sharing.widened(self._decoder, found):
                 how = library.cache_argument(type(self.model).forward, cache)
-                out = self.model(input_ids=ids_BT.to(self.device), use_cache=cache is not None, **how)
+                out = self.model(input_ids=ids_BT.to(self.device), use_cache=cache is not None, **how).logits[0]
         finally:
             hook.remove()
-        logits_NV = out.logits[0, : len(flat)]
-        return logits_NV if logits_NV.dtype == torch.float64 else logits_NV.float()
+            self.wrapped.headless = False
+        wanted_N = torch.tensor(wanted, device=self.device)
+        if bare:
+            filled_N = torch.cat([wanted_N, wanted_N[-1:].expand(len(out) - len(wanted))])
+            said = read(head, out, filled_N, keep)
+            return said._replace(loss_N=said.loss_N[: len(wanted)])
+        return read_logits(wide(out[: len(wanted)]), wanted_N, keep)
 
     @contextmanager
     def _using(self, tracks: Sequence[Track]) -> Iterator[Pass]:
@@ -252,62 +269,25 @@ class StackLearner:
             yield now
 
     @torch.no_grad()
-    def _scored(
-        self,
-        batch: Sequence[Row],
-        last: list[list[int]],
-        logits_NV: Tensor,
-        loss_N: Tensor,
-        cache: Any,
-        below: sharing.Shared | None,
-    ) -> list[Scored | None]:
-        """`last` are the places of each row's last answer in logits_NV; empty for rows that are not scored."""
-        at = [n for some in last for n in some]
-        if not at:
-            return [None] * len(batch)
-        top_M2 = logits_NV.detach()[at].topk(2, dim=-1)
-        best = top_M2.indices[:, 0].tolist()
-        gaps = (top_M2.values[:, 0] - top_M2.values[:, 1]).tolist()
-        nlls = loss_N.detach()[at].tolist()
-        choices = self._choices(batch, last, logits_NV.detach(), cache, below)
-        out: list[Scored | None] = []
-        for row, start, some, logp in zip(batch, offsets(last), last, choices, strict=True):
-            part = slice(start, start + len(some))
-            answer = row.ids[slice(*row.spans[-1])]
-            if not some:
-                out.append(None)
-                continue
-            wrong = next((n for n, (got, want) in enumerate(zip(best[part], answer, strict=True)) if got != want), None)
-            out.append(
-                Scored(
-                    nll=sum(nlls[part]),
-                    tokens=len(some),
-                    hit=wrong is None,
-                    margin=min(gaps[part]),
-                    argmax=tuple(best[part] if wrong is None else best[part][: wrong + 1]),
-                    choices=logp,
-                )
-            )
-        return out
-
     def _choices(
         self,
         batch: Sequence[Row],
         last: list[list[int]],
-        logits_NV: Tensor,
+        telling: dict[int, int | None],
+        kept: dict[int, Tensor],
         cache: Any,
         below: sharing.Shared | None,
     ) -> list[tuple[float, ...]]:
+        """Log p of each row's choices. `telling` is the place of the answer that tells them apart, None where it takes
+        several; `kept` are the logits there, or at the answer's first token."""
         out: list[tuple[float, ...]] = [()] * len(batch)
-        apart = {b: one_token_apart(row.choices) for b, row in enumerate(batch) if row.choices and last[b]}
-        single = [(b, place) for b, place in apart.items() if place is not None]
-        if single:
-            some_SV = logits_NV[[last[b][place] for b, place in single]]
-            norm_S = torch.logsumexp(some_SV, dim=-1).tolist()
-            for s, (b, place) in enumerate(single):
+        for b, place in telling.items():
+            if place is not None:
+                logits_V = kept[last[b][place]]
+                norm = float(torch.logsumexp(logits_V, dim=-1))
                 tokens = [choice[place] for choice in batch[b].choices]
-                out[b] = tuple(logit - norm_S[s] for logit in some_SV[s, tokens].tolist())
-        longer = [b for b, place in apart.items() if place is None]
+                out[b] = tuple(logit - norm for logit in logits_V[tokens].tolist())
+        longer = [b for b, place in telling.items() if place is None]
         if not longer:
             return out
         tracks = [row.track for row in batch]
@@ -316,7 +296,7 @@ class StackLearner:
                 self.model,
                 cache,
                 [(b, batch[b]) for b in longer],
-                logits_NV[[last[b][0] for b in longer]],
+                torch.stack([kept[last[b][0]] for b in longer]),
                 lambda places: self._using([tracks[b] for b in places]),
                 below,
             )
@@ -398,6 +378,32 @@ class StackLearner:
             begun=begun,
             around=lambda indices: self._using([rows[i].track for i in indices]),
         )
+
+
+def scored(
+    batch: Sequence[Row], last: list[list[int]], said: Read, choices: list[tuple[float, ...]]
+) -> list[Scored | None]:
+    """`last` are the places of each row's last answer in what was said; empty for rows that are not scored."""
+    nlls = said.loss_N.detach().tolist()
+    out: list[Scored | None] = []
+    for row, some, logp in zip(batch, last, choices, strict=True):
+        if not some:
+            out.append(None)
+            continue
+        best = [said.best[n] for n in some]
+        answer = row.ids[slice(*row.spans[-1])]
+        wrong = next((n for n, (got, want) in enumerate(zip(best, answer, strict=True)) if got != want), None)
+        out.append(
+            Scored(
+                nll=sum(nlls[n] for n in some),
+                tokens=len(some),
+                hit=wrong is None,
+                margin=min(said.gap[n] for n in some),
+                argmax=tuple(best if wrong is None else best[: wrong + 1]),
+                choices=logp,
+            )
+        )
+    return out
 
 
 def adaptable(model: Any) -> list[str]:

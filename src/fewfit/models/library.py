@@ -89,8 +89,9 @@ def cache_of_copies(layers: Sequence[Any], rows: int) -> Any:
 _proofs: weakref.WeakKeyDictionary[Any, dict[str, bool]] = weakref.WeakKeyDictionary()
 
 
-def proven(model: Any, what: str, proof: Callable[[Any], bool]) -> bool:
-    """Whether a short cut gives on this model what the stock way gives; tried once a model. Any error is a no."""
+def proven(model: Any, what: str, proof: Callable[[Any], bool], *, aloud: bool = True) -> bool:
+    """Whether a short cut gives on this model what the stock way gives; tried once a model. Any error is a no, and said
+    where it is one of transformers' version rather than of the model's kind (`aloud`)."""
     known = _proofs.setdefault(model, {})
     if what not in known:
         known[what] = False  # also for what the proof itself calls
@@ -99,7 +100,7 @@ def proven(model: Any, what: str, proof: Callable[[Any], bool]) -> bool:
             reason = "it does not give the stock way's numbers"
         except Exception as error:
             reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        if not known[what]:
+        if not known[what] and aloud:
             once(f"{type(model).__name__}: {what} is not used with this version of transformers ({reason})")
     return known[what]
 
