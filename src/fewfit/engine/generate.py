@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import groupby
 from typing import Any
 
+from fewfit.engine.forward import even_head
 from fewfit.engine.prefix import Prefix
 from fewfit.models import library
 
@@ -97,7 +98,7 @@ def greedy(
             mask_BT[b, :start], mask_BT[b, longest - len(row) + start :] = 1, 1
         known = [out[index] for index in chunk]
         wanted = settings(max_new_tokens - least)
-        with torch.inference_mode(), greedy_settings(model, wanted), around(chunk):
+        with torch.inference_mode(), greedy_settings(model, wanted), even_head(model), around(chunk):
             new_BT = model.generate(
                 input_ids=ids_BT.to(device),
                 attention_mask=mask_BT.to(device),
