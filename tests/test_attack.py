@@ -173,7 +173,7 @@ def test_numbers_that_are_none(flag: str, capsys: pytest.CaptureFixture[str]) ->
         ("--updates", "1000", "--seeds", "1000"),
         ("--shots", ",".join(map(str, range(1, 3000)))),
         ("--updates", ",".join(map(str, range(1, 999))), "--lr", ",".join(f"{k}e-6" for k in range(1, 999))),
-        ("--lr", "9e24"),
+        ("--lr", "9e34"),
         ("--budget", "9" * 400),
         ("--budget", "99999h"),
         ("--memory", "9" * 400 + "GB"),

@@ -399,7 +399,8 @@ def test_only_a_sitting_without_a_last_word_halves(tmp_path) -> None:
     from fewfit.sittings import Journal
 
     def sit(how: str | None) -> Journal:
-        at = record(tmp_path) if (tmp_path / "run.json").exists() else {}
+        fresh = {name: kind() for name, kind in runs.PARTS.items()}
+        at = record(tmp_path) if (tmp_path / "run.json").exists() else fresh
         journal = Journal(tmp_path, {key: value for key, value in at.items() if key != "schema"})
         journal.begin()
         if how is not None:

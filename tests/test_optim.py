@@ -8,7 +8,6 @@ from models_made import tiny
 from stack_rows import lane
 
 from fewfit.engine import optim
-from fewfit.engine.adapters import Wrapped
 from fewfit.engine.plain import optimizer as stock
 from fewfit.engine.rowmap import Layout
 from fewfit.engine.targets import adapted_modules
@@ -17,9 +16,7 @@ from fewfit.grid import Lane
 
 def layout_of(name: str, one: Lane) -> Layout:
     model = tiny(name)
-    wrapped = Wrapped(model, adapted_modules(model, one))
-    wrapped.close()
-    return Layout(wrapped.groups, adapted_modules(model, one), one.rank)
+    return Layout(dict(model.named_modules()), adapted_modules(model, one), one.rank)
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "gpt-neox"])

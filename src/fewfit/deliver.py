@@ -149,9 +149,10 @@ def judge_test(run: Delivery, folders: dict[str, tuple[str, Path]], watch: Watch
     out = []
     for kind, (name, folder) in folders.items():
         watch.phase(f"judging {name} on the test file")
-        predictor = Predictor(bundle.load(folder), model=run.loaded[run.lane(name).model].model)
+        loaded = run.loaded[run.lane(name).model]
+        predictor = Predictor(bundle.load(folder), model=loaded.model, tokenizer=loaded.tokenizer)
         try:
-            answers = predictor.predict(list(examples))
+            answers = predictor.predict(list(examples), nll=False)
         finally:
             predictor.close()
         scores = [

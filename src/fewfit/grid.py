@@ -21,7 +21,7 @@ KINDS: tuple[Kind, ...] = ("zero-shot", "icl", "ft", "icl+ft")  # cheapest to se
 # What a coordinate may be. The upper bounds are far above sense; beyond them a run would not end, or not fit.
 BOUNDS: dict[str, tuple[float, float]] = {
     "shots": (0, 10_000),
-    "lr": (0, 1_000_000),
+    "lr": (0, 1e30),
     "updates": (0, 1_000),
     "rank": (1, 8_192),
     "batch": (1, 10_000),

@@ -50,11 +50,21 @@ class Predictor:
     and is otherwise as it was. `reuse=False` computes every prompt whole (a check; the answers are the same).
     """
 
-    def __init__(self, bundle: Bundle | str | Path, *, model: Any = None, device: str = "auto", reuse: bool = True):
+    def __init__(
+        self,
+        bundle: Bundle | str | Path,
+        *,
+        model: Any = None,
+        device: str = "auto",
+        reuse: bool = True,
+        tokenizer: Any = None,
+    ):
         self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
         self.reuse = reuse
-        ref = local.ModelRef(str(self.bundle.folder), None, str(self.bundle.folder), "")
-        self.tokenizer = local.tokenizer_of(self.bundle.folder, ref)
+        if tokenizer is None:  # the bundle brings its own, which may take seconds to read
+            ref = local.ModelRef(str(self.bundle.folder), None, str(self.bundle.folder), "")
+            tokenizer = local.tokenizer_of(self.bundle.folder, ref)
+        self.tokenizer = tokenizer
         self.renderer = Renderer(self.tokenizer, self.bundle.settings)
         self._prefix: Prefix | None = None
         self._begins = self.renderer.prefix(self.bundle.demonstrations)
@@ -105,10 +115,11 @@ class Predictor:
             )
         return model
 
-    def predict(self, queries: Sequence[Query]) -> list[dict[str, Any]]:
+    def predict(self, queries: Sequence[Query], *, nll: bool = True) -> list[dict[str, Any]]:
         """One row a query, in their order: {"id", "prediction", "probs", "nll"}.
 
         `probs` are over the choices, None for free text. `nll` is in nats: the predicted answer's, its end included.
+        Without it (None) free text takes one forward less.
         """
         if isinstance(queries, str | Mapping | Example):
             raise UserError(f"one {type(queries).__name__} is no list of queries", mend="give a list: predict([…])")
@@ -120,7 +131,7 @@ class Predictor:
         with self._embodied(prompts):
             if self.bundle.by_choice:
                 return self._choose(examples, prompts)
-            return self._write(examples, prompts)
+            return self._write(examples, prompts, nll)
 
     def close(self) -> None:
         """Give the model's memory back. The predictor is of no use afterwards."""
@@ -160,7 +171,7 @@ class Predictor:
         probs = [softmax(names[n], logp[n]) for n in range(len(examples))]
         return [row(*one) for one in zip(examples, best, probs, nll, strict=True)]
 
-    def _write(self, examples: Sequence[Example], prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
+    def _write(self, examples: Sequence[Example], prompts: Sequence[Prompt], nll: bool) -> list[dict[str, Any]]:
         """Greedy text up to the end mark."""
         new: list[Ids] = [()] * len(prompts)
         for kept, some in self._parted([prompt.ids for prompt in prompts]):
@@ -175,9 +186,10 @@ class Predictor:
             )
             for n, text in zip(some, texts, strict=True):
                 new[n] = text
-        nll = self._nll([(prompt.ids, text) for prompt, text in zip(prompts, new, strict=True)])
         answers = [self.renderer.answer_text(text)[0] for text in new]
-        return [row(example, text, None, value) for example, text, value in zip(examples, answers, nll, strict=True)]
+        pairs = [(prompt.ids, text) for prompt, text in zip(prompts, new, strict=True)]
+        found = self._nll(pairs) if nll else [None] * len(pairs)
+        return [row(example, text, None, value) for example, text, value in zip(examples, answers, found, strict=True)]
 
     def _choices(self, example: Example) -> tuple[str, ...]:
         choices = example.choices or self.bundle.choices
@@ -282,7 +294,7 @@ def common(rows: Sequence[Ids], ids: Ids) -> int:
     return shortest
 
 
-def row(example: Example, prediction: str, probs: dict[str, float] | None, nll: float) -> dict[str, Any]:
+def row(example: Example, prediction: str, probs: dict[str, float] | None, nll: float | None) -> dict[str, Any]:
     return {"id": example.id, "prediction": prediction, "probs": probs, "nll": nll}
 
 

@@ -13,7 +13,7 @@ KEYS = ("name", "description", "parameters", "bytes", "licence", "hub", "install
 
 @f.takes("json_")
 def models(**flags: Any) -> None:
-    """The models that are found by name without a network, and what installs them."""
+    """Models that need no network, and what installs them."""
     from fewfit.cli import output
     from fewfit.models.installed import MODELS
 

@@ -28,8 +28,8 @@ def head_on_rows(model: Any, row_N: Any, place_N: Any) -> Iterator[None]:
 
 @contextmanager
 def even_head(model: Any) -> Iterator[None]:
-    """`generate` hands the head a slice of the states, and torch multiplies what is not contiguous in bf16 on a CPU with
-    a copy of the head's weights for every row: 80% of all time at a vocabulary of 262,144."""
+    """`generate` hands the head a slice of the states. What is not contiguous, torch multiplies in bf16 on a CPU with a
+    copy of the head's weights for every row: 80% of all time at a vocabulary of 262,144."""
     handle = model.get_output_embeddings().register_forward_pre_hook(
         lambda _module, args: (args[0].contiguous(), *args[1:])
     )

@@ -8,7 +8,7 @@ scaling) the logits come from the model itself, and are read here all the same.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -18,59 +18,70 @@ CHUNK = 128  # rows: more is no faster. Even chunks, since how many rows share a
 
 
 class Read(NamedTuple):
-    """`loss_N` carries the graph; `best` is the likeliest token of each row, `gap` its lead over the next, `kept` the
-    whole logits (fp32 at least) of rows that were asked for."""
+    """`loss_N` carries the graph. Of rows that were asked for: the likeliest token and its lead over the next (`best`),
+    and the whole logits, in fp32 at least (`kept`)."""
 
     loss_N: Tensor
-    best: list[int]
-    gap: list[float]
+    best: dict[int, tuple[int, float]]
     kept: dict[int, Tensor]
 
 
-def read(head: nn.Linear, x_ND: Tensor, wanted_N: Tensor, keep: Collection[int]) -> Read:
+def read(head: nn.Linear, x_ND: Tensor, wanted_N: Tensor, tell: Collection[int], keep: Collection[int]) -> Read:
     found: list[Read] = []
-    loss_N = Losses.apply(x_ND, head, wanted_N, frozenset(keep), found)
+    loss_N = Losses.apply(x_ND, head, wanted_N, sorted(tell), sorted(set(keep)), found)
     return found[0]._replace(loss_N=loss_N)
 
 
-def read_logits(logits_NV: Tensor, wanted_N: Tensor, keep: Collection[int]) -> Read:
+def read_logits(logits_NV: Tensor, wanted_N: Tensor, tell: Collection[int], keep: Collection[int]) -> Read:
     loss_N = nn.functional.cross_entropy(logits_NV, wanted_N, reduction="none")
-    top_N2 = logits_NV.detach().topk(2, dim=-1)
-    kept = {n: logits_NV[n].detach() for n in keep}
-    return Read(loss_N, top_N2.indices[:, 0].tolist(), (top_N2.values[:, 0] - top_N2.values[:, 1]).tolist(), kept)
+    return Read(loss_N, leads(logits_NV.detach(), sorted(tell)), {n: logits_NV[n].detach() for n in keep})
+
+
+def leads(logits_NV: Tensor, tell: Sequence[int], start: int = 0) -> dict[int, tuple[int, float]]:
+    if not tell:
+        return {}
+    top_M2 = logits_NV[[n - start for n in tell]].topk(2, dim=-1)
+    gap_M = (top_M2.values[:, 0] - top_M2.values[:, 1]).tolist()
+    return dict(zip(tell, zip(top_M2.indices[:, 0].tolist(), gap_M, strict=True), strict=True))
 
 
 class Losses(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x_ND: Tensor, head: nn.Linear, wanted_N: Tensor, keep: frozenset[int], found: list[Read]
+        ctx: Any,
+        x_ND: Tensor,
+        head: nn.Linear,
+        wanted_N: Tensor,
+        tell: Sequence[int],
+        keep: Sequence[int],
+        found: list[Read],
     ) -> Tensor:
         losses: list[Tensor] = []
         gradients: list[Tensor] = []
-        best: list[int] = []
-        gap: list[float] = []
+        best: dict[int, tuple[int, float]] = {}
         kept: dict[int, Tensor] = {}
-        for part_ND, part_N in zip(x_ND.split(CHUNK), wanted_N.split(CHUNK), strict=True):
+        for start in range(0, len(x_ND), CHUNK):
+            rows = range(start, min(start + CHUNK, len(x_ND)))
+            part_ND, part_N1 = x_ND[start : rows.stop], wanted_N[start : rows.stop, None]
             logits_NV = wide(nn.functional.linear(part_ND, head.weight, head.bias))
-            some = read_logits(logits_NV, part_N, [])
-            kept |= {n: logits_NV[n - len(best)].clone() for n in keep if len(best) <= n < len(best) + len(part_N)}
-            losses.append(some.loss_N)
-            best += some.best
-            gap += some.gap
+            best |= leads(logits_NV, [n for n in tell if n in rows], start)
+            kept |= {n: logits_NV[n - start].clone() for n in keep if n in rows}
+            sum_N1 = logits_NV.logsumexp(dim=-1, keepdim=True)
+            losses.append((sum_N1 - logits_NV.gather(1, part_N1))[:, 0])
             if ctx.needs_input_grad[0]:
-                p_NV = logits_NV.softmax(dim=-1)
-                p_NV[torch.arange(len(part_N), device=p_NV.device), part_N] -= 1.0
+                p_NV = logits_NV.sub_(sum_N1).exp_()
+                p_NV.scatter_add_(1, part_N1, torch.full_like(sum_N1, -1.0))
                 gradients.append(p_NV.to(x_ND.dtype) @ head.weight)
         loss_N = torch.cat(losses)
         if gradients:
             ctx.save_for_backward(torch.cat(gradients))
-        found.append(Read(loss_N, best, gap, kept))
+        found.append(Read(loss_N, best, kept))
         return loss_N
 
     @staticmethod
     def backward(ctx: Any, grad_N: Tensor) -> Any:
         (gradient_ND,) = ctx.saved_tensors
-        return grad_N.to(gradient_ND.dtype)[:, None] * gradient_ND, None, None, None, None
+        return grad_N.to(gradient_ND.dtype)[:, None] * gradient_ND, None, None, None, None, None
 
 
 def wide(logits: Tensor) -> Tensor:

@@ -207,7 +207,7 @@ class StackLearner:
         telling = {b: one_token_apart(row.choices) for b, row in enumerate(batch) if row.choices and last[b]}
         keep = [last[b][place or 0] for b, place in telling.items()]
         with torch.set_grad_enabled(train), self._using([row.track for row in batch]) as now:
-            said = self._read(now, batch, places, wanted, keep, cache)
+            said = self._read(now, batch, places, wanted, [n for some in last for n in some], keep, cache)
         if train:
             graph = _Graph(said.loss_N, now)
             for row, some, start in zip(batch, spans, starts, strict=True):
@@ -226,6 +226,7 @@ class StackLearner:
         batch: Sequence[Row],
         places: list[list[int]],
         wanted: list[int],
+        tell: Sequence[int],
         keep: Sequence[int],
         cache: Any,
     ) -> Read:
@@ -258,9 +259,9 @@ class StackLearner:
         wanted_N = torch.tensor(wanted, device=self.device)
         if bare:
             filled_N = torch.cat([wanted_N, wanted_N[-1:].expand(len(out) - len(wanted))])
-            said = read(head, out, filled_N, keep)
+            said = read(head, out, filled_N, tell, keep)
             return said._replace(loss_N=said.loss_N[: len(wanted)])
-        return read_logits(wide(out[: len(wanted)]), wanted_N, keep)
+        return read_logits(wide(out[: len(wanted)]), wanted_N, tell, keep)
 
     @contextmanager
     def _using(self, tracks: Sequence[Track]) -> Iterator[Pass]:
@@ -390,7 +391,7 @@ def scored(
         if not some:
             out.append(None)
             continue
-        best = [said.best[n] for n in some]
+        best = [said.best[n][0] for n in some]
         answer = row.ids[slice(*row.spans[-1])]
         wrong = next((n for n, (got, want) in enumerate(zip(best, answer, strict=True)) if got != want), None)
         out.append(
@@ -398,7 +399,7 @@ def scored(
                 nll=sum(nlls[n] for n in some),
                 tokens=len(some),
                 hit=wrong is None,
-                margin=min(said.gap[n] for n in some),
+                margin=min(said.best[n][1] for n in some),
                 argmax=tuple(best if wrong is None else best[: wrong + 1]),
                 choices=logp,
             )

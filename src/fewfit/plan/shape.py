@@ -48,6 +48,7 @@ def shape_of(
 
             with torch.device("meta"):
                 model = AutoModelForCausalLM.from_config(config)
+            model.tie_weights()  # not all versions do so without weights
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise UserError(
             f"cannot be built from its config.json: {local.first_line(error)}", where=name, mend="check the model"
