@@ -6,16 +6,16 @@ import json
 import os
 import platform
 import re
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from fewfit.engine.snapshot import write_json
 from fewfit.errors import EnvironmentProblem, UserError
+from fewfit.files import hold
 
 SCHEMA = 1
 RUNS = Path("runs")
@@ -151,19 +151,6 @@ def lock(folder: Path) -> Iterator[None]:
         file.write(f"process {os.getpid()}")
         file.flush()
         yield
-
-
-def hold(file: IO[str]) -> None:
-    """Raises OSError where another process holds it."""
-    if sys.platform == "win32":
-        import msvcrt
-
-        file.seek(1 << 20)  # what is locked there nobody else may read, and the holder's name is to be read
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def versions() -> dict[str, str]:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import os
 import signal
 import subprocess
@@ -33,11 +32,12 @@ from fewfit.engine.learner import Track
 from fewfit.engine.snapshot import Store
 from fewfit.engine.stream import Progress, Stream, steps
 from fewfit.errors import EnvironmentProblem
+from fewfit.files import hold
 from fewfit.grid import Lane
 
 LOOK_AFTER = 0.7  # seconds of work, before it is judged how much is left
 WORTH_STARTING = 6.0  # seconds of work left: a helper needs some four to begin
-SURELY_WORTH = 5e11  # multiplications and additions ahead: some seven seconds of a processor with tiles, ten without
+SURELY_WORTH = 5e11  # multiplications and additions ahead: some seven to ten seconds
 WORTH_HANDING = 40  # sequences left of a track: below it the hand-over costs more
 
 
@@ -311,7 +311,7 @@ def work(handle: int, number: int) -> None:
     except (EOFError, OSError):
         return  # nothing to do after all
     with (Path(job.lanes_folder) / f".helper-{number}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        hold(lock)
         loaded = load(job.model, revision=job.revision, device="cpu", dtype=job.dtype)
         renderer = Renderer(loaded.tokenizer, RenderSettings.from_json(job.render))
         judge = metric(job.metric, answer_patterns=job.answer_patterns)
@@ -420,7 +420,7 @@ def wait_for_orphans(lanes_folder: Path, seconds: float = 30.0) -> None:
         with path.open("a") as file:
             while True:
                 try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    hold(file)
                     break
                 except OSError as error:
                     if time.monotonic() > deadline:
