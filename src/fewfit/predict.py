@@ -13,6 +13,7 @@ from typing import Any
 
 from fewfit.bundle import Bundle
 from fewfit.bundle import load as load_bundle
+from fewfit.engine import keyvalue
 from fewfit.engine.forward import logits_at
 from fewfit.engine.generate import greedy
 from fewfit.engine.prefix import Prefix, logits_behind, prefix
@@ -146,8 +147,11 @@ class Predictor:
         places = [one_token_apart(one) for one in ids]
         logp = [[0.0] * len(choices) for choices in names]
         jobs: list[tuple[int, int, Ids, Ids]] = []  # example, choice, what stands before what is asked for
+        known = self._over_kept_keys(prompts, ids, [n for n, place in enumerate(places) if place is None])
         for n, (choices, place) in enumerate(zip(ids, places, strict=True)):
-            if place is None:
+            if n in known:
+                logp[n] = list(known[n])
+            elif place is None:
                 jobs += [(n, c, (), choice) for c, choice in enumerate(choices)]
             else:
                 jobs.append((n, 0, choices[0][:place], choices[0][place : place + 1]))
@@ -170,6 +174,21 @@ class Predictor:
             nll[n] = value
         probs = [softmax(names[n], logp[n]) for n in range(len(examples))]
         return [row(*one) for one in zip(examples, best, probs, nll, strict=True)]
+
+    def _over_kept_keys(
+        self, prompts: Sequence[Prompt], choices: Sequence[Sequence[Ids]], some: Sequence[int]
+    ) -> dict[int, tuple[float, ...]]:
+        """Log p of choices of several tokens, each prompt computed once for all of them, where the model allows it."""
+        out: dict[int, tuple[float, ...]] = {}
+        if not some or not keyvalue.usable(self._model):
+            return out
+        for kept, part in self._parted([prompts[n].ids for n in some]):
+            for chunk in batches([(some[k], len(prompts[some[k]].ids)) for k in part]):
+                found = keyvalue.logp_behind(
+                    self._model, [prompts[n].ids for n in chunk], [choices[n] for n in chunk], kept
+                )
+                out |= {} if found is None else dict(zip(chunk, found, strict=True))
+        return out
 
     def _write(self, examples: Sequence[Example], prompts: Sequence[Prompt], nll: bool) -> list[dict[str, Any]]:
         """Greedy text up to the end mark."""
