@@ -88,7 +88,7 @@ def demo(
     ] = None,
     **flags: Any,
 ) -> None:
-    """Prompt, fine-tune or both? Three small tasks on a small model, in a few minutes.
+    """Three small tasks on a small model, in a few minutes.
 
     A file of unseen examples says whether the answer was right.
     """
