@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from inspect import signature
 
 import pytest
 import torch
 
 import fewfit
-from fewfit import api, prepare, runs
+from fewfit import api, deliver, prepare, runs
 from fewfit.audit import audit
-from fewfit.errors import NoUsableLane, UserError
+from fewfit.errors import Interrupted, NoUsableLane, UserError
 from fewfit.examples import restore
 from fewfit.predictions import read
 from tests.models_made import tiny
@@ -222,3 +224,21 @@ def test_one_of_a_kind_is_as_good_as_a_list(model):
     assert [lane["name"] for lane in run.lanes] == ["icl-2"]
     assert fewfit.load("last", model=model).bundle.folder == run.bundle.bundle.folder
     assert "LlamaForCausalLM(" not in run.folder.name
+
+
+def test_a_signal_while_bundles_are_written_is_heeded_and_nothing_is_lost(model, monkeypatch):
+    """Break seen to fail: signals looked at between lanes' steps only."""
+    written, whole = [], deliver.write_bundle
+
+    def write_bundle(*args, **kwargs):
+        written.append(1)
+        whole(*args, **kwargs)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(deliver, "write_bundle", write_bundle)
+    with pytest.raises(Interrupted) as told:
+        fit(pairs(8), model, out="run")
+    assert told.value.exit_code == 143 and written == [1]
+    monkeypatch.setattr(deliver, "write_bundle", whole)
+    run = api.resume("run", model=model, tokenizer=byte_level())
+    assert len(run.result["lanes"]) == 4 and run.bundle.predict(["a word"])

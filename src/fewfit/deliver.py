@@ -41,6 +41,7 @@ class Delivery:
     loaded: dict[str | None, Loaded]
     judge: Metric
     store: Store
+    check: Callable[[], None] = lambda: None  # raises where a signal came meanwhile
 
     def lane(self, name: str) -> Lane:
         return next(lane for lane in self.lanes if lane.name == name)
@@ -61,6 +62,7 @@ def deliver(run: Delivery, watch: Watch, seconds: Callable[[], float], differing
     selection = select(rows, run.lanes, metric=run.judge.name, statuses=run.statuses(), criterion=run.record["select"])
     folders = {}
     for kind, name in selection.best_of_kind.items():
+        run.check()
         watch.phase(f"writing {name}")
         best = name == selection.best.name
         target = run.folder / runs.BUNDLE if best else run.folder / runs.RUNNERS_UP / quote(name, safe="+@.")
@@ -148,6 +150,7 @@ def judge_test(run: Delivery, folders: dict[str, tuple[str, Path]], watch: Watch
     examples = restore_examples(run.folder / TEST).examples
     out = []
     for kind, (name, folder) in folders.items():
+        run.check()
         watch.phase(f"judging {name} on the test file")
         loaded = run.loaded[run.lane(name).model]
         predictor = Predictor(bundle.load(folder), model=loaded.model, tokenizer=loaded.tokenizer)

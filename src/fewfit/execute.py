@@ -139,7 +139,12 @@ def _execute(sitting: Sitting, judge: Metric) -> dict[str, Any]:
     # How many updates of its last example a lane had made when it left depends on the moment: none of them counts.
     before = {lane: i - 1 for lane, i in left.items()}
     merge(store.shards(runs.TRAINED), folder / runs.TRAINED, names, until=before)
-    delivery = Delivery(folder, record, lanes, tracks, tasks, prepared.loaded, judge, store)
+
+    def check() -> None:
+        if sitting.caught:
+            raise interrupted(folder, sitting.caught[0])
+
+    delivery = Delivery(folder, record, lanes, tracks, tasks, prepared.loaded, judge, store, check)
     with one_thread(all(is_small(loaded.model) for loaded in prepared.loaded.values())):
         return deliver(delivery, watch, sitting.journal.seconds, store.differing())
 
