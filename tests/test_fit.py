@@ -242,3 +242,12 @@ def test_a_signal_while_bundles_are_written_is_heeded_and_nothing_is_lost(model,
     monkeypatch.setattr(deliver, "write_bundle", whole)
     run = api.resume("run", model=model, tokenizer=byte_level())
     assert len(run.result["lanes"]) == 4 and run.bundle.predict(["a word"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "wanted"), [({}, "auto"), ({"tune": "full"}, "float32"), ({"preset": "paper"}, "float32")]
+)
+def test_whole_models_do_not_train_in_bf16_unless_asked(settings, wanted):
+    """They are their own masters: at a rate of 1e-4 most of an update is below half a bf16's last place."""
+    assert prepare.dtype_for({**asked(), **settings}) == wanted
+    assert prepare.dtype_for({**asked(), **settings, "dtype": "bfloat16"}) == "bfloat16"

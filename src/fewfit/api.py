@@ -13,7 +13,7 @@ from fewfit.metrics import metric as find_metric
 from fewfit.models import local
 from fewfit.models.local import Loaded
 from fewfit.predictions import read as read_predictions
-from fewfit.prepare import Prepared, prepare, read
+from fewfit.prepare import Prepared, dtype_for, prepare, read
 from fewfit.watch import Callbacks, OnLane, OnRow, Watch
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def resume(
                 one["name"],
                 revision=one["revision"],
                 device=record["device"],
-                dtype=one["dtype"],
+                dtype=one.get("dtype", record["dtype"]),
                 quantize=record["asked"]["quantize"]["value"],
                 digest=one["digest"],
                 tell=told.phase,
@@ -260,7 +260,7 @@ def load_models(asked: dict[str, Any], tokenizer: Any, watch: Watch) -> dict[str
                 str(one),
                 revision=asked["revision"],
                 device=asked["device"],
-                dtype=asked["dtype"],
+                dtype=dtype_for(asked),
                 quantize=asked["quantize"],
                 tell=watch.phase,
             )

@@ -120,7 +120,7 @@ class Predictor:
         """One row a query, in their order: {"id", "prediction", "probs", "nll"}.
 
         `probs` are over the choices, None for free text. `nll` is in nats: the predicted answer's, its end included.
-        Without it (None) free text takes one forward less.
+        Without it (None) a forward is saved.
         """
         if isinstance(queries, str | Mapping | Example):
             raise UserError(f"one {type(queries).__name__} is no list of queries", mend="give a list: predict([…])")
@@ -131,7 +131,7 @@ class Predictor:
         prompts = [self.renderer.prompt(demos, example) for example in examples]
         with self._embodied(prompts):
             if self.bundle.by_choice:
-                return self._choose(examples, prompts)
+                return self._choose(examples, prompts, nll)
             return self._write(examples, prompts, nll)
 
     def close(self) -> None:
@@ -140,7 +140,7 @@ class Predictor:
 
     # ---- answers -----------------------------------------------------------------------------------------------------
 
-    def _choose(self, examples: Sequence[Example], prompts: Sequence[Prompt]) -> list[dict[str, Any]]:
+    def _choose(self, examples: Sequence[Example], prompts: Sequence[Prompt], wanted: bool) -> list[dict[str, Any]]:
         """The likeliest choice, told apart as the engine does it (engine/score.py)."""
         names = [self._choices(example) for example in examples]
         ids = [self.renderer.continuations(*pair) for pair in zip(prompts, names, strict=True)]
@@ -169,11 +169,11 @@ class Predictor:
         chosen = [ids[n][names[n].index(best[n])] for n in range(len(examples))]
         nll = [-logp[n][names[n].index(best[n])] for n in range(len(examples))]
         # What was read off at one place says nothing of the answer's other tokens.
-        open_ = [n for n in range(len(examples)) if places[n] is not None and len(chosen[n]) > 1]
+        open_ = [n for n in range(len(examples)) if wanted and places[n] is not None and len(chosen[n]) > 1]
         for n, value in zip(open_, self._nll([(prompts[n].ids, chosen[n]) for n in open_]), strict=True):
             nll[n] = value
         probs = [softmax(names[n], logp[n]) for n in range(len(examples))]
-        return [row(*one) for one in zip(examples, best, probs, nll, strict=True)]
+        return [row(*one) for one in zip(examples, best, probs, nll if wanted else [None] * len(nll), strict=True)]
 
     def _over_kept_keys(
         self, prompts: Sequence[Prompt], choices: Sequence[Sequence[Ids]], some: Sequence[int]

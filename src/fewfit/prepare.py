@@ -78,6 +78,12 @@ def grid_of(asked: dict[str, Any], models: Sequence[str | None]) -> tuple[Grid, 
     return Grid.of(model=models, **values), sources
 
 
+def dtype_for(asked: dict[str, Any]) -> str:
+    """Weights that train whole are their own masters: in bf16 most of every update would be rounded away."""
+    whole = any(lane.trains and lane.tune == "full" for lane in grid_of(asked, (None,))[0].lanes)
+    return "float32" if whole and asked["dtype"] == "auto" else str(asked["dtype"])
+
+
 def within_budget(
     asked: dict[str, Any], grid: Grid, cost: dict[str, float], budget: float, n: int
 ) -> tuple[Grid, tuple[int, ...], list[str]]:

@@ -115,11 +115,16 @@ def demo(
 
 def default_model() -> str:
     """The real model where its weights are, else the toy; the latter is said, with what to do about it."""
-    from fewfit.models import installed
+    from fewfit.errors import FewfitError
+    from fewfit.models import installed, local
 
     real = installed.find(REAL)
     if real is not None and real.gguf is not None and installed.parts(real.gguf) is not None:
-        return REAL
+        try:
+            local.resolve(REAL, None, weights=True)
+            return REAL
+        except FewfitError as problem:
+            output.say(f"fewfit: {problem}")
     install = real.install if real is not None else "fewfit models"
     output.say(
         f"fewfit: {REAL}, a real model of English, is not installed, so the demo runs on {TOY}, a toy that knows a "

@@ -136,7 +136,7 @@ FLAGS: dict[str, Flag] = {
     ),
     "device": Flag(str, "auto", "auto takes a GPU where there is one.", MODEL, metavar="auto|cpu|cuda|mps"),
     "dtype": Flag(
-        str, "auto", "auto: float32 on a CPU, bfloat16 on CUDA.", MODEL,
+        str, "auto", "auto: bfloat16 on CUDA, and on a CPU where that is measured to be faster; else float32.", MODEL,
         known=("auto", "float32", "bfloat16", "float16", "float64"),
     ),
     "quantize": Flag(str | None, None, "4-bit base weights (CUDA).", MODEL, shown="no", known=("nf4",)),

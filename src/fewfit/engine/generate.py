@@ -104,7 +104,7 @@ def greedy(
                 attention_mask=mask_BT.to(device),
                 generation_config=wanted,
                 stopping_criteria=StoppingCriteriaList([Ended(longest, known)]),
-                **library.generation_argument(model, None if past is None else past.cache(len(chunk))),
+                **library.cache_argument(model, None if past is None else past.cache(len(chunk))),
             )[:, longest:]
         for b, index in enumerate(chunk):
             out[index] = (*known[b], *new_BT[b].tolist())[:max_new_tokens]

@@ -81,7 +81,7 @@ class Losses(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_N: Tensor) -> Any:
         (gradient_ND,) = ctx.saved_tensors
-        return grad_N.to(gradient_ND.dtype)[:, None] * gradient_ND, None, None, None, None, None
+        return (grad_N[:, None] * gradient_ND).to(gradient_ND.dtype), None, None, None, None, None
 
 
 def wide(logits: Tensor) -> Tensor:

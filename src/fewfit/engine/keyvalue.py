@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -17,6 +17,7 @@ from fewfit.engine.sharing import Shared
 from fewfit.models import library
 
 BUCKET = 16
+TOKENS = 4096
 USABLE = {"full_attention", "sliding_attention", "chunked_attention"}  # layers that are keys and values and no more
 
 
@@ -47,13 +48,16 @@ def proof(model: Any) -> bool:
         ids_BT[b, : len(row.ids)] = torch.tensor(row.ids)
     cache = library.kept_cache()
     with torch.no_grad():
-        forward = type(model).forward
-        out = model(input_ids=ids_BT.to(device), use_cache=True, **library.cache_argument(forward, cache)).logits
+        out = model(input_ids=ids_BT.to(device), use_cache=True, **library.cache_argument(model, cache)).logits
         first_RV = torch.stack([out[b, row.prompt_tokens - 1] for b, row in enumerate(rows)]).float()
         found = logp_after(model, cache, list(enumerate(rows)), first_RV, lambda places: nullcontext())
         whole = [sum_logp(logits_at(model, *choice_rows(row)), row.choices) for row in rows]
-    pairs = [pair for a, b in zip(found, whole, strict=True) for pair in zip(a, b, strict=True)]
-    return all(abs(a - b) <= library.tolerance(model) * max(1.0, abs(b)) for a, b in pairs)
+    # Nonsense is improbable, so that a token's likelihood without what went before differs by nats.
+    return all(
+        abs(a - b) <= library.tolerance(model) * len(choice)
+        for row, ours, theirs in zip(rows, found, whole, strict=True)
+        for choice, a, b in zip(row.choices, ours, theirs, strict=True)
+    )
 
 
 def logp_behind(
@@ -77,7 +81,7 @@ def logp_behind(
     row_N = torch.arange(len(rows), device=device)
     place_N = torch.tensor([len(prompt) - start - 1 for prompt in prompts], device=device)
     with torch.no_grad(), head_on_rows(model, row_N, place_N):
-        how = library.cache_argument(type(model).forward, cache)
+        how = library.cache_argument(model, cache)
         first_RV = model(input_ids=ids_BT.to(device), use_cache=True, **how).logits[0]
     first_RV = first_RV if first_RV.dtype == torch.float64 else first_RV.float()
     return logp_after(model, cache, list(enumerate(rows)), first_RV, lambda places: nullcontext())
@@ -106,13 +110,21 @@ def logp_after(
         for c, choice in enumerate(row.choices):
             if len(choice) > 1:
                 batches.setdefault((most, width), []).append((r, c))
-    for (most, width), asked in batches.items():
+    for most, width, asked in parts(batches):
         # Products of fewer than 16 rows are rounded otherwise.
         padded = asked + asked[-1:] * max(0, -(-BUCKET // width) - len(asked))
         tails = [(rows[r][0], rows[r][1].prompt_tokens, rows[r][1].choices[c]) for r, c in padded]
         for (r, c), more in zip(asked, tail_logp(model, cache, tails, most, width, using, below), strict=False):
             sums[r][c] += more
     return [tuple(one) for one in sums]
+
+
+def parts(batches: dict[tuple[int, int], list[tuple[int, int]]]) -> Iterator[tuple[int, int, list[tuple[int, int]]]]:
+    """Each choice has a copy of its prompt's keys and values: no more of them at once than a pass has tokens."""
+    for (most, width), asked in batches.items():
+        size = max(BUCKET, TOKENS // (most + width))
+        for start in range(0, len(asked), size):
+            yield most, width, asked[start : start + size]
 
 
 def tail_logp(
@@ -148,7 +160,7 @@ def tail_logp(
             attention_mask=mask_ST.to(device),
             position_ids=place_ST.to(device),
             use_cache=True,
-            **library.cache_argument(type(model).forward, library.filled_cache(aligned)),
+            **library.cache_argument(model, library.filled_cache(aligned)),
         ).logits[0]
     logits_NV = logits_NV if logits_NV.dtype == torch.float64 else logits_NV.float()
     logp_N = -torch.nn.functional.cross_entropy(logits_NV, wanted_N.to(device), reduction="none").cpu().double()

@@ -251,7 +251,7 @@ class StackLearner:
         self.wrapped.headless = bare
         try:
             with sharing.widened(self._decoder, found):
-                how = library.cache_argument(type(self.model).forward, cache)
+                how = library.cache_argument(self.model, cache)
                 out = self.model(input_ids=ids_BT.to(self.device), use_cache=cache is not None, **how).logits[0]
         finally:
             hook.remove()
@@ -424,13 +424,18 @@ def by_track(rows: Sequence[Row], tracks: dict[Track, _Track]) -> list[int]:
     """Rows of one track next to each other, and tracks that are alike: their adapters are batched products."""
     first: dict[Track, int] = {}
     count: dict[Track, int] = {}
+    layouts: list[Layout] = []  # in the order of the rows: nothing hangs on where an object lies
     for row in rows:
+        adapter = tracks[row.track].adapter
+        if adapter is not None and adapter.layout not in layouts:
+            layouts.append(adapter.layout)
         first.setdefault(row.track, len(first))
         count[row.track] = count.get(row.track, 0) + 1
 
     def place(i: int) -> tuple[int, int, int]:
         adapter = tracks[rows[i].track].adapter
-        return (id(adapter.layout) if adapter else 0, count[rows[i].track], first[rows[i].track])
+        layout = layouts.index(adapter.layout) if adapter else -1
+        return (layout, count[rows[i].track], first[rows[i].track])
 
     return sorted(range(len(rows)), key=place)
 

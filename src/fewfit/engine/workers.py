@@ -49,6 +49,7 @@ class Job:
     examples: str
     model: str
     revision: str | None
+    digest: str
     dtype: str
     render: dict[str, Any]
     metric: str
@@ -298,6 +299,10 @@ def work(handle: int, number: int) -> None:
     import torch
     import transformers.modeling_utils  # noqa: F401  (the longest of all)
 
+    from fewfit.models import library
+
+    library.silent = True  # the main process says it
+
     from fewfit.engine.task import Task
     from fewfit.engine.teams import Team
     from fewfit.examples import restore
@@ -312,7 +317,7 @@ def work(handle: int, number: int) -> None:
         return  # nothing to do after all
     with (Path(job.lanes_folder) / f".helper-{number}.lock").open("w") as lock:
         hold(lock)
-        loaded = load(job.model, revision=job.revision, device="cpu", dtype=job.dtype)
+        loaded = load(job.model, revision=job.revision, device="cpu", dtype=job.dtype, digest=job.digest)
         renderer = Renderer(loaded.tokenizer, RenderSettings.from_json(job.render))
         judge = metric(job.metric, answer_patterns=job.answer_patterns)
         task = Task(restore(Path(job.examples)).examples, renderer, judge, order=job.order)

@@ -92,7 +92,9 @@ def read_header(path: Path) -> Header:
         try:
             header = parsed(Cursor(content))
             missing = end_of(header, path) - len(content)
-        except Damaged as error:
+        except UserError:
+            raise
+        except (Damaged, RecursionError, ValueError, TypeError, OverflowError) as error:
             raise UserError(f"is a damaged GGUF file: {error}", where=str(path), mend="fetch it again") from None
     if missing > 0:
         raise UserError(

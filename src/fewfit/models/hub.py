@@ -30,6 +30,9 @@ def hub_errors(name: str, revision: str | None) -> Iterator[None]:
     """The hub's errors in one line each: what the user can mend, and what the network has to."""
     from huggingface_hub import errors
 
+    def named(*names: str) -> tuple[type[BaseException], ...]:
+        return tuple(found for name in names if (found := getattr(errors, name, None)) is not None)
+
     tried = f"looked for a folder {Path(name).absolute()} and for huggingface.co/{name}"
     try:
         yield
@@ -44,9 +47,9 @@ def hub_errors(name: str, revision: str | None) -> Iterator[None]:
         raise UserError(
             f"no such model ({tried})", where=name, mend="check the name; a private one needs hf auth login"
         ) from None
-    except (errors.RevisionNotFoundError, errors.RevisionResolutionError):
+    except named("RevisionNotFoundError", "RevisionResolutionError"):
         raise UserError(f"the hub has no revision {revision!r} of it", where=name, mend="check --revision") from None
-    except (errors.HFValidationError, errors.HfUriError):
+    except named("HFValidationError", "HfUriError"):
         raise UserError(
             f"is neither a folder nor a Hugging Face name ({tried})", where=name, mend="check the path or the name"
         ) from None

@@ -111,7 +111,7 @@ def plan(data: Any, *, memory: str | None = None, **settings: Any) -> Plan:
     speed: Speed | None = None
     for name, model in names.items():
         config, tokenizer = local.load_config_and_tokenizer(model, asked["revision"])
-        dtype = pick_dtype(asked["dtype"], device, config)
+        dtype = pick_dtype(prepare.dtype_for(asked), device, config)
         mine = [lane for lane in grid.lanes if lane.model == name]
         shapes[name] = shape_of(model, config, mine, dtype, quantize=asked["quantize"], revision=asked["revision"])
         task = task_of(dataset, config, tokenizer, judge, asked)
