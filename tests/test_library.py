@@ -29,14 +29,26 @@ def test_short_cuts_prove_themselves_on_stock_models(name: str, dtype: torch.dty
     assert says_all(model)
 
 
+def without(cache: Any) -> Any:
+    for layer in cache.layers:
+        layer.keys, layer.values = torch.zeros_like(layer.keys), torch.zeros_like(layer.values)
+    return cache
+
+
+@pytest.mark.parametrize("how", ["missing", "emptied"])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ["llama", "gemma3"])
 def test_a_cache_that_does_not_reach_the_layers_is_noticed(
-    name: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str, dtype: torch.dtype, how: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As when transformers renamed the argument: text was wrong from its second token on. Choices are then scored over
     whole rows. Break seen to fail: bounds as wide as the logits."""
-    monkeypatch.setattr(library, "cache_argument", lambda model, value: {})
+    if how == "missing":
+        monkeypatch.setattr(library, "cache_argument", lambda model, value: {})
+    else:
+        filled, copies = library.filled_cache, library.cache_of_copies
+        monkeypatch.setattr(library, "filled_cache", lambda layers: without(filled(layers)))
+        monkeypatch.setattr(library, "cache_of_copies", lambda layers, rows: without(copies(layers, rows)))
     monkeypatch.setattr(library, "once", lambda message: print(message))
     model = tiny(name, dtype=dtype)
     assert not keyvalue.usable(model)

@@ -112,8 +112,9 @@ def once(message: str) -> None:
 
 
 def tolerance(model: Any) -> float:
-    """How far two ways to the same thing may lie apart: nats a token, or parts of the logits' standard deviation."""
-    return 0.2 if model.dtype.itemsize == 2 else 1e-3
+    """How far two ways to the same likelihood may lie apart, as a part of it. In bf16 Gemma 3 270M is 0.013 from
+    itself, in fp32 no model is more than a millionth."""
+    return 0.05 if model.dtype.itemsize == 2 else 1e-3
 
 
 # ---- flags -----------------------------------------------------------------------------------------------------------
