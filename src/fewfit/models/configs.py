@@ -34,6 +34,9 @@ def refuse_impossible(config: Any) -> None:
         raise ValueError(f"{heads} heads cannot be divided among {shared} of keys and values")
     if isinstance(head := sizes["head_dim"], int) and head % 2:
         raise ValueError(f"head_dim {head} is odd")
+    kinds, layers = getattr(inner, "layer_types", None), sizes["num_hidden_layers"]
+    if isinstance(kinds, list) and isinstance(layers, int) and len(kinds) != layers:
+        raise ValueError(f"{len(kinds)} layer_types for {layers} layers")
     refuse_rope(getattr(inner, "rope_parameters", None))
 
 
