@@ -39,6 +39,17 @@ def even_head(model: Any) -> Iterator[None]:
         handle.remove()
 
 
+def padded_ids(rows: Sequence[Sequence[int]], start: int = 0, longest: int | None = None) -> Any:
+    """Ids_BT of what each row holds from `start` on, filled up on the right."""
+    import torch
+
+    longest = max(map(len, rows)) - start if longest is None else longest
+    ids_BT = torch.zeros(len(rows), longest, dtype=torch.long)
+    for b, row in enumerate(rows):
+        ids_BT[b, : len(row) - start] = torch.tensor(row[start:], dtype=torch.long)
+    return ids_BT
+
+
 def logits_at(model: Any, ids: Sequence[Sequence[int]], places: Sequence[Sequence[int]]) -> Any:
     """Logits_NV (fp32 at least) after ids[b][:place + 1] for each place of each row, rows in turn.
 
@@ -48,13 +59,9 @@ def logits_at(model: Any, ids: Sequence[Sequence[int]], places: Sequence[Sequenc
     import torch
 
     device = next(model.parameters()).device
-    longest = max(len(row) for row in ids)
-    ids_BT = torch.zeros(len(ids), longest, dtype=torch.long)
-    for b, row in enumerate(ids):
-        ids_BT[b, : len(row)] = torch.tensor(row, dtype=torch.long)
     row_N = torch.tensor([b for b, some in enumerate(places) for _ in some], dtype=torch.long, device=device)
     place_N = torch.tensor([p for some in places for p in some], dtype=torch.long, device=device)
     with head_on_rows(model, row_N, place_N):
-        logits_1NV = model(input_ids=ids_BT.to(device), use_cache=False).logits
+        logits_1NV = model(input_ids=padded_ids(ids).to(device), use_cache=False).logits
     logits_NV = logits_1NV[0]
     return logits_NV if logits_NV.dtype == torch.float64 else logits_NV.float()

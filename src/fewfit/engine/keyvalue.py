@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fewfit.engine.forward import head_on_rows, logits_at
+from fewfit.engine.forward import head_on_rows, logits_at, padded_ids
 from fewfit.engine.learner import Row, Track
+from fewfit.engine.places import BUCKET, bucket
 from fewfit.engine.prefix import Prefix
 from fewfit.engine.score import choice_rows, sum_logp
 from fewfit.engine.sharing import Shared
 from fewfit.models import library
 
-BUCKET = 16
 TOKENS = 4096
 USABLE = {"full_attention", "sliding_attention", "chunked_attention"}  # layers that are keys and values and no more
 
@@ -43,9 +43,7 @@ def proof(model: Any) -> bool:
     choices = tuple(tuple(n * k % size for n in range(5, 6 + k)) for k in range(4))
     rows = [Row(track, (*prompt, 1), ((len(prompt), len(prompt) + 1),), (), choices) for prompt in prompts]
     device = next(model.parameters()).device
-    ids_BT = torch.zeros(len(rows), BUCKET, dtype=torch.long)
-    for b, row in enumerate(rows):
-        ids_BT[b, : len(row.ids)] = torch.tensor(row.ids)
+    ids_BT = padded_ids([row.ids for row in rows], longest=BUCKET)
     cache = library.kept_cache()
     with torch.no_grad():
         out = model(input_ids=ids_BT.to(device), use_cache=True, **library.cache_argument(model, cache)).logits
@@ -66,12 +64,10 @@ def logp_behind(
         for prompt, some in zip(prompts, choices, strict=True)
     ]
     start = 0 if past is None else len(past.ids)
-    longest = -(-(max(map(len, prompts)) - start) // BUCKET) * BUCKET
+    longest = bucket(max(map(len, prompts)) - start)
     if past is not None and past.window is not None and start + longest >= past.window:
         return None
-    ids_BT = torch.zeros(len(rows), longest, dtype=torch.long)
-    for b, prompt in enumerate(prompts):
-        ids_BT[b, : len(prompt) - start] = torch.tensor(prompt[start:])
+    ids_BT = padded_ids(prompts, start, longest)
     device = next(model.parameters()).device
     cache = library.kept_cache() if past is None else past.cache(len(rows))
     row_N = torch.arange(len(rows), device=device)
@@ -101,7 +97,7 @@ def logp_after(
     # Batches by length, so that a row's padding, and with it its rounding, does not depend on who shares the pass.
     batches: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for r, (_, row) in enumerate(rows):
-        most = -(-row.prompt_tokens // BUCKET) * BUCKET
+        most = bucket(row.prompt_tokens)
         width = max(len(choice) for choice in row.choices) - 1
         for c, choice in enumerate(row.choices):
             if len(choice) > 1:

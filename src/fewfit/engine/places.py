@@ -6,6 +6,13 @@ from collections.abc import Sequence
 
 from fewfit.engine.learner import Row
 
+BUCKET = 16  # lengths are padded to a multiple: rows of one bucket share a pass
+
+
+def bucket(tokens: int) -> int:
+    """Sums over tokens are rounded by their number: a lane's padding must not depend on who shares the pass."""
+    return -(-tokens // BUCKET) * BUCKET
+
 
 def spans_of(row: Row, train: bool) -> dict[tuple[int, int], None]:
     """The spans whose losses are wanted."""

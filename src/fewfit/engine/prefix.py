@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fewfit.engine.forward import head_on_rows
+from fewfit.engine.forward import head_on_rows, padded_ids
 from fewfit.models import library
 
 # Rotary angles of these depend on the length of the whole sequence, so keys cannot be computed before it is known.
@@ -110,10 +110,7 @@ def logits_behind(model: Any, prefix: Prefix, ids: Sequence[Sequence[int]], plac
 
     start = len(prefix.ids)
     device = next(model.parameters()).device
-    longest = max(len(row) for row in ids) - start
-    ids_BT = torch.zeros(len(ids), longest, dtype=torch.long)
-    for b, row in enumerate(ids):
-        ids_BT[b, : len(row) - start] = torch.tensor(row[start:], dtype=torch.long)
+    ids_BT = padded_ids(ids, start)
     row_N = torch.tensor([b for b, some in enumerate(places) for _ in some], dtype=torch.long, device=device)
     place_N = torch.tensor([p - start for some in places for p in some], dtype=torch.long, device=device)
     with torch.no_grad(), head_on_rows(model, row_N, place_N):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fewfit.engine.learner import Row, Scored
+
+if TYPE_CHECKING:
+    from fewfit.engine.head import Read
 
 
 def scored(logits_NV: Any, answer: Sequence[int], choices: tuple[float, ...] = ()) -> Scored:
@@ -69,3 +72,34 @@ def sum_logp(logits_NV: Any, choices: Sequence[Sequence[int]]) -> tuple[float, .
         sums.append(-float(torch.nn.functional.cross_entropy(part_NV, target_N, reduction="none").double().sum()))
         start += len(choice)
     return tuple(sums)
+
+
+def scores_of(
+    batch: Sequence[Row], last: list[list[int]], said: Read, choices: list[tuple[float, ...]]
+) -> list[Scored | None]:
+    """`last` are the places of each row's last answer in what was said; empty for rows that are not scored."""
+    nlls = said.loss_N.detach().tolist()
+    out: list[Scored | None] = []
+    for row, some, logp in zip(batch, last, choices, strict=True):
+        if not some:
+            out.append(None)
+            continue
+        best = [said.best[n][0] for n in some]
+        answer = row.ids[slice(*row.spans[-1])]
+        wrong = next((n for n, (got, want) in enumerate(zip(best, answer, strict=True)) if got != want), None)
+        out.append(
+            Scored(
+                nll=sum(nlls[n] for n in some),
+                tokens=len(some),
+                hit=wrong is None,
+                margin=min(said.best[n][1] for n in some),
+                argmax=tuple(best if wrong is None else best[: wrong + 1]),
+                choices=logp,
+            )
+        )
+    return out
+
+
+def several(row: Row) -> bool:
+    """Whether the row's choices need more than one place of the forward."""
+    return bool(row.choices) and row.scored and one_token_apart(row.choices) is None

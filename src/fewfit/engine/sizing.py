@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_leaves
 from fewfit.engine.learner import Learner, Row, Track
 from fewfit.engine.memory import CODE, MEND, available, lines
 from fewfit.engine.passes import COPIES, HELPER, SHARE, WIDTH, Need, Sizes, dealt, size
-from fewfit.engine.stream import BUCKET
+from fewfit.engine.places import BUCKET, bucket
 from fewfit.engine.targets import adapted_modules
 from fewfit.engine.task import Task
 from fewfit.engine.teams import Team
@@ -147,7 +147,7 @@ def probed(
 
 
 def padded(row: Row) -> int:
-    return -(-len(row.ids) // BUCKET) * BUCKET
+    return bucket(len(row.ids))
 
 
 def peak(learner: Learner, lane: Lane, rows: Sequence[Row]) -> int:

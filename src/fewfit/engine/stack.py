@@ -18,21 +18,19 @@ from torch import Tensor
 from fewfit.engine import keyvalue, memory, optim, recompute, sharing
 from fewfit.engine.adapters import Wrapped
 from fewfit.engine.borrowed import Borrowed
-from fewfit.engine.forward import logits_at
+from fewfit.engine.forward import logits_at, padded_ids
 from fewfit.engine.generate import greedy
 from fewfit.engine.head import Read, read, read_logits, says_all, wide
 from fewfit.engine.learner import LaneState, Row, Scored, Track
-from fewfit.engine.places import offsets, spans_of, within
+from fewfit.engine.places import BUCKET, bucket, offsets, spans_of, within
 from fewfit.engine.plain import lora_config
 from fewfit.engine.rates import rate
 from fewfit.engine.rowmap import Adapter, Layout, Pass
-from fewfit.engine.score import choice_rows, one_token_apart, sum_logp
+from fewfit.engine.score import choice_rows, one_token_apart, scores_of, several, sum_logp
 from fewfit.engine.targets import adapted_modules, layer_prefixes
 from fewfit.errors import UserError
 from fewfit.grid import Lane
 from fewfit.models import library
-
-BUCKET = 16  # lengths are padded to a multiple; the stream makes passes of one bucket
 
 
 @dataclass
@@ -216,7 +214,7 @@ class StackLearner:
             self._graphs.append(graph)
         choices = self._choices(batch, last, telling, said.kept, cache, now.shared)
         out: list[Scored | None] = [None] * len(rows)
-        for i, result in zip(rows_in_order, scored(batch, last, said, choices), strict=True):
+        for i, result in zip(rows_in_order, scores_of(batch, last, said, choices), strict=True):
             out[i] = result
         return out
 
@@ -234,9 +232,7 @@ class StackLearner:
         found = now.shared = sharing.shared(now, self._prefixes, [row.ids for row in batch])
         few = batch if found is None else [batch[b] for b in found.rows]
         longest = bucket(max(len(row.ids) for row in batch))
-        ids_BT = torch.zeros(len(few), longest, dtype=torch.long)
-        for b, row in enumerate(few):
-            ids_BT[b, : len(row.ids)] = torch.tensor(row.ids, dtype=torch.long)
+        ids_BT = padded_ids([row.ids for row in few], longest=longest)
         flat = [b * longest + p for b, some in enumerate(places) for p in some]
         # Products of fewer than 16 rows, and what a vector register does not fill, are rounded otherwise: the last
         # place stands in for what lacks to a multiple.
@@ -381,43 +377,12 @@ class StackLearner:
         )
 
 
-def scored(
-    batch: Sequence[Row], last: list[list[int]], said: Read, choices: list[tuple[float, ...]]
-) -> list[Scored | None]:
-    """`last` are the places of each row's last answer in what was said; empty for rows that are not scored."""
-    nlls = said.loss_N.detach().tolist()
-    out: list[Scored | None] = []
-    for row, some, logp in zip(batch, last, choices, strict=True):
-        if not some:
-            out.append(None)
-            continue
-        best = [said.best[n][0] for n in some]
-        answer = row.ids[slice(*row.spans[-1])]
-        wrong = next((n for n, (got, want) in enumerate(zip(best, answer, strict=True)) if got != want), None)
-        out.append(
-            Scored(
-                nll=sum(nlls[n] for n in some),
-                tokens=len(some),
-                hit=wrong is None,
-                margin=min(said.best[n][1] for n in some),
-                argmax=tuple(best if wrong is None else best[: wrong + 1]),
-                choices=logp,
-            )
-        )
-    return out
-
-
 def adaptable(model: Any) -> list[str]:
     """All modules that any lane may adapt; none where the model has no linear layer (it may still be prompted)."""
     try:
         return adapted_modules(model, Lane(lr=1e-3, updates=1))
     except UserError:
         return []
-
-
-def bucket(tokens: int) -> int:
-    """Sums over tokens are rounded by their number: a lane's padding must not depend on who shares the pass."""
-    return -(-tokens // BUCKET) * BUCKET
 
 
 def by_track(rows: Sequence[Row], tracks: dict[Track, _Track]) -> list[int]:
@@ -438,8 +403,3 @@ def by_track(rows: Sequence[Row], tracks: dict[Track, _Track]) -> list[int]:
         return (layout, count[rows[i].track], first[rows[i].track])
 
     return sorted(range(len(rows)), key=place)
-
-
-def several(row: Row) -> bool:
-    """Whether the row's choices need more than one place of the forward."""
-    return bool(row.choices) and row.scored and one_token_apart(row.choices) is None

@@ -14,11 +14,10 @@ from typing import Any, NamedTuple, Protocol
 
 from fewfit.engine import memory
 from fewfit.engine.learner import LaneState, Learner, Row, Scored, Track
+from fewfit.engine.places import bucket
 from fewfit.engine.race import Race
 from fewfit.engine.task import Seen, Task
 from fewfit.grid import Lane
-
-BUCKET = 16  # lengths are rounded up to multiples of it: rows of one bucket share a pass
 
 
 class Step(NamedTuple):
@@ -265,7 +264,7 @@ class Stream:
                 seen = [self.task.scored_row(track, lane, step.i, train=step.update == 1)]
             else:
                 seen = self.task.trained_rows(track, lane, step.i, step.update)
-            lengths = [-(-len(s.row.ids) // BUCKET) * BUCKET for s in seen]
+            lengths = [bucket(len(s.row.ids)) for s in seen]
             tokens = len(lengths) * max(lengths)
             self._waiting[key] = Ready(progress, step, seen, max(lengths), tokens)
         return self._waiting[key]
@@ -303,7 +302,7 @@ class Stream:
 
     def _smaller(self, rows: Sequence[Row]) -> None:
         """Passes from now on are no larger than these rows: more did not fit the memory."""
-        self.narrow(sum(-(-len(row.ids) // BUCKET) * BUCKET for row in rows))
+        self.narrow(sum(bucket(len(row.ids)) for row in rows))
 
     def _write(self, flat: list[tuple[Progress, Step, Seen]], results: list[Scored | None]) -> None:
         told = [(p, s, r) for (p, step, s), r in zip(flat, results, strict=True) if step.predicts and r is not None]

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from fewfit.engine.learner import Learner, Row, Track
+from fewfit.engine.places import bucket
 from fewfit.engine.sizing import sized
-from fewfit.engine.stream import BUCKET, steps
+from fewfit.engine.stream import steps
 from fewfit.engine.task import MISS_SHARE, Task
 from fewfit.engine.teams import Team, teams
 from fewfit.grid import Lane
@@ -50,7 +51,7 @@ def clock() -> float:
 def probe(learner: Learner, team: Team, tokens: int, task: Task, lane: Lane) -> tuple[float, float]:
     """Seconds a lane of a step that predicts, and of one that only trains, at a full prompt, after a first pass."""
     i = min(len(task), lane.shots + 2)
-    length = -(-len(task.scored_row(Track("probe", 0), lane, i, train=False).row.ids) // BUCKET) * BUCKET
+    length = bucket(len(task.scored_row(Track("probe", 0), lane, i, train=False).row.ids))
     lanes = max(1, min(team.width, 4, tokens // length))
     first: list[Row] = []
     again: list[Row] = []

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from fewfit.engine import memory
 from fewfit.engine.passes import COPIES, HELPER, SHARE, WIDTH, Need, Sizes, dealt, usual_tokens
+from fewfit.engine.places import bucket
 from fewfit.errors import UserError
 from fewfit.grid import Lane
 from fewfit.plan.lengths import Length
@@ -22,7 +23,6 @@ PREDICTION_BYTES, TRAINED_BYTES, ID_BYTES = 420, 110, 8  # of one row, as files 
 TOKENIZER_BYTES = 60  # an entry of the vocabulary in tokenizer.json
 LOGITS = 3  # of an answer place: themselves, their softmax, its gradient; in fp32
 GPU_SHARE, GPU_OWN = 0.95, 1 << 29  # of a card: what the allocator's gaps leave, and what the driver's context takes
-BUCKET = 16  # rows are filled up to a multiple
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -112,7 +112,7 @@ def need_of(shape: ModelShape, lanes: Sequence[Lane], lengths: Mapping[int, Leng
     logits = LOGITS * 4 * shape.vocabulary * length.answers
     # A lane's matrices of a pass: stacked in fp32, as the products take them, and their gradients in fp32.
     own = shape.adapters.get(lane.name, 0) * (4 + shape.element + 4)
-    longest = -(-length.longest // BUCKET) * BUCKET
+    longest = bucket(length.longest)
     return Need(shape.unpacked, longest * token + logits + own, longest, again)
 
 
