@@ -121,7 +121,8 @@ def test_a_helper_begun_for_nothing_is_gone(model, eager, monkeypatch, tmp_path)
     monkeypatch.setattr(workers.Helper, "__init__", lambda self, number: (inner(self, number), begun.append(self))[0])
 
     def cramped(*what, helpers, **how):
-        assert helpers == 1 and helper_of() is not None
+        # What /proc says of a process that has just begun may still be its parent's on a busy machine.
+        assert helpers == 1 and any(helper_of() is not None or time.sleep(0.05) for _ in range(200))
         return sizing.sized(*what, helpers=0, **how)
 
     monkeypatch.setattr(execute, "sized", cramped)
