@@ -42,7 +42,7 @@ def test_a_cache_that_does_not_reach_the_layers_is_noticed(
     name: str, dtype: torch.dtype, how: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As when transformers renamed the argument: text was wrong from its second token on. Choices are then scored over
-    whole rows. Break seen to fail: bounds as wide as the logits."""
+    whole rows. Break seen to fail: a bound of a thousand times."""
     if how == "missing":
         monkeypatch.setattr(library, "cache_argument", lambda model, value: {})
     else:

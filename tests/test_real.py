@@ -66,8 +66,7 @@ def trained(learner: Learner, rows: dict[Lane, list[Row]]) -> dict[Lane, list[An
 
 @pytest.mark.slow
 def test_lanes_on_smollm2_are_what_stock_peft_gives(smollm2: local.Loaded) -> None:
-    """Three updates, then text by the weights that came of them. Breaks seen to fail: the adapter scale 2 → 1; each
-    choice's tokens scored one place too far."""
+    """Three updates, then text by the weights that came of them. Break seen to fail: the adapter scale 2 → 1."""
     torch.set_num_threads(1)
     assert keyvalue.usable(smollm2.model) and says_all(smollm2.model), "the short cuts hold here, so they are tested"
     rows = {lane: rows_of_reviews(smollm2.tokenizer, lane) for lane in LANES}

@@ -118,7 +118,7 @@ def test_misses_are_generated_and_hits_are_not():
 
 
 def test_rows_of_one_length_only_share_a_pass():
-    """Break seen to fail: each row compared with the one before it, bucket by bucket upwards."""
+    """Break seen to fail: longer rows let into a pass."""
     model = tiny("llama", vocab_size=VOCABULARY)
     task = task_of(examples(14, labels=("to the left", "right"), uneven=True), judge="choice")
     learner = stacked_learner(model, task)
