@@ -44,28 +44,14 @@ def sixteen() -> tuple[Any, ...]:
 
 
 @contextmanager
-def running(lanes: Sequence[Any]) -> Iterator[None]:
-    """`fit` runs these lanes and no others: its arguments make products of shots, rates and updates only."""
-    import fewfit.prepare
-    from fewfit.grid import Grid
-
-    kept = fewfit.prepare.grid_of
-    fewfit.prepare.grid_of = lambda asked, models: (Grid(tuple(lanes)), {})
-    try:
-        yield
-    finally:
-        fewfit.prepare.grid_of = kept
-
-
-@contextmanager
 def delivering_all() -> Iterator[None]:
     """A finished run makes a bundle of every lane, in `every/`."""
-    import fewfit.execute
-    from fewfit.deliver import Delivery, write_bundle
+    import fewfit.run.execute
     from fewfit.predictions import read
+    from fewfit.run.deliver import Delivery, write_bundle
     from fewfit.select import select
 
-    kept = fewfit.execute.deliver
+    kept = fewfit.run.execute.deliver
 
     def deliver(run: Delivery, watch: Any, seconds: Callable[[], float], differing: list[str]) -> dict[str, Any]:
         result = kept(run, watch, seconds, differing)
@@ -75,11 +61,11 @@ def delivering_all() -> Iterator[None]:
             write_bundle(run, lane, run.folder / "every" / quote(lane.name, safe="+"), chosen, refit=False)
         return result
 
-    fewfit.execute.deliver = deliver
+    fewfit.run.execute.deliver = deliver
     try:
         yield
     finally:
-        fewfit.execute.deliver = kept
+        fewfit.run.execute.deliver = kept
 
 
 def tested(bundle: Path, model: Any, rows: Sequence[dict[str, Any]]) -> float:
@@ -106,8 +92,8 @@ def cell(
     rows = held_out_task(task, seed, n + test)
     base = local.load(model)
     started, cpu = time.monotonic(), processor_time()
-    with tempfile.TemporaryDirectory() as scratch, running(lanes), delivering_all():
-        run = fewfit.fit(rows[:n], model=model, race=False, methods=["icl"], out=Path(scratch) / "run")
+    with tempfile.TemporaryDirectory() as scratch, delivering_all():
+        run = fewfit.fit(rows[:n], model=model, race=False, grid=lanes, out=Path(scratch) / "run")
         judged = {
             lane.name: tested(run.folder / "every" / quote(lane.name, safe="+"), base.model, rows[n:]) for lane in lanes
         }

@@ -36,7 +36,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from benchmarks.adapts import TASKS, TEST, running, sixteen, tested
+from benchmarks.adapts import TASKS, TEST, sixteen, tested
 from benchmarks.records import Lines, machine, markdown, processor_time, write
 
 CONTENDERS = ("fewfit", "unraced", "holdout", "fivefold", "holdout-b8", "fivefold-b8")
@@ -56,9 +56,9 @@ def fewfit_cell(
     from fewfit.models import local
 
     rows = held_out_task(task, seed, n + test)
-    with tempfile.TemporaryDirectory() as scratch, running(lanes):
+    with tempfile.TemporaryDirectory() as scratch:
         cpu, start = processor_time(), time.monotonic()
-        run = fewfit.fit(rows[:n], model=model, race=race, methods=["icl"], out=Path(scratch) / "run")
+        run = fewfit.fit(rows[:n], model=model, race=race, grid=lanes, out=Path(scratch) / "run")
         seconds, cpu = time.monotonic() - start, processor_time() - cpu
         base = local.load(model)
         return {

@@ -25,9 +25,9 @@ from fewfit.errors import UserError
 from fewfit.files import one_line
 from fewfit.grid import Grid, Lane
 from fewfit.metrics import match
-from fewfit.prepare import LONGEST_BUDGET
-from fewfit.prepare import seconds as budget_of
 from fewfit.render import limits
+from fewfit.settings import LONGEST_BUDGET
+from fewfit.settings import seconds as budget_of
 
 SECONDS = 20  # for one case, on a slow machine; nearly all take less than one
 LONG = "n" * 5000

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 import fewfit
-import fewfit.watch
-from fewfit import prepare
+import fewfit.run.watch
 from fewfit.engine import timing
 from fewfit.engine.race import Race, halving_places, share_run
 from fewfit.grid import PRESETS, Grid, Lane
 from fewfit.predictions import read
+from fewfit.run.budget import within_budget
+from fewfit.settings import Settings
 from tests.models_made import tiny
 from tests.streams_made import examples
 from tests.test_race import LANES, N, rows
@@ -22,20 +23,10 @@ from tests.tokenizers_made import byte_level
 
 QUICK = Grid.of(**PRESETS["quick"])
 COST = {lane.name: 10.0 for lane in QUICK.lanes}  # 15 lanes: 150 seconds
-ASKED = {
-    "select": "z23",
-    "preset": "quick",
-    "methods": None,
-    "shots": None,
-    "lr": None,
-    "updates": None,
-    "race": True,
-    "budget": "1m",
-}
 
 
 def within(seconds: float, **asked):
-    return prepare.within_budget({**ASKED, **asked}, QUICK, COST, seconds, 60)
+    return within_budget(Settings(model="lab", **{"budget": "1m", **asked}), QUICK, COST, seconds, 60)
 
 
 def test_where_all_fits_nothing_is_said() -> None:
@@ -111,7 +102,7 @@ def test_fit_halves_the_field_and_says_so(tmp_path: Path, monkeypatch: pytest.Mo
     data = [(e.prompt, e.completion) for e in examples(30, carries=False)]
     said: list[str] = []
 
-    class Heard(fewfit.watch.Callbacks):
+    class Heard(fewfit.run.watch.Callbacks):
         def begin(self, info) -> None:
             said.extend(info.notices)
 

@@ -3,40 +3,45 @@
 from __future__ import annotations
 
 import re
+from inspect import signature
 from typing import Any
 
 import pytest
 
-from fewfit import api
+import fewfit
 from fewfit.cli import flags
 from fewfit.cli.main import run
 from fewfit.errors import UserError
+from fewfit.plan.planning import plan
+from fewfit.settings import DEFAULTS, Settings
 
 
 def test_every_flag_of_the_design_is_there(capsys: pytest.CaptureFixture[str]) -> None:
-    """Those that are refused are known too, and take no line of the help. Break seen to fail: one flag left out."""
-    missing = """preset methods shots lr updates rank tune optimizer loss replay seeds model revision base-url augment
-    budget race no-race metric choices answers instruction no-instruction system template chat chat-template-kwargs
-    max-length input output labels order skip-bad keep-duplicates test final device dtype quantize out watch quiet json
+    """Break seen to fail: one flag left out."""
+    missing = """preset methods shots lr updates rank tune optimizer loss replay seeds model revision
+    budget race no-race metric choices instruction no-instruction system template chat chat-template-kwargs
+    max-length input output labels order skip-bad keep-duplicates test final device dtype quantize out quiet json
     yes"""
     assert run(["fit", "--help"]) == 0
     shown = capsys.readouterr().out
-    refused = {"base-url", "augment", "watch"}
-    there = [flag for flag in re.findall(r"[a-z-]+", missing) if flag not in refused]
-    assert [flag for flag in there if not re.search(rf"--{flag}\b", shown)] == []
-    assert not [flag for flag in refused if f"--{flag}" in shown]
+    assert [flag for flag in re.findall(r"[a-z-]+", missing) if not re.search(rf"--{flag}\b", shown)] == []
     assert all(f"\n{panel}:\n" in shown for panel in ("Model", "Lanes", "Scores", "Prompts", "Data", "Run"))
-    named = [f for f in flags.FLAGS.values() if f.default is not False and flags.REFUSAL not in f.help]
+    named = [name for name, flag in flags.FLAGS.items() if flag.default(name) is not False]
     assert shown.count("[default:") >= len(named) - 1, "each says its default; DATA and plain switches have none"
 
 
 def test_what_flags_give_is_what_fit_takes() -> None:
-    """Break seen to fail: `answers` handed on, which fit does not know."""
-    given = {name: flag.default for name, flag in flags.FLAGS.items()} | {"model": ["lab"]}
-    bound = api.fit.__kwdefaults__ or {}
-    values = flags.values(given)
-    assert set(values) <= set(bound), set(values) - set(bound)
-    assert {k: v for k, v in values.items() if k != "model"} == {k: bound[k] for k in values if k != "model"}
+    """A command line without flags asks for what `fit` asks for without keywords."""
+    given = {name: flag.default(name) for name, flag in flags.FLAGS.items()} | {"model": ["lab"]}
+    assert Settings(**flags.values(given)) == Settings(model="lab")
+    shown = signature(fewfit.fit).parameters
+    assert {name: shown[name].default for name in DEFAULTS} == DEFAULTS
+    assert set(DEFAULTS) <= set(signature(plan).parameters)
+
+
+def test_a_setting_that_does_not_exist_is_refused_by_name() -> None:
+    with pytest.raises(TypeError, match="no setting is called 'shot'"):
+        fewfit.fit([], "lab", shot=4)
 
 
 @pytest.mark.parametrize(
@@ -66,25 +71,20 @@ def test_flags_are_read(name: str, text: str, value: Any) -> None:
         ("budget", "soon", "no duration"),
         ("tune", "lorra", "lora, full"),
         ("preset", "slow", "quick, thorough, paper"),
-        ("base_url", "http://localhost:1", "--base-url"),
-        ("augment", "local", "--augment"),
-        ("answers", "any", "--answers"),
-        ("watch", True, "--watch"),
-        ("probe", "q.jsonl", "--probe"),
     ],
 )
 def test_what_cannot_be_done_is_refused_with_a_mend(name: str, text: Any, words: str) -> None:
-    """Never silently ignored. Break seen to fail: `answers` dropped without a look."""
+    """Never silently ignored."""
     with pytest.raises(UserError) as caught:
-        flags.values({name: text})
+        Settings(model="lab", **flags.values({name: text}))
     assert words in caught.value.line()
     assert caught.value.mend
 
 
 def test_a_refusal_comes_before_anything_is_loaded(capsys: pytest.CaptureFixture[str]) -> None:
     """Break seen to fail: the check moved behind fit."""
-    assert run(["fit", "no-such.csv", "--model", "no-such", "--augment", "local"]) == 2
-    assert "--augment" in capsys.readouterr().err
+    assert run(["fit", "no-such.csv", "--model", "no-such", "--select", "luck"]) == 2
+    assert "--select luck" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

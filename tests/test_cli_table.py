@@ -16,7 +16,8 @@ from fewfit.cli.closing import lanes_table, next_commands
 from fewfit.cli.closing import test_table as judged_table
 from fewfit.cli.table import Lines, LiveTable, drawn, progress_line, table
 from fewfit.grid import PRESETS, Grid, Lane
-from fewfit.watch import RunInfo
+from fewfit.run import folders
+from fewfit.run.watch import RunInfo
 
 QUICK = Grid.of(**PRESETS["quick"]).lanes
 THOROUGH = Grid.of(**PRESETS["thorough"]).lanes
@@ -120,7 +121,7 @@ def test_a_lane_that_left_early_is_no_work_any_more(tmp_path: Path, watch: Clock
 def test_a_resumed_run_knows_what_ended_before(tmp_path: Path) -> None:
     """And with which scores. Break seen to fail: earlier_statuses left out: "running" for ever."""
     from fewfit.engine.learner import Track
-    from fewfit.engine.snapshot import track_name
+    from fewfit.run.snapshots import track_name
 
     folder = tmp_path / "lanes" / track_name(Track("icl-4", 0))
     folder.mkdir(parents=True)
@@ -330,11 +331,10 @@ def test_the_next_commands(
     verdict: str, preset: str, third: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """They can be pasted. Break seen to fail: a path with a space left unquoted."""
-    from fewfit import runs
 
     asked = {"model": {"value": "lab"}, "preset": {"value": preset}}
     record = {"data": {"path": str(tmp_path / "my data.csv")}, "asked": asked, "seeds": [0]}
-    monkeypatch.setattr(runs, "record", lambda folder: record)
+    monkeypatch.setattr(folders, "record", lambda folder: record)
     monkeypatch.chdir(tmp_path)
     commands = next_commands({**result_of(QUICK, "icl-8"), "verdict": verdict}, Path("runs/x"))
     assert commands[:2] == ['fewfit predict runs/x "PROMPT"', "fewfit inspect runs/x --lane icl-8 --at 20"]
@@ -363,7 +363,6 @@ def test_the_next_command_reads_the_data_as_this_one_did(
     given: dict[str, Any], third: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Break seen to fail: the grid's flags alone."""
-    from fewfit import runs
 
     asked = {"model": "lab", "preset": "quick", "chat": "auto", "race": True, "answer_pattern": [], **given}
     record = {
@@ -371,6 +370,6 @@ def test_the_next_command_reads_the_data_as_this_one_did(
         "asked": {name: {"value": value, "source": "given"} for name, value in asked.items()},
         "seeds": [0],
     }
-    monkeypatch.setattr(runs, "record", lambda folder: record)
+    monkeypatch.setattr(folders, "record", lambda folder: record)
     monkeypatch.chdir(tmp_path)
     assert next_commands({**result_of(QUICK, "icl-8"), "verdict": "… better."}, Path("runs/x"))[2] == third

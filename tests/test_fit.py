@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
-from inspect import signature
 
 import pytest
 import torch
 
 import fewfit
-from fewfit import api, deliver, prepare, runs
+from fewfit import api
 from fewfit.audit import audit
 from fewfit.errors import Interrupted, NoUsableLane, UserError
 from fewfit.examples import restore
 from fewfit.predictions import read
+from fewfit.run import deliver, folders, prepare
+from fewfit.settings import Settings
 from tests.models_made import tiny
 from tests.streams_made import examples
 from tests.tokenizers_made import byte_level
@@ -29,11 +30,6 @@ SMALL = {"methods": ["zero-shot", "icl", "ft", "icl+ft"], "shots": [2], "lr": [3
 @pytest.fixture
 def model():
     return tiny("llama", vocab_size=len(byte_level()))
-
-
-def asked():
-    """What `fit` was asked for where nothing was."""
-    return {name: one.default for name, one in signature(api.fit).parameters.items() if name != "data"}
 
 
 def pairs(n):
@@ -141,7 +137,7 @@ def test_every_lane_diverging_leaves_nothing_to_deliver(model):
     ("settings", "says"),
     [
         ({"model": None}, "--model lab"),
-        ({"preset": "best"}, "unknown preset"),
+        ({"preset": "best"}, "--preset best; choose among quick, thorough, paper"),
         ({"methods": ["prompt"]}, "unknown method"),
         ({"shots": [0]}, "shots"),
         ({"select": "luck"}, "--select luck"),
@@ -170,7 +166,7 @@ def test_a_file_of_ones_home_folder_is_found(tmp_path, monkeypatch):
     """Break seen to fail: the digest taken of a path with `~` in it."""
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "data.csv").write_text("text,label\n" + "".join(f"p{k},{'ab'[k % 2]}\n" for k in range(8)))
-    material = prepare.read({**asked(), "model": "lab"}, "~/data.csv")
+    material = prepare.read(Settings(model="lab"), "~/data.csv")
     assert material.path == str(tmp_path / "data.csv") and len(material.file_digest) == 64
 
 
@@ -178,22 +174,22 @@ def test_a_run_is_not_written_over_a_file(tmp_path):
     """Break seen to fail: the file asked for what lies in it."""
     (tmp_path / "notes").write_text("mine")
     with pytest.raises(UserError, match="is a file"):
-        runs.create(tmp_path / "notes", "data", "lab")
+        folders.create(tmp_path / "notes", "data", "lab")
 
 
 def test_two_runs_of_one_second_have_two_folders(tmp_path, monkeypatch):
     """Break seen to fail: the second one given the folder that the first had just made."""
-    monkeypatch.setattr(runs.time, "strftime", lambda form: "now")
-    monkeypatch.setattr(runs.Path, "exists", lambda path: False)  # both have looked before either made it
-    assert [runs.create(None, "data", "lab").name for _ in range(2)] == ["data-lab-now", "data-lab-now-2"]
+    monkeypatch.setattr(folders.time, "strftime", lambda form: "now")
+    monkeypatch.setattr(folders.Path, "exists", lambda path: False)  # both have looked before either made it
+    assert [folders.create(None, "data", "lab").name for _ in range(2)] == ["data-lab-now", "data-lab-now-2"]
 
 
 def test_labels_of_the_test_file_matter_where_one_is_chosen_only():
     """Break seen to fail: the labels found among the examples held against a test file that is judged by its text."""
     train, test = [(f"p{k}", "ab"[k % 2]) for k in range(8)], [(f"q{k}", "abc"[k]) for k in range(3)]
     with pytest.raises(UserError, match="'c' is none of the choices a, b"):
-        prepare.read({**asked(), "test": test}, train)
-    assert len(prepare.read({**asked(), "test": test, "metric": "match"}, train).test) == 3
+        prepare.read(Settings(model="lab", test=test), train)
+    assert len(prepare.read(Settings(model="lab", test=test, metric="match"), train).test) == 3
 
 
 def test_a_metric_of_ones_own_is_not_taken_for_another(model):
@@ -249,5 +245,5 @@ def test_a_signal_while_bundles_are_written_is_heeded_and_nothing_is_lost(model,
 )
 def test_whole_models_do_not_train_in_bf16_unless_asked(settings, wanted):
     """They are their own masters: at a rate of 1e-4 most of an update is below half a bf16's last place."""
-    assert prepare.dtype_for({**asked(), **settings}) == wanted
-    assert prepare.dtype_for({**asked(), **settings, "dtype": "bfloat16"}) == "bfloat16"
+    assert Settings(model="lab", **settings).load_dtype == wanted
+    assert Settings(model="lab", dtype="bfloat16", **settings).load_dtype == "bfloat16"

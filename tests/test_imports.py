@@ -21,11 +21,11 @@ PACKAGE = ROOT / "src" / "fewfit"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "files"),
-    ("render", "draw", "grid", "stats", "examples", "predictions", "audit", "metrics"),
+    ("render", "draw", "grid", "settings", "stats", "examples", "predictions", "audit", "metrics"),
     ("demonstrations", "models"),
     ("engine", "lab"),
     ("augment", "judges", "select", "bundle", "predict"),
-    ("runs", "watch", "sittings", "prepare", "deliver", "execute", "inspection"),
+    ("run",),
     ("api", "plan", "suites", "report", "serve", "bridges"),
     ("cli", "demo"),
     ("__main__",),

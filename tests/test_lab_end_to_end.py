@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import fewfit
-from fewfit import runs
 from fewfit.lab.tasks import held_out_task
 from fewfit.models.installed import bundled_folder
+from fewfit.run import folders
 
 pytestmark = pytest.mark.slow
 GRID = {"methods": ["icl", "ft", "icl+ft"], "shots": [4], "lr": [1e-3], "updates": [3], "race": False}
@@ -22,7 +22,8 @@ GRID = {"methods": ["icl", "ft", "icl+ft"], "shots": [4], "lr": [1e-3], "updates
 def go(data: Path, out: Path) -> subprocess.Popen:
     """The run in a process of its own, which may be killed. Not forked: torch's threads do not outlive a fork."""
     code = f"""
-from fewfit import api, execute
+from fewfit import api
+from fewfit.run import execute
 execute.SNAPSHOT_SECONDS = 0.1
 execute.processors = lambda: 1
 out = {str(out)!r}
@@ -53,13 +54,13 @@ def test_fit_kill_resume_bundle_predict_and_plain_libraries(tmp_path, monkeypatc
     child.wait()
     assert (out / "lanes").exists()
     assert go(data, out).wait() == 0
-    result = runs.result(out)
+    result = folders.result(out)
     assert {lane["status"] for lane in result["lanes"]} == {"done"}
     scores = {lane["kind"]: lane["prequential"] for lane in result["lanes"]}
     assert max(scores["ft"], scores["icl+ft"]) > 0.2  # it does learn to rotate
 
-    folders = [out / runs.BUNDLE, *sorted((out / runs.RUNNERS_UP).iterdir())]
-    tuned = [folder for folder in folders if (folder / "adapter_config.json").exists()]
+    bundles = [out / folders.BUNDLE, *sorted((out / folders.RUNNERS_UP).iterdir())]
+    tuned = [folder for folder in bundles if (folder / "adapter_config.json").exists()]
     assert len(tuned) == 2
     prompts = [row["prompt"] for row in rows[30:]]
     for folder in tuned:

@@ -337,7 +337,7 @@ def record(folder: Path) -> dict:
 
 def test_a_run_in_little_memory_says_so_and_gives_the_same(tmp_path, monkeypatch) -> None:
     """Break seen to fail: sizes measured and not used."""
-    from fewfit import execute
+    from fewfit.run import execute
 
     monkeypatch.chdir(tmp_path)
     usual = fit(tmp_path / "usual")
@@ -395,11 +395,11 @@ def test_a_run_that_does_not_fit_can_be_resumed_where_it_does(tmp_path, monkeypa
 def test_only_a_sitting_without_a_last_word_halves(tmp_path) -> None:
     """By its end in run.json, and the next one says so. Breaks seen to fail: a stop by signal taken for a death; the
     halvings of earlier sittings forgotten."""
-    from fewfit import runs
-    from fewfit.sittings import Journal
+    from fewfit.run import folders
+    from fewfit.run.sessions import Journal
 
     def sit(how: str | None) -> Journal:
-        fresh = {name: kind() for name, kind in runs.PARTS.items()}
+        fresh = {name: kind() for name, kind in folders.PARTS.items()}
         at = record(tmp_path) if (tmp_path / "run.json").exists() else fresh
         journal = Journal(tmp_path, {key: value for key, value in at.items() if key != "schema"})
         journal.begin()
@@ -409,7 +409,7 @@ def test_only_a_sitting_without_a_last_word_halves(tmp_path) -> None:
 
     halved = [sit(how).halved for how in ("stopped", None, "failed", None, "memory", "stopped", "done")]
     assert halved == [0, 0, 1, 1, 2, 3, 3]
-    assert runs.record(tmp_path)["sittings"][1]["ended"] is None
+    assert folders.record(tmp_path)["sittings"][1]["ended"] is None
     sit(None)
     (notice,) = sit("done").notices
     assert notice.startswith(
@@ -420,7 +420,7 @@ def test_only_a_sitting_without_a_last_word_halves(tmp_path) -> None:
 
 def test_a_helper_that_was_killed_makes_passes_smaller() -> None:
     """The system may have done it, and goes on with whoever is large. Break seen to fail: gone on as before."""
-    from fewfit.engine.workers import Helpers
+    from fewfit.run.helpers import Helpers
 
     def lost(code: int) -> list[int]:
         narrowed: list[int] = []

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from fewfit import draw, runs
+from fewfit import draw
 from fewfit.engine import stream as streams
 from fewfit.engine.learner import Track
-from fewfit.engine.snapshot import Store
 from fewfit.engine.stream import Progress, Stream, steps
 from fewfit.errors import UserError
 from fewfit.grid import Lane
 from fewfit.metrics import metric
+from fewfit.run import folders
+from fewfit.run.snapshots import Store
 from tests.models_made import tiny
 from tests.streams_made import examples, plain_learner, task_of
 from tests.tokenizers_made import byte_level
@@ -47,11 +48,14 @@ def material(tmp_path_factory) -> Path:
 # Each run is a process of its own, which may be killed. Forked from one that has loaded torch and never used it: this
 # one may have threads of torch already, and those do not outlive a fork.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["torch", "transformers.models.llama.modeling_llama", "fewfit.api", "fewfit.execute"])
+PROCESSES.set_forkserver_preload(
+    ["torch", "transformers.models.llama.modeling_llama", "fewfit.api", "fewfit.run.execute"]
+)
 
 
 def run(data: str, model: str, out: Path, settings: dict) -> None:
-    from fewfit import api, errors, execute
+    from fewfit import api, errors
+    from fewfit.run import execute
 
     code = 1
     try:
@@ -109,7 +113,7 @@ def evidence(folder: Path) -> tuple[bytes, bytes]:
 
 def sat(folder: Path) -> int:
     """How many processes have begun to work on the run."""
-    return len(runs.record(folder).get("sittings", ())) if (folder / "run.json").exists() else 0
+    return len(folders.record(folder).get("sittings", ())) if (folder / "run.json").exists() else 0
 
 
 @pytest.mark.slow
@@ -130,11 +134,11 @@ def test_a_run_killed_at_twenty_moments_equals_one_never_killed(material, tmp_pa
         tuning += 0 < lines(killed, "trained.jsonl") < total
     assert kills == 20 and tuning >= 15
     assert ended(start(material, killed)) == 0
-    sittings = runs.record(killed)["sittings"]
+    sittings = folders.record(killed)["sittings"]
     assert [(one["ended"], one["halved"]) for one in sittings[:-1]] == [(None, min(16, k)) for k in range(20)]
     assert sittings[-1]["ended"] == "done", "and passes were ever smaller"
     assert evidence(killed) == evidence(whole)
-    one, two = ({**runs.result(f), "seconds": 0, "run": ""} for f in (whole, killed))
+    one, two = ({**folders.result(f), "seconds": 0, "run": ""} for f in (whole, killed))
     assert one == two
     assert not (killed / "lanes").exists()
 
@@ -149,7 +153,7 @@ def test_an_interrupted_run_says_so_and_goes_on(material, tmp_path, number):
     os.kill(process.pid, number)
     assert ended(process) == 128 + number
     assert ended(start(material, out)) == 0
-    assert [(one["ended"], one["halved"]) for one in runs.record(out)["sittings"]] == [("stopped", 0), ("done", 0)]
+    assert [(one["ended"], one["halved"]) for one in folders.record(out)["sittings"]] == [("stopped", 0), ("done", 0)]
     whole = tmp_path / "whole"
     assert ended(start(material, whole, **settings)) == 0
     assert evidence(out) == evidence(whole)
@@ -169,22 +173,22 @@ def test_a_second_writer_is_refused(material, tmp_path):
     out = tmp_path / "run"
     process = start(material, out, methods=["ft"], updates=[6])
     assert wait_for(process, lambda: (out / "run.json").exists() and lines(out, "trained.jsonl") > 2)
-    with pytest.raises(UserError, match="is being written by process"), runs.lock(out):
+    with pytest.raises(UserError, match="is being written by process"), folders.lock(out):
         pass
     kill(process)
-    with runs.lock(out):
+    with folders.lock(out):
         pass  # a dead process holds nothing
 
 
 def test_a_run_that_another_process_ended_is_not_run_again(tmp_path):
     """It ended while this one was loading the model. Break seen to fail: lanes begun anew."""
-    from fewfit.execute import execute
-    from fewfit.prepare import Prepared
-    from fewfit.watch import Callbacks
+    from fewfit.run.execute import execute
+    from fewfit.run.prepare import Prepared
+    from fewfit.run.watch import Callbacks
 
-    (tmp_path / runs.RESULT).write_text('{"best": "icl-2"}')
+    (tmp_path / folders.RESULT).write_text('{"best": "icl-2"}')
     assert execute(Prepared(tmp_path, {}), metric("exact"), Callbacks()) == {"best": "icl-2"}
-    assert not (tmp_path / runs.LANES).exists()
+    assert not (tmp_path / folders.LANES).exists()
 
 
 def test_resume_refuses_changed_data(material, tmp_path):

@@ -12,10 +12,10 @@ from types import SimpleNamespace
 import pytest
 
 import fewfit
-from fewfit import execute
-from fewfit.engine import sizing, workers
+from fewfit.engine import sizing
 from fewfit.errors import EnvironmentProblem
 from fewfit.predictions import read
+from fewfit.run import execute, helpers
 from tests.models_made import tiny
 from tests.streams_made import examples
 from tests.tokenizers_made import byte_level
@@ -35,9 +35,9 @@ def model(tmp_path_factory) -> Path:
 def eager(monkeypatch, tmp_path):
     """A helper from the first moment on, however little there is to do."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(workers, "LOOK_AFTER", 0.0)
-    monkeypatch.setattr(workers, "WORTH_STARTING", 0.0)
-    monkeypatch.setattr(workers, "WORTH_HANDING", 2)
+    monkeypatch.setattr(helpers, "LOOK_AFTER", 0.0)
+    monkeypatch.setattr(helpers, "WORTH_STARTING", 0.0)
+    monkeypatch.setattr(helpers, "WORTH_HANDING", 2)
     monkeypatch.setattr(execute, "processors", lambda: 2)
     monkeypatch.setattr(execute, "SNAPSHOT_SECONDS", 0.5)
 
@@ -49,21 +49,21 @@ def run(model, out, **settings):
 
 def slowly(monkeypatch, seconds=0.02):
     """The main process takes its time, so that the helper has something to take."""
-    inner = workers.Helpers.attend
+    inner = helpers.Helpers.attend
 
     def attend(self, stream):
         time.sleep(seconds)
         inner(self, stream)
 
-    monkeypatch.setattr(workers.Helpers, "attend", attend)
+    monkeypatch.setattr(helpers.Helpers, "attend", attend)
 
 
 def watched(monkeypatch) -> list[int]:
     """How many tracks a helper has after each hand-over."""
     handed: list[int] = []
-    inner = workers.Helpers._hand
+    inner = helpers.Helpers._hand
     monkeypatch.setattr(
-        workers.Helpers, "_hand", lambda self, h, s: (inner(self, h, s), handed.append(len(h.tracks)))[0]
+        helpers.Helpers, "_hand", lambda self, h, s: (inner(self, h, s), handed.append(len(h.tracks)))[0]
     )
     return handed
 
@@ -75,7 +75,7 @@ def helper_of() -> int | None:
             parent = int((entry.parent / "stat").read_text().rsplit(")", 1)[1].split()[1])
         except (OSError, ValueError):
             continue
-        if b"fewfit.engine.workers" in text and parent == os.getpid():
+        if b"fewfit.run.helpers" in text and parent == os.getpid():
             return int(entry.parent.name)
     return None
 
@@ -103,7 +103,7 @@ def test_where_much_is_ahead_a_helper_begins_at_once(model, eager, monkeypatch, 
     alone = run(model, tmp_path / "alone")
     monkeypatch.setattr(execute, "processors", lambda: 2)
     monkeypatch.setattr(execute, "SURELY_WORTH", 0.0)
-    monkeypatch.setattr(workers, "WORTH_STARTING", 1e9)  # nor by what is measured
+    monkeypatch.setattr(helpers, "WORTH_STARTING", 1e9)  # nor by what is measured
     slowly(monkeypatch, 0.15)
     handed = watched(monkeypatch)
     both = run(model, tmp_path / "both")
@@ -117,8 +117,8 @@ def test_a_helper_begun_for_nothing_is_gone(model, eager, monkeypatch, tmp_path)
     wait for its job."""
     monkeypatch.setattr(execute, "SURELY_WORTH", 0.0)
     begun = []
-    inner = workers.Helper.__init__
-    monkeypatch.setattr(workers.Helper, "__init__", lambda self, number: (inner(self, number), begun.append(self))[0])
+    inner = helpers.Helper.__init__
+    monkeypatch.setattr(helpers.Helper, "__init__", lambda self, number: (inner(self, number), begun.append(self))[0])
 
     def cramped(*what, helpers, **how):
         # What /proc says of a process that has just begun may still be its parent's on a busy machine.
@@ -164,10 +164,10 @@ def test_a_track_is_its_folder_wherever_that_lies(tmp_path, optimizer):
     had never moved. Nothing in the record names a place. Breaks seen to fail: the optimizer's state left out of the
     record; the file of weights named by its path."""
     from fewfit.engine.learner import Track
-    from fewfit.engine.snapshot import Store, track_name
     from fewfit.engine.stream import Progress, Stream, steps
     from fewfit.engine.teams import team_of
     from fewfit.grid import Lane
+    from fewfit.run.snapshots import Store, track_name
     from tests.streams_made import task_of
 
     lane = Lane(shots=2, lr=3e-3, updates=3, optimizer=optimizer)
@@ -210,10 +210,10 @@ def test_tracks_are_dealt_evenly():
     lanes = [Lane(shots=k, lr=1e-3, updates=u) for k in (0, 4) for u in (1, 5, 10)]
     tracks = [Progress(Track(lane.name, 0), lane, list(steps(lane, 60))) for lane in lanes]
     tracks.sort(key=lambda p: p.left, reverse=True)
-    share = workers.deal(tracks, 2)
+    share = helpers.deal(tracks, 2)
     total = sum(p.left for p in tracks)
     assert 0.3 < sum(p.left for p in share) / total < 0.7
-    assert workers.deal(tracks[:1], 2) == []
+    assert helpers.deal(tracks[:1], 2) == []
 
 
 def test_a_lane_that_leaves_the_race_elsewhere_is_told_where():

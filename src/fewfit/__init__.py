@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fewfit.examples import Example, Message
     from fewfit.grid import Grid, Lane
     from fewfit.predict import Predictor
+    from fewfit.settings import Settings
 
 _WHERE = {
     "Example": "fewfit.examples.example",
@@ -28,10 +29,11 @@ _WHERE = {
     "Predictor": "fewfit.predict",
     "load": "fewfit.api",
     "Run": "fewfit.api",
+    "Settings": "fewfit.settings",
     "fit": "fewfit.api",
     "resume": "fewfit.api",
 }
-__all__ = ["Example", "Grid", "Lane", "Message", "Predictor", "Run", "__version__", "fit", "load", "resume"]
+__all__ = ["Example", "Grid", "Lane", "Message", "Predictor", "Run", "Settings", "__version__", "fit", "load", "resume"]
 
 
 def __getattr__(name: str) -> Any:

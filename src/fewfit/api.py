@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fewfit import runs
 from fewfit.errors import UserError
 from fewfit.metrics import Metric
 from fewfit.metrics import metric as find_metric
 from fewfit.models import local
 from fewfit.models.local import Loaded
 from fewfit.predictions import read as read_predictions
-from fewfit.prepare import Prepared, dtype_for, prepare, read
-from fewfit.watch import Callbacks, OnLane, OnRow, Watch
+from fewfit.run import folders
+from fewfit.run.prepare import Prepared, load_models, prepare, read, wrap
+from fewfit.run.watch import Callbacks, OnLane, OnRow, Watch
+from fewfit.settings import Settings, is_pair, settings_of, takes_settings
 
 if TYPE_CHECKING:
     from fewfit.predict import Predictor
@@ -66,72 +67,33 @@ class Run:
         return f"Run({str(self.folder)!r}, best={self.best!r}, score={self.score:.3f} ({low:.3f} to {high:.3f}))"
 
 
+@takes_settings
 def fit(
     data: Any,
-    *,
     model: Any = None,
+    *,
+    settings: Settings | None = None,
     tokenizer: Any = None,
-    revision: str | None = None,
-    base_url: str | None = None,
-    preset: str = "quick",
-    methods: Sequence[str] | None = None,
-    shots: Sequence[int] | None = None,
-    lr: Sequence[float] | None = None,
-    updates: Sequence[int] | None = None,
-    rank: int | None = None,
-    tune: str | None = None,
-    optimizer: str | None = None,
-    loss: str | None = None,
-    replay: str | None = None,
-    layers: str | None = None,
-    batch: int | None = None,
-    block: int | None = None,
-    schedule: str | None = None,
-    weight_decay: float | None = None,
-    use_shots: int | None = None,
-    seeds: int | None = None,
-    budget: str | float | None = None,
-    race: bool = True,
-    metric: str | Callable[..., float] = "auto",
-    choices: Any = "auto",
-    answer_pattern: Sequence[str] = (),
-    instruction: str | None = None,
-    no_instruction: bool = False,
-    system: str | None = None,
-    template: str | None = None,
-    chat: str = "auto",
-    chat_template_kwargs: Mapping[str, Any] | None = None,
-    max_length: int | None = None,
-    input: str | None = None,
-    output: str | None = None,
-    labels: Any = None,
-    order: str = "shuffle",
-    skip_bad: bool = False,
-    keep_duplicates: bool = False,
-    test: Any = None,
-    final: str = "stream",
-    select: str = "z23",
-    device: str = "auto",
-    dtype: str = "auto",
-    quantize: str | None = None,
-    out: str | Path | None = None,
     watch: Watch | None = None,
     on_row: OnRow | None = None,
     on_lane: OnLane | None = None,
+    **wanted: Any,
 ) -> Run:
     """Compares prompting, tuning and both on the examples, and makes the best one ready to serve.
 
     `data` is a file, a list (of dicts, pairs or `Example`s), a DataFrame or a `datasets.Dataset`. `model` is a Hugging
     Face name, a folder, a GGUF file, an installed model (`lab`), a loaded model (given back unchanged), or several of
-    these.
+    these. What else may be asked are the fields of `Settings`, as keywords or as such a record; `grid` takes lanes
+    that are spelled out: `grid=[Lane(shots=4), Lane(shots=4, lr=1e-3, updates=2)]`.
     """
-    asked = {k: v for k, v in locals().items() if k not in ("data", "tokenizer", "watch", "on_row", "on_lane")}
-    told = Callbacks(watch, on_row, on_lane)
-    check(asked)
-    material = read(asked, data)  # what is wrong with the data or the grid is said before a model is fetched
-    loaded = load_models(asked, tokenizer, told)
-    prepared = prepare(asked, material, loaded, told)
-    return _run(prepared, material.judge, told, handed_in(model))
+    if model is not None:
+        wanted["model"] = model
+    asked = settings_of(settings, wanted)
+    callbacks = Callbacks(watch, on_row, on_lane)
+    material = read(asked, data)  # what is wrong with the data is said before a model is fetched
+    loaded = load_models(asked, tokenizer, callbacks)
+    prepared = prepare(asked, material, loaded, callbacks)
+    return _run(prepared, material.judge, callbacks, handed_in(asked.model))
 
 
 def resume(
@@ -148,11 +110,11 @@ def resume(
 
     A model or a metric that was handed to `fit` as an object is handed in again; a changed one is refused.
     """
-    where = runs.find(folder)
-    record = runs.record(where)
-    told = Callbacks(watch, on_row, on_lane)
-    if (where / runs.RESULT).exists():
-        return Run(where, runs.result(where), handed_in(model))
+    where = folders.find(folder)
+    record = folders.record(where)
+    callbacks = Callbacks(watch, on_row, on_lane)
+    if (where / folders.RESULT).exists():
+        return Run(where, folders.result(where), handed_in(model))
     refuse_changed_data(record, where)
     judge = find_metric(metric or record["metric"], answer_patterns=tuple(record["answer_patterns"]))
     if judge.name != record["metric"]:
@@ -168,9 +130,9 @@ def resume(
         )
     loaded: dict[str | None, Loaded] = {}
     for number, one in enumerate(record["models"]):
-        told.phase(f"loading {one['name']}")
+        callbacks.phase(f"loading {one['name']}")
         if objects:
-            loaded[one["lane"]] = wrapped(objects[number], tokenizer)
+            loaded[one["lane"]] = wrap(objects[number], tokenizer)
         else:
             loaded[one["lane"]] = local.load(
                 one["name"],
@@ -179,7 +141,7 @@ def resume(
                 dtype=one.get("dtype", record["dtype"]),
                 quantize=record["asked"]["quantize"]["value"],
                 digest=one["digest"],
-                tell=told.phase,
+                tell=callbacks.phase,
             )
         if loaded[one["lane"]].ref.digest != one["digest"]:
             raise UserError(
@@ -187,90 +149,22 @@ def resume(
                 where=str(where),
                 mend="put the old one back, or start a new run",
             )
-    return _run(Prepared(where, record, loaded), judge, told, handed_in(model))
+    return _run(Prepared(where, record, loaded), judge, callbacks, handed_in(model))
 
 
 def load(path: str | Path, *, model: Any = None, device: str = "auto") -> Predictor:
     """The predictor of a run (a folder, or `last`) or of a bundle's folder."""
     from fewfit import predict
 
-    return predict.load(runs.find(path) if str(path) == "last" else path, model=model, device=device)
+    return predict.load(folders.find(path) if str(path) == "last" else path, model=model, device=device)
 
 
 def _run(prepared: Prepared, judge: Metric, watch: Watch, model: Any) -> Run:
-    from fewfit.execute import execute  # the engine, and torch with it: `plan` asks this module without needing either
+    from fewfit.run.execute import (
+        execute,  # the engine, and torch with it: `plan` asks this module without needing either
+    )
 
     return Run(prepared.folder, execute(prepared, judge, watch), model)
-
-
-def check(asked: dict[str, Any]) -> None:
-    if asked["model"] is None or (isinstance(asked["model"], list | tuple) and not asked["model"]):
-        raise UserError(
-            "no model",
-            mend="name one: --model lab (bundled toy, offline), smollm2, a folder, a GGUF file, or a hub name such as "
-            "--model Qwen/Qwen3-0.6B; fewfit models lists those found without a network",
-        )
-    if asked["base_url"]:
-        raise UserError(
-            "--base-url: models behind an endpoint are not supported", mend="name a folder or a hub model with --model"
-        )
-    refuse_same_names(asked["model"])
-    for part in ("{prompt}", "{completion}"):
-        if asked["template"] is not None and part not in asked["template"]:
-            raise UserError(f"--template has no {part}", mend="write it like 'Q: {prompt}\\nA: {completion}'")
-    for flag, known in (
-        ("final", ("stream", "refit")),
-        ("select", ("z23", "accuracy", "nll")),
-        ("order", ("shuffle", "file")),
-        ("chat", ("auto", "on", "off")),
-        ("tune", (None, "lora", "full")),
-        ("optimizer", (None, "adamw", "adafactor")),
-        ("loss", (None, "every-answer", "last-answer")),
-        ("replay", (None, "balanced", "uniform", "newest")),
-        ("layers", (None, "all", "upper-half")),
-        ("schedule", (None, "constant", "linear", "cosine")),
-    ):
-        if asked[flag] not in known:
-            choices = ", ".join(str(k) for k in known if k)
-            raise UserError(f"--{flag} {asked[flag]}", mend=f"choose among {choices}")
-
-
-def short_name(model: str | Path) -> str:
-    """The last part of a name or path: what lanes carry where there are several models."""
-    return str(model).rstrip("/").split("/")[-1]
-
-
-def refuse_same_names(model: Any) -> None:
-    wanted = (
-        [short_name(one) for one in model if isinstance(one, str | Path)] if isinstance(model, list | tuple) else []
-    )
-    for name in wanted:
-        if wanted.count(name) > 1:
-            raise UserError(f"two models called {name}", mend="name each once; rename a folder that is called the same")
-
-
-def load_models(asked: dict[str, Any], tokenizer: Any, watch: Watch) -> dict[str | None, Loaded]:
-    """By the name that lanes carry: None where there is one model only."""
-    wanted = asked["model"] if isinstance(asked["model"], list | tuple) else [asked["model"]]
-    loaded: dict[str | None, Loaded] = {}
-    for one in wanted:
-        if isinstance(one, str | Path):
-            watch.phase(f"loading {one}")
-            found = local.load(
-                str(one),
-                revision=asked["revision"],
-                device=asked["device"],
-                dtype=dtype_for(asked),
-                quantize=asked["quantize"],
-                tell=watch.phase,
-            )
-        else:
-            found = wrapped(one, tokenizer)
-        name = None if len(wanted) == 1 else short_name(found.ref.name)
-        if name in loaded:
-            raise UserError(f"two models called {name}", mend="rename one folder")
-        loaded[name] = found
-    return loaded
 
 
 def refuse_changed_data(record: dict[str, Any], where: Path) -> None:
@@ -287,16 +181,12 @@ def refuse_changed_data(record: dict[str, Any], where: Path) -> None:
 
 def handed_in_all(model: Any) -> list[Any]:
     """The models that were given as objects, not by name."""
-    several = model if isinstance(model, list | tuple) else [model]
-    return [one for one in several if one is not None and not isinstance(one, str | Path)]
+    given = list(model) if isinstance(model, list | tuple) and not is_pair(model) else [model]
+    return [one for one in given if one is not None and not isinstance(one, str | Path)]
 
 
 def handed_in(model: Any) -> Any:
     """The one model that was given as an object, for the bundle to use again."""
-    objects = handed_in_all(model)
-    return objects[0] if len(objects) == 1 and not isinstance(model, list | tuple) else None
-
-
-def wrapped(model: Any, tokenizer: Any) -> Loaded:
-    """A loaded model, or a pair of model and tokenizer."""
-    return local.wrap(*model) if isinstance(model, tuple) else local.wrap(model, tokenizer)
+    if is_pair(model):
+        return model[0]
+    return None if model is None or isinstance(model, list | tuple | str | Path) else model

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fewfit.grid import KINDS, Lane
-from fewfit.watch import RunInfo
+from fewfit.run.watch import RunInfo
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 WORST = ("done", "dropped", "diverged")
@@ -157,8 +157,8 @@ def earlier_statuses(info: RunInfo) -> dict[tuple[str, int], str]:
     if not info.done:
         return {}
     from fewfit.engine.learner import Track
-    from fewfit.engine.snapshot import STATE, track_name
     from fewfit.predictions import LANES
+    from fewfit.run.snapshots import STATE, track_name
 
     out = {}
     for name, seed in info.done:

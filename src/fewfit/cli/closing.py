@@ -12,7 +12,7 @@ from typing import Any
 from fewfit.cli.board import clock, points
 from fewfit.cli.flags import FLAGS, LANES, MODELS, PROMPTS, ROWS, SCORES, spelled
 from fewfit.grid import KINDS, short
-from fewfit.prepare import STUDY_FLAGS
+from fewfit.settings import DEFAULTS
 
 MOST_ROWS = 20
 WIDE = 100  # columns; below it shots, rates and updates are left to the lanes' names
@@ -138,9 +138,9 @@ def next_commands(result: dict[str, Any], folder: Path) -> list[str]:
 
 
 def third_command(result: dict[str, Any], folder: Path, run: str) -> str:
-    from fewfit import runs
+    from fewfit.run import folders
 
-    record = runs.record(folder)
+    record = folders.record(folder)
     data = record["data"]["path"]
     asked = {name: (one or {}).get("value") for name, one in record["asked"].items()}
     model = asked.get("model")
@@ -158,12 +158,12 @@ def third_command(result: dict[str, Any], folder: Path, run: str) -> str:
 def given_flags(asked: dict[str, Any]) -> str | None:
     """All that was given, as it would be typed: without it the next command would run on another reading of the data,
     or other lanes. None where it cannot be typed (a function, rows in a list, what only Python takes)."""
-    if any(asked.get(name) is not None for name in STUDY_FLAGS):
+    if any(asked.get(name) is not None for name in DEFAULTS if name not in FLAGS):
         return None
     words = []
     for name in (*MODELS, *LANES, *SCORES, *PROMPTS, *ROWS, "final"):
         value = asked.get(name)
-        if name == "model" or value is None or value in (FLAGS[name].default, [], {}):
+        if name == "model" or value is None or value in (DEFAULTS[name], [], {}):
             continue
         texts = typed(name, value)
         if texts is None:

@@ -32,7 +32,7 @@ Memory = Annotated[
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or `last`.", show_default=False)]
 
 
-@f.takes(*f.MODELS, *f.LANES, *f.SCORES, *f.PROMPTS, *f.ROWS, "final", "out", "watch", "quiet", "json_", "yes")
+@f.takes(*f.MODELS, *f.LANES, *f.SCORES, *f.PROMPTS, *f.ROWS, "final", "out", "quiet", "json_", "yes")
 def fit(data: Data, **flags: Any) -> None:
     """Compare prompting, tuning and both on your examples.
 

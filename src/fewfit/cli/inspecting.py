@@ -47,7 +47,9 @@ def inspect(
     if target == "last" or Path(target).is_dir():
         if shots is not None:
             raise UserError("--shots belongs to a data file", mend="a run's lane has its own: name it with --lane")
-        there = (name for name, value in flags.items() if value not in (f.FLAGS[name].default, []) and name != "json_")
+        there = (
+            name for name, value in flags.items() if value not in (f.FLAGS[name].default(name), []) and name != "json_"
+        )
         if given := next(there, None):
             raise UserError(f"{f.spelled(given)} belongs to a data file", mend="leave it out: a run has its own")
         seen = of_run(target, lane, at, update, seed)
@@ -74,16 +76,16 @@ def inspect(
 
 
 def of_run(name: str, lane: str | None, at: int | None, update: int | None, seed: int) -> Any:
-    from fewfit import runs
-    from fewfit.inspection import sequence
+    from fewfit.run import folders
+    from fewfit.run.inspection import sequence
 
-    folder = runs.find(name)
-    record = runs.record(folder)
+    folder = folders.find(name)
+    record = folders.record(folder)
     if lane is None:
-        if not (folder / runs.RESULT).exists():
+        if not (folder / folders.RESULT).exists():
             mend = f"name a lane with --lane, or go on with: fewfit resume {folder}"
             raise UserError("the run is not done, so there is no best lane to show", where=str(folder), mend=mend)
-        lane = runs.result(folder)["best"]
+        lane = folders.result(folder)["best"]
     n = record["data"]["n"]
     at = n if at is None else at
     check(at, n, "--at")
@@ -100,32 +102,26 @@ def check(at: int, n: int, flag: str) -> None:
 
 def of_data(data: str, at: int | None, seed: int, shots: int, settings: dict[str, Any]) -> Any:
     """The i-th example of the stream as a lane of so many shots would see it."""
-    if isinstance(settings["model"], list):
-        raise UserError("--model is given more than once", mend="look at one at a time")
     from fewfit.engine.task import Task
     from fewfit.examples import load
     from fewfit.metrics import auto, metric
     from fewfit.models.local import load_config_and_tokenizer
-    from fewfit.render import Renderer
+    from fewfit.run.prepare import render_with
+    from fewfit.settings import Settings
 
-    dataset = load(data, **{name: settings[name] for name in ROWS})
-    judge = metric(auto(dataset) if settings["metric"] == "auto" else settings["metric"])
-    config, tokenizer = load_config_and_tokenizer(settings["model"], settings["revision"])
-    renderer = Renderer.resolve(
-        tokenizer,
-        dataset.examples,
-        **{name: settings[name] for name in PROMPTS},
-        context_length=getattr(config, "max_position_embeddings", None),
-        choices=dataset.choices if judge.needs == "choices" else None,
-        template_kwargs=settings["chat_template_kwargs"],
-    )
-    task = Task(dataset.examples, renderer, judge, order=settings["order"])
+    asked = Settings(**settings)
+    if asked.several_models:
+        raise UserError("--model is given more than once", mend="look at one at a time")
+    dataset = load(data, **{name: getattr(asked, name) for name in ROWS})
+    judge = metric(auto(dataset) if asked.metric == "auto" else asked.metric)
+    config, tokenizer = load_config_and_tokenizer(asked.model, asked.revision)
+    renderer = render_with(tokenizer, config, dataset, judge.needs, asked)
+    task = Task(dataset.examples, renderer, judge, order=asked.order)
     at = len(task) if at is None else at
     check(at, len(task), "--at")
     rendered = task.render(seed, at, 1, shots, at)
-    spans = rendered.spans[-1:] if settings["loss"] == "last-answer" else rendered.spans
+    spans = rendered.spans[-1:] if asked.loss == "last-answer" else rendered.spans
     return rendered, spans, tokenizer, (*dataset.notices, *renderer.notices)
 
 
 ROWS = ("input", "output", "labels", "choices", "skip_bad", "keep_duplicates")
-PROMPTS = tuple(name for name in f.PROMPTS if name != "chat_template_kwargs")

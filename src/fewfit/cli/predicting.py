@@ -44,9 +44,9 @@ def predict(
         raise UserError("is no file", where=target, mend="name a file, or leave --out out: rows go to stdout")
     if target is not None and not Path(target).absolute().parent.is_dir():
         raise UserError("its folder is not there", where=target, mend="make it, or name another --out")
-    from fewfit import runs
+    from fewfit.run import folders
 
-    folder = runs.find(run) if run == "last" else Path(run)
+    folder = folders.find(run) if run == "last" else Path(run)
     rows = prompts(source, flags["input"] or usual_input(folder)) if source is not None else [example("1", prompt)]
     from fewfit.predict import load
 
@@ -94,10 +94,10 @@ def write(path: Path, rows: Iterator[dict[str, Any]]) -> None:
 
 def usual_input(run: Path) -> str | None:
     """The column that the run's own prompts came from, where it was named."""
-    from fewfit import runs
+    from fewfit.run import folders
 
     try:
-        asked = runs.record(runs.find(run))["asked"]
+        asked = folders.record(folders.find(run))["asked"]
     except UserError:  # a bundle's folder, which predict knows what to do with
         return None
     return (asked.get("input") or {}).get("value")

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from fewfit.cli.board import Board, clock, earlier_scores, points, spark
-from fewfit.watch import RunInfo, Watch
+from fewfit.run.watch import RunInfo, Watch
 
 MOST_ROWS = 20
 BETWEEN_LINES = 5.0  # seconds; long runs speak more rarely

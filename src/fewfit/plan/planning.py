@@ -10,18 +10,15 @@ are not needed), one that trains everything 6 P T.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fewfit import api, prepare
 from fewfit.engine.stream import steps
 from fewfit.engine.task import MISS_SHARE, Task
-from fewfit.engine.workers import processors
+from fewfit.engine.threads import processors
 from fewfit.errors import UserError
-from fewfit.examples import Dataset
 from fewfit.grid import Lane
 from fewfit.models import local
 from fewfit.models.device import pick_device, pick_dtype
@@ -29,6 +26,9 @@ from fewfit.plan.lengths import Length, length
 from fewfit.plan.shape import ModelShape, shape_of
 from fewfit.plan.space import Space, amount_of, disk, free_here, space
 from fewfit.plan.speed import Speed, measure
+from fewfit.run.budget import within_budget
+from fewfit.run.prepare import read, render_with
+from fewfit.settings import Settings, settings_of, short_name, takes_settings
 
 SCHEMA = 1
 # Beside its products a layer touches elements (norms, gates, sums, thin adapters) and makes calls. How many for each
@@ -89,19 +89,21 @@ class Plan:
         return record
 
 
-def plan(data: Any, *, memory: str | None = None, **settings: Any) -> Plan:
+@takes_settings
+def plan(
+    data: Any, model: Any = None, *, memory: str | None = None, settings: Settings | None = None, **wanted: Any
+) -> Plan:
     """Takes what `fewfit.fit` takes, models by name or folder. With `memory` (`24GB`) it is told for a GPU with so much
     of it, which need not be here, or for a CPU where `device` says so."""
-    bound = inspect.signature(api.fit).bind(data, **settings)
-    bound.apply_defaults()
-    asked = dict(bound.arguments)
-    api.check(asked)
-    names = named(asked["model"])
-    material = prepare.read(asked, data)  # and refuse what fit would refuse
+    if model is not None:
+        wanted["model"] = model
+    asked = settings_of(settings, wanted)
+    names = named(asked)
+    material = read(asked, data)  # and refuse what fit would refuse
     dataset, judge, seeds = material.dataset, material.judge, material.seeds
-    grid, _ = prepare.grid_of(asked, tuple(names))
+    grid = asked.lanes(tuple(names))
     given = None if memory is None else amount_of(memory)
-    device, here = devices(asked["device"], elsewhere=given is not None)
+    device, here = devices(asked.device, elsewhere=given is not None)
     notices = list(dataset.notices)
     if device != here:
         notices.append(f"there is no {device} here: minutes are those of this CPU, and no budget cuts the grid")
@@ -109,13 +111,14 @@ def plan(data: Any, *, memory: str | None = None, **settings: Any) -> Plan:
     lengths: dict[str | None, dict[int, Length]] = {}
     cost: dict[str, float] = {}
     speed: Speed | None = None
-    for name, model in names.items():
-        config, tokenizer = local.load_config_and_tokenizer(model, asked["revision"])
-        dtype = pick_dtype(prepare.dtype_for(asked), device, config)
+    for name, path in names.items():
+        config, tokenizer = local.load_config_and_tokenizer(path, asked.revision)
+        dtype = pick_dtype(asked.load_dtype, device, config)
         mine = [lane for lane in grid.lanes if lane.model == name]
-        shapes[name] = shape_of(model, config, mine, dtype, quantize=asked["quantize"], revision=asked["revision"])
-        task = task_of(dataset, config, tokenizer, judge, asked)
-        notices += [f"{name}: {notice}" if name else notice for notice in task.renderer.notices]
+        shapes[name] = shape_of(path, config, mine, dtype, quantize=asked.quantize, revision=asked.revision)
+        renderer = render_with(tokenizer, config, dataset, judge.needs, asked)
+        task = Task(dataset.examples, renderer, judge, order=asked.order)
+        notices += [f"{name}: {notice}" if name else notice for notice in renderer.notices]
         lengths[name] = {shots: length(task, shots) for shots in sorted({lane.shots for lane in mine})}
         speed = measure(
             here,
@@ -127,10 +130,10 @@ def plan(data: Any, *, memory: str | None = None, **settings: Any) -> Plan:
             cost[lane.name] = seeds * seconds(lane, len(task), shapes[name], lengths[name][lane.shots], speed)
     assert speed is not None
     n = len(dataset.examples)
-    budget = prepare.seconds(asked["budget"]) if asked["budget"] is not None else prepare.QUICK_BUDGET
+    budget = asked.budget_seconds
     kept, run = grid, 1.0  # lanes, and how much of their steps
-    if device == here and (prepare.is_sized(asked) or asked["budget"] is not None):
-        kept, halvings, told = prepare.within_budget(asked, grid, cost, budget, n)
+    if device == here and (asked.is_sized or asked.budget is not None):
+        kept, halvings, told = within_budget(asked, grid, cost, budget, n)
         notices += told
         if halvings:
             from fewfit.engine.race import share_run
@@ -166,7 +169,7 @@ def plan(data: Any, *, memory: str | None = None, **settings: Any) -> Plan:
         speed=speed.operations,
         processes=processes,
         seeds=seeds,
-        budget=budget if prepare.is_sized(asked) and device == here else None,
+        budget=budget if asked.is_sized and device == here else None,
         lanes=lanes,
         lengths={shapes[name].name: tuple(found.values()) for name, found in lengths.items()},
         memory=max(one.total for one in spaces.values()),
@@ -194,22 +197,13 @@ def devices(wanted: str, *, elsewhere: bool) -> tuple[str, str]:
     return here, here
 
 
-def named(model: Any) -> dict[str | None, str]:
+def named(asked: Settings) -> dict[str | None, str]:
     """By the name that lanes carry: None where there is one model only."""
-    wanted = model if isinstance(model, list | tuple) else [model]
-    if any(not isinstance(one, str | Path) for one in wanted):
+    if any(not isinstance(one, str | Path) for one in asked.models):
         raise UserError("plan reads a model's config, not a model in memory", mend="give its name or folder")
-    if len(wanted) == 1:
-        return {None: str(wanted[0])}
-    return {api.short_name(one): str(one) for one in wanted}
-
-
-def task_of(dataset: Dataset, config: Any, tokenizer: Any, judge: Any, asked: Mapping[str, Any]) -> Task:
-    from types import SimpleNamespace
-
-    weightless = local.Loaded(SimpleNamespace(config=config), tokenizer, local.ModelRef("", None, None, ""))
-    renderer = prepare.renderer_for(weightless, dataset, judge.needs, dict(asked))
-    return Task(dataset.examples, renderer, judge, order=asked["order"])
+    if len(asked.models) == 1:
+        return {None: str(asked.models[0])}
+    return {short_name(one): str(one) for one in asked.models}
 
 
 # ---- time ------------------------------------------------------------------------------------------------------------

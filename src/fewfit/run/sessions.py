@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fewfit import runs
+from fewfit.run import folders
 
 DIED, MEMORY = None, "memory"  # how a sitting ended, where its passes were too large
 MOST = 16  # halvings: by then a pass is a single row
@@ -64,4 +64,4 @@ class Journal:
 
     def _write(self) -> None:
         sittings = [*self.past, self._now]
-        runs.write_record(self.folder, {**self.record, "seconds": round(self.seconds(), 3), "sittings": sittings})
+        folders.write_record(self.folder, {**self.record, "seconds": round(self.seconds(), 3), "sittings": sittings})

@@ -13,9 +13,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from fewfit.engine.snapshot import write_json
 from fewfit.errors import EnvironmentProblem, UserError
 from fewfit.files import hold
+from fewfit.run.snapshots import write_json
 
 SCHEMA = 1
 RUNS = Path("runs")

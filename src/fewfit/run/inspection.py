@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fewfit import runs
 from fewfit.engine.learner import Track
 from fewfit.engine.task import Task
 from fewfit.errors import UserError
@@ -14,6 +13,7 @@ from fewfit.grid import Grid, Lane
 from fewfit.metrics import metric
 from fewfit.models import local
 from fewfit.render import Rendered, Renderer, RenderSettings
+from fewfit.run import folders
 
 
 def sequence(
@@ -23,8 +23,8 @@ def sequence(
 
     Drawn again by hash rather than read from anywhere: it is the same because nothing else enters.
     """
-    where = runs.find(folder)
-    record = runs.record(where)
+    where = folders.find(folder)
+    record = folders.record(where)
     grid = Grid(tuple(Lane.from_json(one) for one in record["lanes"]))
     chosen = grid[lane]
     seed = min(record["seeds"]) if seed is None else seed
@@ -41,7 +41,7 @@ def sequence(
         _, tokenizer = local.load_config_and_tokenizer(model["name"], model["revision"])
     renderer = Renderer(tokenizer, RenderSettings.from_json(model["render"]))
     judge = metric("exact")  # how it was judged changes nothing of what was seen
-    task = Task(restore_examples(where / runs.EXAMPLES).examples, renderer, judge, order=record["order"])
+    task = Task(restore_examples(where / folders.EXAMPLES).examples, renderer, judge, order=record["order"])
     track = Track(lane, seed)
     if update is None:
         seen = task.scored_row(track, chosen, at, train=chosen.trains)

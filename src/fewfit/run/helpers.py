@@ -16,7 +16,6 @@ Neither holds a path, a process, a device or a generator's state.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -24,16 +23,15 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, Pipe, wait
+from multiprocessing.connection import Pipe, wait
 from pathlib import Path
 from typing import Any
 
 from fewfit.engine.learner import Track
-from fewfit.engine.snapshot import Store
-from fewfit.engine.stream import Progress, Stream, steps
+from fewfit.engine.stream import Progress, Stream
 from fewfit.errors import EnvironmentProblem
 from fewfit.files import hold
-from fewfit.grid import Lane
+from fewfit.run.snapshots import Store
 
 LOOK_AFTER = 0.7  # seconds of work, before it is judged how much is left
 WORTH_STARTING = 6.0  # seconds of work left: a helper needs some four to begin
@@ -275,7 +273,7 @@ class Helper:
 
 
 DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"  # Ctrl-C is for the main process
-BEGIN = "from fewfit.engine.workers import work; work"
+BEGIN = "from fewfit.run.helper import work; work"
 # Pages that torch frees at every step are kept, not mapped and unmapped each time.
 QUICK_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
@@ -286,136 +284,6 @@ QUICK_MEMORY = {
     "TOKENIZERS_PARALLELISM": "false",
     "PYTHONWARNINGS": "ignore::FutureWarning",
 }
-
-
-# ---- the helper's side -----------------------------------------------------------------------------------------------
-
-
-def work(handle: int, number: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process tells
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    die_with_parent()
-    connection = Connection(handle)
-    import torch
-    import transformers.modeling_utils  # noqa: F401  (the longest of all)
-
-    from fewfit.models import library
-
-    library.silent = True  # the main process says it
-
-    from fewfit.engine.task import Task
-    from fewfit.engine.teams import Team
-    from fewfit.examples import restore
-    from fewfit.metrics import metric
-    from fewfit.models.local import load
-    from fewfit.render import Renderer, RenderSettings
-
-    torch.set_num_threads(1)
-    try:
-        (job,) = connection.recv()
-    except (EOFError, OSError):
-        return  # nothing to do after all
-    with (Path(job.lanes_folder) / f".helper-{number}.lock").open("w") as lock:
-        hold(lock)
-        loaded = load(job.model, revision=job.revision, device="cpu", dtype=job.dtype, digest=job.digest)
-        renderer = Renderer(loaded.tokenizer, RenderSettings.from_json(job.render))
-        judge = metric(job.metric, answer_patterns=job.answer_patterns)
-        task = Task(restore(Path(job.examples)).examples, renderer, judge, order=job.order)
-        store = Store(Path(job.lanes_folder))
-        learner = Team(job.stacked, ()).learner(loaded.model, renderer, len(task))
-        if job.spare:
-            learner.spare()
-        main = _Main(connection, store)
-        stream = Stream(
-            task,
-            learner,
-            store,
-            watch=main.tell,
-            stop=lambda: main.stopped,
-            every=job.every,
-            width=job.width,
-            tokens=job.tokens,
-            others=main,
-        )
-        stream.run([])
-        store.close()
-        connection.close()
-
-
-class _Main:
-    """The main process, as a helper sees it: an `Others` for the helper's stream."""
-
-    def __init__(self, connection: Connection, store: Store):
-        self.connection, self.store = connection, store
-        self.stopped = False
-        self._idle_said = False
-
-    def tell(self, progress: Progress, row: dict[str, Any] | None) -> None:
-        if row is None:
-            self._send("end", progress.track, progress.status, progress.left_at, progress.done)
-        else:
-            self._send("row", progress.track, row, progress.done)
-
-    def attend(self, stream: Stream) -> None:
-        while not self.stopped and self.connection.poll():
-            self._hear(stream)
-
-    def wait(self, stream: Stream) -> bool:
-        if not self._idle_said and not self.stopped:
-            self._idle_said = True
-            self._send("idle")
-        if not self.stopped and self.connection.poll(0.5):
-            self._hear(stream)
-        return not self.stopped
-
-    def drop(self, progress: Progress) -> None:
-        raise AssertionError("helpers run no race")
-
-    def _hear(self, stream: Stream) -> None:
-        try:
-            what, *told = self.connection.recv()
-        except (EOFError, OSError):
-            self.stopped = True  # the main process is gone
-            return
-        if what == "stop":
-            self.stopped = True
-        elif what == "narrow":
-            stream.narrow()
-        elif what == "take":
-            self._idle_said = False
-            for record, seed in told[0]:
-                lane = Lane.from_json(record)
-                progress = Progress(Track(lane.name, seed), lane, list(steps(lane, len(stream.task))))
-                was = self.store.begin(progress)
-                if was.state is not None:
-                    stream.learner.restore(progress.track, lane, was.state)
-                    progress.opened = True
-                stream.admit(progress)
-        elif what == "drop":
-            for progress in stream.tracks:
-                if progress.track == told[0] and progress.running:
-                    progress.status, progress.left_at = "dropped", told[1]
-                    stream.end(progress)
-        elif what == "give":
-            running = sorted((p for p in stream.tracks if p.running), key=lambda p: p.left, reverse=True)
-            share = deal([p for p in running if p.left > WORTH_HANDING], 2)
-            for progress in share:
-                stream.hand_over(progress)
-                self.store.release(progress.track)
-                progress.elsewhere = True
-            self._send("back", [p.track for p in share])
-
-    def _send(self, *what: Any) -> None:
-        try:
-            self.connection.send(what)
-        except (BrokenPipeError, OSError):
-            self.stopped = True
-
-
-def die_with_parent() -> None:
-    """Linux: killed the moment the main process dies, however it dies. Elsewhere the closed pipe tells."""
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def wait_for_orphans(lanes_folder: Path, seconds: float = 30.0) -> None:
@@ -435,7 +303,3 @@ def wait_for_orphans(lanes_folder: Path, seconds: float = 30.0) -> None:
                             mend="end it, then resume again",
                         ) from error
                     time.sleep(0.05)
-
-
-def processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

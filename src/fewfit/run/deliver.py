@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from fewfit import bundle, draw, runs
+from fewfit import bundle, draw
 from fewfit.engine.learner import Learner, Row, Track
-from fewfit.engine.snapshot import Store, write_json
 from fewfit.engine.stream import Progress, total_updates
 from fewfit.engine.task import Task, loss_spans
 from fewfit.engine.teams import team_of
@@ -21,10 +20,12 @@ from fewfit.metrics import Metric
 from fewfit.models.local import Loaded
 from fewfit.predict import Predictor
 from fewfit.predictions import read
-from fewfit.prepare import TEST
+from fewfit.run import folders
+from fewfit.run.prepare import TEST
+from fewfit.run.snapshots import Store, write_json
+from fewfit.run.watch import Watch
 from fewfit.select import Selection, select
 from fewfit.stats import clopper_pearson
-from fewfit.watch import Watch
 
 NEXT = Example(id="\0next", prompt="\0next", completion="")  # the example to come: kin to none
 
@@ -60,23 +61,23 @@ class Delivery:
 def deliver(run: Delivery, watch: Watch, seconds: Callable[[], float], differing: list[str]) -> dict[str, Any]:
     rows = read(run.folder)
     selection = select(rows, run.lanes, metric=run.judge.name, statuses=run.statuses(), criterion=run.record["select"])
-    folders = {}
+    written: dict[str, tuple[str, Path]] = {}
     for kind, name in selection.best_of_kind.items():
         run.check()
         watch.phase(f"writing {name}")
         best = name == selection.best.name
-        target = run.folder / runs.BUNDLE if best else run.folder / runs.RUNNERS_UP / quote(name, safe="+@.")
+        target = run.folder / folders.BUNDLE if best else run.folder / folders.RUNNERS_UP / quote(name, safe="+@.")
         write_bundle(run, run.lane(name), target, selection, refit=best and run.record["final"] == "refit")
-        folders[kind] = (name, target)
+        written[kind] = (name, target)
     result = {
-        "schema": runs.SCHEMA,
+        "schema": folders.SCHEMA,
         "run": str(run.folder),
         **selection.as_json(),
-        "test": judge_test(run, folders, watch),
+        "test": judge_test(run, written, watch),
         "seconds": round(seconds(), 3),
         "warnings": [*selection.warnings, *differing_warning(differing)],
     }
-    write_json(run.folder / runs.RESULT, result)
+    write_json(run.folder / folders.RESULT, result)
     return result
 
 
@@ -143,13 +144,13 @@ def train_again(task: Task, lane: Lane, learner: Learner, track: Track) -> None:
     assert step == total_updates(lane, n)
 
 
-def judge_test(run: Delivery, folders: dict[str, tuple[str, Path]], watch: Watch) -> list[dict[str, Any]] | None:
+def judge_test(run: Delivery, written: dict[str, tuple[str, Path]], watch: Watch) -> list[dict[str, Any]] | None:
     """The bundles as delivered, on examples that nothing was chosen on: plain Clopper-Pearson intervals."""
     if run.record["test"] is None:
         return None
     examples = restore_examples(run.folder / TEST).examples
     out = []
-    for kind, (name, folder) in folders.items():
+    for kind, (name, folder) in written.items():
         run.check()
         watch.phase(f"judging {name} on the test file")
         loaded = run.loaded[run.lane(name).model]

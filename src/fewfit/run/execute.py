@@ -10,19 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fewfit import runs
-from fewfit.deliver import Delivery, deliver
 from fewfit.engine import memory
 from fewfit.engine.learner import LaneState, Track
 from fewfit.engine.passes import Sizes
 from fewfit.engine.race import Race
 from fewfit.engine.sizing import sized
-from fewfit.engine.snapshot import Store
 from fewfit.engine.stream import Progress, Stream, steps
 from fewfit.engine.task import Task
 from fewfit.engine.teams import Team, teams
-from fewfit.engine.threads import is_small, one_thread
-from fewfit.engine.workers import SURELY_WORTH, Helper, Helpers, Job, processors, wait_for_orphans
+from fewfit.engine.threads import is_small, one_thread, processors
 from fewfit.errors import EnvironmentProblem, Interrupted, UserError
 from fewfit.examples import Dataset
 from fewfit.examples import restore as restore_examples
@@ -30,10 +26,14 @@ from fewfit.grid import Lane
 from fewfit.metrics import OWN, Metric
 from fewfit.models.local import Loaded
 from fewfit.predictions import merge
-from fewfit.prepare import Prepared
 from fewfit.render import Renderer, RenderSettings
-from fewfit.sittings import MEMORY, Journal
-from fewfit.watch import RunInfo, Watch
+from fewfit.run import folders
+from fewfit.run.deliver import Delivery, deliver
+from fewfit.run.helpers import SURELY_WORTH, Helper, Helpers, Job, wait_for_orphans
+from fewfit.run.prepare import Prepared
+from fewfit.run.sessions import MEMORY, Journal
+from fewfit.run.snapshots import Store
+from fewfit.run.watch import RunInfo, Watch
 
 SNAPSHOT_SECONDS = 5.0
 
@@ -74,12 +74,12 @@ class Work:
 def execute(prepared: Prepared, judge: Metric, watch: Watch) -> dict[str, Any]:
     """The whole run; returns the result, which result.json holds too."""
     folder = prepared.folder
-    with runs.lock(folder), catching_signals() as caught:
-        if (folder / runs.RESULT).exists():  # another process ended it while this one loaded the model
-            return runs.result(folder)
-        wait_for_orphans(folder / runs.LANES)
+    with folders.lock(folder), catching_signals() as caught:
+        if (folder / folders.RESULT).exists():  # another process ended it while this one loaded the model
+            return folders.result(folder)
+        wait_for_orphans(folder / folders.LANES)
         journal = Journal(folder, prepared.record)
-        sitting = Sitting(prepared, watch, journal, caught, Store(folder / runs.LANES))
+        sitting = Sitting(prepared, watch, journal, caught, Store(folder / folders.LANES))
         result, how = None, "failed"
         journal.begin()
         try:
@@ -135,10 +135,10 @@ def _execute(sitting: Sitting, judge: Metric) -> dict[str, Any]:
     watch.phase("choosing")
     names = [lane.name for lane in lanes]
     left = {p.track.lane: p.left_at for p in tracks if p.left_at is not None}
-    merge(store.shards(runs.PREDICTIONS), folder / runs.PREDICTIONS, names, until=left)
+    merge(store.shards(folders.PREDICTIONS), folder / folders.PREDICTIONS, names, until=left)
     # How many updates of its last example a lane had made when it left depends on the moment: none of them counts.
     before = {lane: i - 1 for lane, i in left.items()}
-    merge(store.shards(runs.TRAINED), folder / runs.TRAINED, names, until=before)
+    merge(store.shards(folders.TRAINED), folder / folders.TRAINED, names, until=before)
 
     def check() -> None:
         if sitting.caught:
@@ -220,7 +220,7 @@ def helpers_for(work: Work, sitting: Sitting, sizes: Sizes, early: Sequence[Help
     record = sitting.record
     job = Job(
         lanes_folder=str(sitting.store.folder),
-        examples=str(sitting.prepared.folder / runs.EXAMPLES),
+        examples=str(sitting.prepared.folder / folders.EXAMPLES),
         model=work.model["name"],
         revision=work.model["revision"],
         digest=work.model["digest"],
@@ -239,7 +239,7 @@ def helpers_for(work: Work, sitting: Sitting, sizes: Sizes, early: Sequence[Help
 
 
 def checked_examples(folder: Path, record: dict[str, Any]) -> Dataset:
-    dataset = restore_examples(folder / runs.EXAMPLES)
+    dataset = restore_examples(folder / folders.EXAMPLES)
     if dataset.digest != record["data"]["digest"]:
         raise UserError(
             "examples.jsonl is not what the run began with",
@@ -314,4 +314,4 @@ def clean(folder: Path) -> None:
     """The merged files hold all evidence now; snapshots have done their work."""
     import shutil
 
-    shutil.rmtree(folder / runs.LANES, ignore_errors=True)
+    shutil.rmtree(folder / folders.LANES, ignore_errors=True)

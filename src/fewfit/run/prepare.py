@@ -1,0 +1,230 @@
+"""From what was asked to what will be done: a run folder whose run.json holds every value with its source."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from fewfit.errors import UserError
+from fewfit.examples import Dataset, Example
+from fewfit.examples import load as load_examples
+from fewfit.examples import save as save_examples
+from fewfit.grid import Lane
+from fewfit.metrics import NOT_JSON, Metric, parsed, shortened
+from fewfit.metrics import auto as auto_metric
+from fewfit.metrics import metric as find_metric
+from fewfit.models import local
+from fewfit.models.local import Loaded
+from fewfit.render import Renderer
+from fewfit.run import folders
+from fewfit.run.budget import within_budget
+from fewfit.run.watch import Watch
+from fewfit.settings import Settings, short_name
+
+# Of a whole run. Small models make some hundred updates a second: beyond this it would be days, and is said to be.
+MOST_UPDATES = 10_000_000
+MANY_UPDATES = 50_000  # are announced
+TEST = "test.jsonl"
+
+
+@dataclass
+class Prepared:
+    """A run ready to go, with what was loaded on the way."""
+
+    folder: Path
+    record: dict[str, Any]
+    loaded: dict[str | None, Loaded] = field(default_factory=dict)  # by lane's model: None where there is one only
+
+
+def load_models(asked: Settings, tokenizer: Any, watch: Watch) -> dict[str | None, Loaded]:
+    """By the name that lanes carry: None where there is one model only."""
+    loaded: dict[str | None, Loaded] = {}
+    for one in asked.models:
+        if isinstance(one, str | Path):
+            watch.phase(f"loading {one}")
+            found = local.load(
+                str(one),
+                revision=asked.revision,
+                device=asked.device,
+                dtype=asked.load_dtype,
+                quantize=asked.quantize,
+                tell=watch.phase,
+            )
+        else:
+            found = wrap(one, tokenizer)
+        name = None if len(asked.models) == 1 else short_name(found.ref.name)
+        if name in loaded:
+            raise UserError(f"two models called {name}", mend="rename one folder")
+        loaded[name] = found
+    return loaded
+
+
+def wrap(model: Any, tokenizer: Any) -> Loaded:
+    """A loaded model, or a pair of model and tokenizer."""
+    return local.wrap(*model) if isinstance(model, tuple) else local.wrap(model, tokenizer)
+
+
+@dataclass(frozen=True)
+class Material:
+    """What can be read and checked without a model."""
+
+    dataset: Dataset
+    test: Dataset | None
+    judge: Metric
+    seeds: int
+    path: str | None
+    file_digest: str | None
+
+
+def read(asked: Settings, data: Any) -> Material:
+    """Everything that can be refused before a model is fetched."""
+    dataset = load_examples(
+        data,
+        input=asked.input,
+        output=asked.output,
+        labels=asked.labels,
+        choices=asked.choices,
+        skip_bad=asked.skip_bad,
+        keep_duplicates=asked.keep_duplicates,
+    )
+    wanted = asked.metric if asked.metric != "auto" else auto_metric(dataset)
+    judge = find_metric(wanted, answer_patterns=tuple(asked.answer_pattern or ()))
+    if judge.needs == "choices" and dataset.choices is None and any(e.choices is None for e in dataset.examples):
+        if asked.metric == "auto":
+            message, mend = "some rows have choices and some have none", "give them to every row, or --metric match"
+            raise UserError(message, mend=mend)
+        raise UserError("--metric choice needs choices", mend="give --choices a,b,c, or a `choices` field in every row")
+    test = None
+    if asked.test is not None:
+        # Only where answers are chosen among the labels must those of the test file be among them.
+        free = "none" if isinstance(asked.choices, str) and asked.choices == "none" else "rows"
+        among = dataset.choices if judge.needs == "choices" and dataset.choices is not None else free
+        test = load_examples(
+            asked.test,
+            input=asked.input,
+            output=asked.output,
+            labels=asked.labels,
+            choices=among,
+            skip_bad=asked.skip_bad,
+            keep_duplicates=True,
+        )
+    refuse_unreadable(judge, [*dataset.examples, *(test.examples if test is not None else ())])
+    grid, seeds = asked.lanes((None,)), asked.number_of_seeds
+    if (updates := updates_of(grid.lanes, len(dataset), seeds)) > MOST_UPDATES:
+        message = f"{updates:,} updates are asked for, and {MOST_UPDATES:,} are the most"
+        raise UserError(message, mend="give fewer --updates, --seeds, --lr or --shots, or fewer examples")
+    at = Path(data).expanduser().resolve() if isinstance(data, str | Path) else None
+    digest = None if at is None else sha256(at.read_bytes()).hexdigest()
+    return Material(dataset, test, judge, seeds, None if at is None else str(at), digest)
+
+
+def updates_of(lanes: Sequence[Lane], n: int, seeds: int) -> int:
+    return seeds * n * sum(lane.updates for lane in lanes)
+
+
+def refuse_unreadable(judge: Metric, examples: Sequence[Example]) -> None:
+    """An answer that the metric cannot compare with is better named now than in the middle of a run."""
+    for example in examples if judge.name == "json" else ():
+        if parsed(example.completion) is NOT_JSON:
+            raise UserError(
+                f"the answer {shortened(example.completion)} is no JSON, which --metric json compares",
+                where=f"example {example.id}",
+                mend="mend the row, or take --metric match",
+            )
+
+
+def prepare(asked: Settings, material: Material, loaded: dict[str | None, Loaded], watch: Watch) -> Prepared:
+    """Settles what is left to settle with the models at hand, and writes the run folder."""
+    dataset, test, judge, seeds = material.dataset, material.test, material.judge, material.seeds
+    grid = asked.lanes(tuple(loaded))
+    renderers = {
+        name: render_with(one.tokenizer, one.model.config, dataset, judge.needs, asked) for name, one in loaded.items()
+    }
+    notices = [*dataset.notices, *(test.notices if test else ())]
+    for name, renderer in renderers.items():
+        notices += [f"{name}: {notice}" if name else notice for notice in renderer.notices]
+    if len(dataset.examples) <= max((lane.shots for lane in grid.lanes), default=0):
+        notices.append(
+            f"{len(dataset.examples)} examples: the longest prompts will have fewer demonstrations than asked"
+        )
+    budget = asked.budget_seconds
+    cost: dict[str, float] = {}
+    halvings: tuple[int, ...] = ()
+    if asked.is_sized or asked.budget is not None:
+        from fewfit.engine.task import Task
+        from fewfit.engine.threads import is_small, one_thread
+        from fewfit.engine.timing import lane_seconds
+
+        watch.phase("timing a few steps")
+        for name, one in loaded.items():
+            lanes = [lane for lane in grid.lanes if lane.model == name]
+            task = Task(dataset.examples, renderers[name], judge, order=asked.order)
+            with one_thread(is_small(one.model)):
+                cost |= lane_seconds(one.model, task, lanes, seeds)
+        grid, halvings, told = within_budget(asked, grid, cost, budget, len(dataset.examples))
+        notices += told
+    if (updates := updates_of(grid.lanes, len(dataset), seeds)) > MANY_UPDATES:
+        predictions = seeds * len(dataset) * len(grid.lanes)
+        notices.append(
+            f"{updates:,} updates and {predictions:,} predictions are to be made; fewfit plan tells how long"
+        )
+    record: dict[str, Any] = {
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "asked": asked.as_json(),
+        "data": {
+            "source": dataset.source,
+            "path": material.path,
+            "file_digest": material.file_digest,
+            "digest": dataset.digest,
+            "n": len(dataset.examples),
+            "choices": dataset.choices,
+        },
+        "test": None if test is None else {"digest": test.digest, "n": len(test.examples)},
+        "models": [
+            {"lane": name, **asdict(one.ref), "dtype": one.dtype, "render": renderers[name].settings.as_json()}
+            for name, one in loaded.items()
+        ],
+        "device": asked.device,
+        "dtype": asked.dtype,
+        "metric": judge.name,
+        "answer_patterns": list(asked.answer_pattern or ()),
+        "lanes": [lane.as_json() for lane in grid.lanes],
+        "seeds": list(range(seeds)),
+        "order": asked.order,
+        "race": bool(asked.race),
+        "halvings": list(halvings),
+        "final": asked.final,
+        "select": asked.select,
+        "budget": budget if asked.is_sized else None,
+        "estimated_seconds": {name: round(cost[name], 2) for name in grid.names if name in cost},
+        "notices": notices,
+        "versions": folders.versions(),
+    }
+    name = next(iter(loaded.values())).ref.short_name
+    folder = folders.create(Path(asked.out) if asked.out else None, dataset.source, name)
+    save_examples(dataset, folder / folders.EXAMPLES)
+    if test is not None:
+        save_examples(test, folder / TEST)
+    folders.write_record(folder, record)  # last: a folder with run.json can be resumed
+    folders.remember(folder)
+    return Prepared(folder, folders.record(folder), dict(loaded))
+
+
+def render_with(tokenizer: Any, config: Any, dataset: Dataset, needs: str, asked: Settings) -> Renderer:
+    return Renderer.resolve(
+        tokenizer,
+        dataset.examples,
+        chat=asked.chat,
+        instruction=asked.instruction,
+        no_instruction=asked.no_instruction,
+        system=asked.system,
+        template=asked.template,
+        max_length=asked.max_length,
+        context_length=getattr(config, "max_position_embeddings", None),
+        choices=dataset.choices if needs == "choices" else None,
+        template_kwargs=asked.chat_template_kwargs,
+    )

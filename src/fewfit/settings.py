@@ -1,0 +1,264 @@
+"""What may be asked of a run: one frozen record, checked where it is made.
+
+The flags of the command line, the keywords of `fit` and `plan`, their defaults and what run.json keeps of them are all
+read off the fields of `Settings`; a new setting is a field here and its line of help in cli/flags.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from inspect import Parameter, Signature
+from pathlib import Path
+from typing import Any, Literal, get_args, get_type_hints
+
+from fewfit.draw import Replay
+from fewfit.errors import UserError
+from fewfit.examples.text import shorten
+from fewfit.grid import PAPER_SEEDS, PRESETS, Grid, Lane, several
+
+QUICK_BUDGET = 600.0  # seconds
+LONGEST_BUDGET = 8760 * 3600.0
+MOST_SEEDS = 1_000
+
+SIZED = ("methods", "shots", "lr", "updates")  # what the quick preset's grid may be cut in
+COORDINATES = (
+    *SIZED, "rank", "tune", "optimizer", "loss", "replay", "layers", "demonstrations",
+    "batch", "block", "schedule", "weight_decay", "use_shots",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """None is what the preset says, or what is found in the data, the model or on the machine."""
+
+    # The model: a name, a folder, a GGUF file, a loaded one (or a pair of it and its tokenizer), or several of these.
+    model: Any = None
+    revision: str | None = None
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto"
+    quantize: Literal["nf4"] | None = None
+    # The lanes: all combinations, or spelled out one by one.
+    preset: Literal["quick", "thorough", "paper"] = "quick"
+    methods: Sequence[str] | None = None
+    shots: Sequence[int] | None = None
+    lr: Sequence[float] | None = None
+    updates: Sequence[int] | None = None
+    rank: int | None = None
+    tune: Literal["lora", "full"] | None = None
+    optimizer: Literal["adamw", "adafactor"] | None = None
+    loss: Literal["every-answer", "last-answer"] | None = None
+    replay: Replay | None = None
+    layers: Literal["all", "upper-half"] | None = None
+    demonstrations: str | None = None
+    batch: int | None = None
+    block: int | None = None
+    schedule: Literal["constant", "linear", "cosine"] | None = None
+    weight_decay: float | None = None
+    use_shots: int | None = None
+    grid: Grid | Sequence[Lane] | None = None
+    seeds: int | None = None
+    budget: str | float | None = None
+    race: bool = True
+    # The scores: `metric` may be a name, a function of one's own, or an object (metrics.py).
+    metric: Any = "auto"
+    choices: Any = "auto"
+    answer_pattern: Sequence[str] = ()
+    select: Literal["z23", "accuracy", "nll"] = "z23"
+    test: Any = None
+    # The prompts.
+    instruction: str | None = None
+    no_instruction: bool = False
+    system: str | None = None
+    template: str | None = None
+    chat: Literal["auto", "on", "off"] = "auto"
+    chat_template_kwargs: Mapping[str, Any] | None = None
+    max_length: int | None = None
+    # The data.
+    input: str | None = None
+    output: str | None = None
+    labels: Any = None
+    order: Literal["shuffle", "file"] = "shuffle"
+    skip_bad: bool = False
+    keep_duplicates: bool = False
+    # What becomes of it.
+    final: Literal["stream", "refit"] = "stream"
+    out: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        for name, known in OPTIONS.items():
+            if (value := getattr(self, name)) is not None and value not in known:
+                raise UserError(f"{flag(name)} {value}", mend=f"choose among {', '.join(known)}")
+        if not self.models:
+            raise UserError(
+                "no model",
+                mend="name one: --model lab (bundled toy, offline), smollm2, a folder, a GGUF file, or a Hugging Face "
+                "name such as --model Qwen/Qwen3-0.6B; fewfit models lists those found without a network",
+            )
+        names = [short_name(one) for one in self.models if isinstance(one, str | Path)] if self.several_models else []
+        if doubled := next((name for name in names if names.count(name) > 1), None):
+            raise UserError(
+                f"two models called {doubled}", mend="name each once; rename a folder that is called the same"
+            )
+        for part in ("{prompt}", "{completion}"):
+            if self.template is not None and part not in self.template:
+                raise UserError(f"--template has no {part}", mend="write it like 'Q: {prompt}\\nA: {completion}'")
+        if not isinstance(self.number_of_seeds, int) or not 1 <= self.number_of_seeds <= MOST_SEEDS:
+            raise UserError(f"--seeds {shorten(repr(self.seeds))}", mend=f"give 1 to {MOST_SEEDS:,}")
+        if self.budget is not None:
+            seconds(self.budget)
+        if self.grid is not None and (given := [name for name in COORDINATES if getattr(self, name) is not None]):
+            raise UserError(f"a grid of lanes and {given[0]} beside it", mend="a lane says all of it itself")
+        self.lanes((None,))
+
+    @property
+    def several_models(self) -> bool:
+        return isinstance(self.model, list | tuple) and not is_pair(self.model)
+
+    @property
+    def models(self) -> tuple[Any, ...]:
+        if self.several_models:
+            return tuple(self.model)
+        return () if self.model is None else (self.model,)
+
+    def lanes(self, models: Sequence[str | None]) -> Grid:
+        """The lanes to be compared, for each of the models that lanes are named after: None where there is one only."""
+        if self.grid is None:
+            return Grid.of(model=models, **{name: self.coordinate(name)[0] for name in self._stated()})
+        given = self.grid.lanes if isinstance(self.grid, Grid) else tuple(several(self.grid))
+        for lane in given:
+            if not isinstance(lane, Lane):
+                raise UserError(f"a grid that holds a {type(lane).__name__}", mend="give a Grid, or a list of Lanes")
+        if models == (None,):
+            return Grid(tuple(dict.fromkeys(replace(lane, model=None) for lane in given)))
+        named = [(lane, (lane.model,) if lane.model else models) for lane in given]
+        if lost := next((lane.model for lane, some in named if not set(some) <= set(models)), None):
+            raise UserError(
+                f"a lane of {lost}, which is none of the models", mend=f"one of: {', '.join(map(str, models))}"
+            )
+        return Grid(tuple(replace(lane, model=model) for lane, some in named for model in some))
+
+    def _stated(self) -> list[str]:
+        return [name for name in COORDINATES if self.coordinate(name)[1] != "default"]
+
+    def coordinate(self, name: str) -> tuple[Any, str]:
+        """A coordinate's value and where it comes from."""
+        if (value := getattr(self, name)) is not None:
+            return value, "given"
+        if name in PRESETS[self.preset]:
+            return PRESETS[self.preset][name], f"preset {self.preset}"
+        return None, "default"
+
+    @property
+    def number_of_seeds(self) -> int:
+        if self.seeds is not None:
+            return self.seeds
+        return PAPER_SEEDS if self.preset == "paper" else 1
+
+    @property
+    def budget_seconds(self) -> float:
+        return QUICK_BUDGET if self.budget is None else seconds(self.budget)
+
+    @property
+    def is_sized(self) -> bool:
+        """Only the quick preset's own grid is cut to the budget; a grid that was spelled out never is."""
+        return self.preset == "quick" and self.grid is None and all(getattr(self, name) is None for name in SIZED)
+
+    @property
+    def load_dtype(self) -> str:
+        """Weights that train whole are their own masters: in bf16 most of every update would be rounded away."""
+        whole = any(lane.trains and lane.tune == "full" for lane in self.lanes((None,)).lanes)
+        return "float32" if whole and self.dtype == "auto" else self.dtype
+
+    def as_json(self) -> dict[str, dict[str, Any]]:
+        """Every setting with its value and where that comes from, as run.json keeps it."""
+
+        def source(name: str, value: Any) -> str:
+            if name in COORDINATES:
+                return self.coordinate(name)[1]
+            default = DEFAULTS[name]
+            return "default" if value is default or (type(value) is type(default) and value == default) else "given"
+
+        values = {name: getattr(self, name) for name in DEFAULTS}
+        return {name: {"value": plain(value), "source": source(name, value)} for name, value in values.items()}
+
+
+DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(Settings)}
+TYPES: dict[str, Any] = get_type_hints(Settings)
+
+
+def options(kind: Any) -> tuple[str, ...]:
+    """All that a setting of this type may be, where it is one of a few words."""
+    inner = [one for one in (kind, *get_args(kind)) if getattr(one, "__origin__", None) is Literal]
+    return tuple(get_args(inner[0])) if inner else ()
+
+
+OPTIONS: dict[str, tuple[str, ...]] = {name: options(kind) for name, kind in TYPES.items() if options(kind)}
+
+
+def settings_of(settings: Settings | None, wanted: Mapping[str, Any]) -> Settings:
+    """From keywords, or those changed in settings that were handed over."""
+    if unknown := next((name for name in wanted if name not in DEFAULTS), None):
+        raise TypeError(f"no setting is called {unknown!r}; there are {', '.join(DEFAULTS)}")
+    return Settings(**wanted) if settings is None else replace(settings, **wanted)
+
+
+def takes_settings(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Shows the settings among the keywords of a function that takes them as **wanted: in help() and in editors."""
+    own = Signature.from_callable(function)
+    named = [p for p in own.parameters.values() if p.kind != Parameter.VAR_KEYWORD]
+    added = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=TYPES[name])
+        for name, default in DEFAULTS.items()
+        if name not in own.parameters
+    ]
+    function.__signature__ = own.replace(parameters=[*named, *added])  # type: ignore[attr-defined]
+    return function
+
+
+def flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def seconds(text: str | float | int) -> float:
+    """`10m`, `90s`, `1h30m` or plain seconds."""
+    if isinstance(text, int | float):
+        if not 0 <= text <= LONGEST_BUDGET:
+            raise UserError(f"--budget {text:g}", mend="give seconds, a year of them at the most")
+        return float(text)
+    match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
+    if not text.strip() or match is None:
+        raise UserError(f"--budget {shorten(repr(text))} is no duration", mend="write it like 90s, 10m or 1h30m")
+    h, m, s = (float(part or 0) for part in match.groups())
+    found = h * 3600 + m * 60 + s
+    if not found <= LONGEST_BUDGET:
+        raise UserError(f"--budget {shorten(text)}", mend="give a year (8760h) at the most")
+    return found
+
+
+def is_pair(model: Any) -> bool:
+    """A loaded model and its tokenizer."""
+    return isinstance(model, tuple) and len(model) == 2 and not isinstance(model[0], str | Path)
+
+
+def short_name(model: str | Path) -> str:
+    """The last part of a name or path: what lanes carry where there are several models."""
+    return str(model).rstrip("/").split("/")[-1]
+
+
+def plain(value: Any) -> Any:
+    """As JSON holds it."""
+    if isinstance(value, Grid):
+        return list(value.names)
+    if isinstance(value, Lane):
+        return value.name
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple | list):
+        return [plain(one) for one in value]
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return f"<{type(value).__name__}>"
