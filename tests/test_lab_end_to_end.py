@@ -12,8 +12,8 @@ import pytest
 
 import fewfit
 from fewfit import runs
-from fewfit.lab.tasks import held_out_task
 from fewfit.models.installed import bundled_folder
+from lab.tasks import held_out_task
 
 pytestmark = pytest.mark.slow
 GRID = {"methods": ["icl", "ft", "icl+ft"], "shots": [4], "lr": [1e-3], "updates": [3], "race": False}
