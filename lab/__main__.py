@@ -64,7 +64,7 @@ def train(
     torch.set_num_threads(threads)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    run = Training("lab", out, seed=seed, resume=resume, start=start, device=device)
+    run = Training(out, seed=seed, resume=resume, start=start, device=device)
     run.run(minutes, current=out / "model")
     print(out / "model")
 

@@ -1,4 +1,4 @@
-"""The model card of a bundled model: how it began, how it was trained, every figure, and what it cannot do.
+"""The model card: how it began, how it was trained, every figure, and what it cannot do.
 
     python -m lab.card RUN MODEL [DOCUMENTS]
 
@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 
 from lab.corpus import PHASES
-from lab.net import SHAPES, parameter_count
+from lab.net import LAB, parameter_count
 from lab.skills import SHOTS
 
 HEAD = """---
@@ -21,7 +21,7 @@ library_name: transformers
 tags: [few-shot, model-organism]
 ---
 
-# {name}
+# lab
 
 A tiny Llama ({parameters:.2f}M parameters: {layers} layers x {width}, {heads} heads, {vocab} tokens) that learns in
 context and fine-tunes within seconds. It is a model organism for fewfit: it knows a toy language and nothing of the
@@ -41,7 +41,7 @@ is random and all weights were trained.
 falling over the last {decay:.0%} of the steps, to {rate:.2f} of itself. Answers that can be inferred carry the loss;
 other text one twentieth of it.
 
-Phases, by million tokens: {phases}.{branch}{control}
+Phases, by million tokens: {phases}.
 
 The mix was steered by hand while it trained (see docs/log-lab.md), so these very weights cannot be made again bit for
 bit; a run of the phases in `lab/phases.py` can.
@@ -111,33 +111,6 @@ def others(report: dict) -> list[str]:
     return lines
 
 
-CONTROL = """
-
-Nothing in its training text reverses a relation: no reversed comparison, no question whether one follows, no chain of
-comparisons, no rewording to the passive, no word for the opposite, no look-up from value to key, and kinds are only
-ever said of words ("fox is a kind of animal"), never words of kinds. Those documents are replaced by questions that
-facts answer as they stand. (Syllogisms stay; in some of them the turned conclusion is asked for and denied.)"""
-
-BRANCH = """
-
-Its first {tokens:.1f}M tokens are those of {origin}, which it was copied from: the two differ in what came after, in
-nothing else."""
-
-
-def beside(report: dict, name: str, other: dict) -> list[str]:
-    """Reversals in context, this model's figures beside another's."""
-    lines = [f"\n## Reversals, beside {name}\n", "| forced choice | this model | " + name + " |", "|---|---|---|"]
-    for part, title in (("reversals", ""), ("held_out_reversals", "held-out relations, ")):
-        for kind in ("relation", "name"):
-            for case, value in report[part][kind].items():
-                lines.append(f"| {title}{kind}, {case} | {value:.2f} | {other[part][kind][case]:.2f} |")
-    for family in ("reversal", "reversal yes or no", "ordering", "reword", "direct facts"):
-        for shots in ("0", "8"):
-            mine, its = (r["seen"][family]["shots"][shots] for r in (report, other))
-            lines.append(f"| task: {family}, {shots} shots | {mine:.2f} | {its:.2f} |")
-    return lines
-
-
 def row_lengths(training: dict) -> str:
     names = {phase["name"] for phase in training["phases"]}
     used = {256}
@@ -148,15 +121,13 @@ def row_lengths(training: dict) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def card(name: str, report: dict, training: dict, other: tuple[str, dict] | None = None) -> str:
-    shape = SHAPES[name]
+def card(report: dict, training: dict) -> str:
     head = HEAD.format(
-        name=name,
-        parameters=parameter_count(shape) / 1e6,
-        layers=shape.layers,
-        width=shape.width,
-        heads=shape.heads,
-        vocab=shape.vocab,
+        parameters=parameter_count(LAB) / 1e6,
+        layers=LAB.layers,
+        width=LAB.width,
+        heads=LAB.heads,
+        vocab=LAB.vocab,
         tokens=training["tokens"] / 1e6,
         minutes=training["minutes"],
         seed=training["seed"],
@@ -166,12 +137,9 @@ def card(name: str, report: dict, training: dict, other: tuple[str, dict] | None
         decay=training["decay_steps"] / max(1, training["steps"]),
         phases=", ".join(f"{phase['name']} from {phase['from']:.1f}" for phase in training["phases"]),
         documents=report["documents"],
-        control=CONTROL if name == "lab-control" else "",
-        branch=BRANCH.format(**training["branch"]) if training.get("branch") else "",
     )
     tail = TAIL.format(rows=row_lengths(training))
-    compared = beside(report, *other) if other else []
-    return "\n".join([head.rstrip("\n"), *table_rows(report), *others(report), *compared, tail])
+    return "\n".join([head.rstrip("\n"), *table_rows(report), *others(report), tail])
 
 
 def training_record(run: Path) -> dict:
@@ -182,7 +150,6 @@ def training_record(run: Path) -> dict:
         if "phase" in line and (not phases or phases[-1]["name"] != line["phase"]):
             phases.append({"name": line["phase"], "from": round(line["tokens"] / 1e6, 2)})
     decays = [line for line in lines if "decay_from" in line]
-    branches = [line for line in lines if "branched_from" in line]
     return {
         "seed": next((line["seed"] for line in lines if "seed" in line), 0),
         "tokens": lines[-1]["tokens"],
@@ -191,7 +158,6 @@ def training_record(run: Path) -> dict:
         "decay_from": decays[-1]["decay_from"] if decays else None,
         "decay_steps": lines[-1]["step"] - decays[-1]["decay_from"] if decays else 0,
         "phases": phases,
-        "branch": {"origin": branches[0]["branched_from"], "tokens": branches[0]["tokens"] / 1e6} if branches else None,
         "planned": [phase.name for phase in PHASES],
         "final_rate": next((line["rate"] for line in reversed(lines) if "rate" in line), 1.0),
         "curves": [{"tokens": line["tokens"], **line["skills"]} for line in lines if "skills" in line],
@@ -205,11 +171,7 @@ def main(run: Path, model: Path, documents: int = 60) -> None:
     report = evaluate(model, documents) if documents else json.loads(record.read_text())["evaluation"]
     training = training_record(run)
     record.write_text(json.dumps({**training, "evaluation": report}) + "\n")
-    sibling = model.with_name("lab-s") / "training.json"
-    other = None
-    if model.name == "lab-control" and sibling.exists():
-        other = ("lab-s", json.loads(sibling.read_text())["evaluation"])
-    (model / "README.md").write_text(card(model.name, report, training, other))
+    (model / "README.md").write_text(card(report, training))
 
 
 if __name__ == "__main__":

@@ -75,8 +75,6 @@ def _replace(source: Source) -> Turn:
 
 def _name(source: Source) -> Turn:
     """Any words of the kind will do."""
-    if source.control:
-        return _say(source)
     kind, number = source.pick(_LABELLED), source.between(1, 3)
     allowed = set(W.KINDS[kind])
     answer = source.rng.sample(W.KINDS[kind], number)
@@ -90,8 +88,6 @@ def _name(source: Source) -> Turn:
 
 
 def _name_and_end(source: Source) -> Turn:
-    if source.control:
-        return _append(source)
     kind, mark = source.pick(_LABELLED), source.word()
     allowed = set(W.KINDS[kind])
 

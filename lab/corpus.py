@@ -20,14 +20,12 @@ SEEN: dict[str, Family] = {name: family for module in _MODULES for name, family 
 HELD_OUT: dict[str, Family] = {
     name: family for module in _MODULES if module is not families_lookup for name, family in module.HELD_OUT.items()
 }
-TEXTS: dict[str, Text] = {**texts.TEXTS, **worlds.REVERSED_TEXTS, **chats.TEXTS}
+TEXTS: dict[str, Text] = {**texts.TEXTS, **worlds.TEXTS, **chats.TEXTS}
 # Easy or narrow versions of families, for training alone.
 TEXT_TASKS: dict[str, Family] = {
     "short keyword": families_labels.short_keyword,
     "label words": families_lookup.to_label_words,
 }
-# What the control model never sees: any consequence that reverses a relation.
-REVERSALS = frozenset({*worlds.REVERSED, *worlds.REVERSED_TEXTS})
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "lists": tuple(families_lists.SEEN),
@@ -50,13 +48,13 @@ def _wheel(phase: int) -> tuple[tuple[str, ...], tuple[float, ...]]:
     return tuple(name for name, _ in shares), tuple(accumulate(share for _, share in shares))
 
 
-def document(seed: int, index: int, phase: int, budget: int = 170, control: bool = False) -> list[Part]:
-    """One training document as parts of text with loss weights; `control` leaves every reversal out."""
+def document(seed: int, index: int, phase: int, budget: int = 170) -> list[Part]:
+    """One training document as parts of text with loss weights."""
     rng = Random(digest(seed, index, phase))
     names, wheel = _wheel(phase)
     at = rng.random() * wheel[-1]
     name = next(n for n, edge in zip(names, wheel, strict=True) if at < edge)
-    source = Source(rng, reach=PHASES[phase].reach, control=control)
+    source = Source(rng, reach=PHASES[phase].reach)
     if budget > 500 and PHASES[phase].far and source.chance(PHASES[phase].far):
         return TEXTS["distant repetition"](source, budget)
     label_reach = PHASES[phase].label_reach
@@ -64,8 +62,6 @@ def document(seed: int, index: int, phase: int, budget: int = 170, control: bool
         source.reach = label_reach
     if name in GROUPS:
         name = source.pick(GROUPS[name])
-    if control and name in REVERSALS:
-        name = source.pick(tuple(worlds.FORWARD))
     if name in TEXT_TASKS:
         return write_task(TEXT_TASKS[name](source), source, budget)
     if name in TEXTS:
@@ -76,8 +72,8 @@ def document(seed: int, index: int, phase: int, budget: int = 170, control: bool
 class Rows:
     """Packed rows: row r of a phase is filled with documents until it is full, the last one cut."""
 
-    def __init__(self, encoder: Encoder, seed: int, length: int, control: bool = False) -> None:
-        self.encoder, self.seed, self.length, self.control = encoder, seed, length, control
+    def __init__(self, encoder: Encoder, seed: int, length: int) -> None:
+        self.encoder, self.seed, self.length = encoder, seed, length
 
     def row(self, number: int, phase: int) -> tuple[list[int], list[float]]:
         ids: list[int] = []
@@ -94,7 +90,7 @@ class Rows:
             budget = max(40, int(room * 0.95))
             if self.length > 512:  # several documents stand in a long row as often as one
                 budget = min(budget, Random(digest("budget", number, part)).choice((200, 400, 2048, 2048)))
-            more, w = self.encoder.parts(document(self.seed, number * 64 + part, phase, budget, self.control))
+            more, w = self.encoder.parts(document(self.seed, number * 64 + part, phase, budget))
             ids += more
             weights += w
             part += 1

@@ -58,7 +58,6 @@ class Source:
     fresh: bool = False
     reach: float = 1.0  # 0 to 1: how long texts may become, raised by the curriculum
     style: str = ""
-    control: bool = False  # for the control model: nothing is turned round
     usual_labels: bool = False  # in evaluation: label words that training used as labels
     _pool: tuple[str, ...] = field(default=(), repr=False)
 

@@ -60,7 +60,7 @@ def lookup_in_text(source: Source) -> Task:
     """The text holds pairs and a key: its value is the answer."""
     inner = source.pick((" is", " :", " ->", " ="))
     mark = source.pick((";", " |", "?"))
-    backwards = not source.fresh and source.chance(0.25) and not source.control
+    backwards = not source.fresh and source.chance(0.25)
 
     def make() -> Item:
         words = source.some(2 * source.between(1, 4))

@@ -16,7 +16,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Shape:
-    """What a stock Llama configuration needs to know about one of our models."""
+    """What a stock Llama configuration needs to know about a model of ours."""
 
     layers: int
     width: int
@@ -33,11 +33,7 @@ class Shape:
 
 BLOCK = 128
 
-SHAPES = {
-    "lab": Shape(layers=5, width=192, heads=4, hidden=448),
-    "lab-s": Shape(layers=4, width=128, heads=4, hidden=256),
-    "lab-control": Shape(layers=4, width=128, heads=4, hidden=256),
-}
+LAB = Shape(layers=5, width=192, heads=4, hidden=448)
 
 
 def parameter_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:

@@ -1,7 +1,7 @@
-"""The curricula: what share of the corpus each group, family or text has, and how long texts may get, by tokens seen.
+"""The curriculum: what share of the corpus each group, family or text has, and how long texts may get, by tokens seen.
 
 Association first, then the whole mix, then meanings with short texts, then everything longer. A change of the mix is a
-new phase at the end of its list, so that the recipe stays what it was.
+new phase at the end of the list, so that the recipe stays what it was.
 """
 
 from __future__ import annotations
@@ -161,74 +161,9 @@ IN_CONTEXT = _shares(
 )
 LONG_ROWS = (256, 512, 256, 1024, 256, 512, 256, 2048, 256, 512, 256, 1024)
 FEWER_LONG_ROWS = (256, 512, 256, 256, 512, 1024, 256, 512, 256, 256, 512, 2048)
-SMALL_LISTS = _shares(
-    lists=42,
-    lookups=16,
-    pairs=3,
-    keyword=3,
-    short_keyword=6,
-    simple_labels=10,
-    repetition=5,
-    far_repetition=3,
-    lexicon=12,
-)
-SMALL_ONE_WORD = _shares(
-    lexicon=10,
-    attributes=2,
-    alike=3,
-    labels_by_kind=28,
-    short_keyword=6,
-    simple_labels=6,
-    lists=34,
-    lookups=12,
-    worlds=3,
-    chats=3,
-    far_repetition=3,
-)
-SMALL_LONGER = _shares(
-    lexicon=5,
-    attributes=4,
-    alike=5,
-    labels_by_meaning=28,
-    short_keyword=6,
-    keyword=5,
-    simple_labels=7,
-    label_words=2,
-    lists=28,
-    lookups=10,
-    worlds=6,
-    chats=4,
-    orders=2,
-    reason=2,
-    far_repetition=3,
-)
-SMALL_LAST = _shares(
-    lexicon=2,
-    attributes=3,
-    alike=5,
-    labels_by_meaning=26,
-    size=2,
-    age=2,
-    keyword=8,
-    short_keyword=6,
-    count=2,
-    simple_labels=6,
-    label_words=3,
-    lists=18,
-    lookups=8,
-    worlds=12,
-    reversal=6,
-    consequences=3,
-    relation_words=0.5,
-    chats=7,
-    orders=2,
-    reason=3,
-    far_repetition=4,
-)
-SMALL_ROWS = (256, 256, 512, 256, 256, 512, 256, 256, 512, 256, 256, 1024)
 LAST = tuple((name, {"lexicon": 10, "attributes": 1}.get(name, share)) for name, share in FINAL)
 
-_LAB = (
+PHASES = (
     Phase("association", 2.5, 0.5, ASSOCIATION),
     Phase("lists", 7.0, 0.7, OLD_MIX),
     Phase("lexicon", 13.84448, 0.35, LEXICON),
@@ -244,18 +179,6 @@ _LAB = (
 )
 
 
-# The small models: fewer tokens, so lists and labels get their time early, and less is asked for.
-_SMALL = (
-    Phase("small association", 1.5, 0.5, ASSOCIATION),
-    Phase("small lists", 7.0, 0.6, SMALL_LISTS),
-    Phase("small one word", 10.5, 0.8, SMALL_ONE_WORD, label_reach=0.0),
-    Phase("small longer", 13.0, 0.9, SMALL_LONGER, label_reach=0.5),
-    Phase("small last", 1e9, 1.0, SMALL_LAST, label_reach=0.8, lengths=SMALL_ROWS, far=0.3),
-)
-PHASES = (*_LAB, *_SMALL)
-
-
-def phase_at(tokens: float, size: str = "lab") -> int:
-    """The phase in which the token number `tokens` falls, in the curriculum of a model."""
-    begin = 0 if size == "lab" else len(_LAB)
-    return next(i for i in range(begin, len(PHASES)) if tokens < PHASES[i].until * 1e6)
+def phase_at(tokens: float) -> int:
+    """The phase in which the token number `tokens` falls."""
+    return next(i for i, phase in enumerate(PHASES) if tokens < phase.until * 1e6)

@@ -114,7 +114,7 @@ def lexicon_text(source: Source, budget: int) -> list[Part]:
                 parts.append((f"{word}, {a} or {b}?", 0.3))
                 parts.append((f" {value}\n", INFERABLE))
             used += 7
-        elif form < 0.8 and not source.control:  # from the kind to its words: the turned "is a kind of"
+        elif form < 0.8:  # from the kind to its words
             sample = source.rng.sample(W.KINDS[kind], source.between(3, 7))
             parts.append((f"{kind}:", 0.3))
             parts.append((f" {', '.join(sample)}\n", 0.5))
@@ -147,7 +147,7 @@ def kind_words(source: Source, budget: int) -> list[Part]:
             parts += [(f"{word} is a kind of", 0.3), (f" {kind}.\n", INFERABLE)]
         elif form < 0.5:
             parts += [(f"{word} and {other} are a kind of", 0.3), (f" {kind}.\n", INFERABLE)]
-        elif form < 0.65 and not source.control:
+        elif form < 0.65:
             parts += [(f"a kind of {kind}:", 0.3), (f" {word}.\n", 0.5)]
         elif form < 0.8:
             stranger = source.pick(W.KINDS[source.pick([k for k in kinds if k != kind])])

@@ -1,4 +1,4 @@
-"""Training a bundled model from structured initial weights, on rows that are made as they are needed.
+"""Training the bundled model from structured initial weights, on rows that are made as they are needed.
 
     python -m lab train --minutes 90
 
@@ -22,7 +22,7 @@ from fewfit.errors import UserError
 from lab import corpus, initial, skills, store, tokens
 from lab.document import CONTEXT, Encoder
 from lab.muon import Optimizer
-from lab.net import SHAPES, Shape, hidden_states, rope, weighted_loss
+from lab.net import LAB, Shape, hidden_states, rope, weighted_loss
 
 BATCH_TOKENS = 2048
 LOSS_TOKENS = 768  # of a batch; answers are a quarter of all tokens
@@ -78,15 +78,15 @@ class Training:
 
     def __init__(
         self,
-        size: str,
         folder: Path,
+        shape: Shape = LAB,
         seed: int | None = None,
         resume: bool = True,
         start: Path | None = None,
         device: str = "cpu",
     ) -> None:
         self.device = torch.device(device)
-        self.size, self.folder, self.shape = size, folder, SHAPES[size]
+        self.folder, self.shape = folder, shape
         folder.mkdir(parents=True, exist_ok=True)
         # bf16 products pay where the processor has units for them; elsewhere they are emulated, slowly.
         fast = device != "cpu" or torch.cpu._is_amx_tile_supported()
@@ -103,8 +103,6 @@ class Training:
         if state:
             params = state["params"]
             self.progress = Progress(**state["progress"])
-            if state.get("size", size) != size:  # the folder is a copy: this run branches off another one
-                self.journal(branched_from=state["size"])
         elif start is not None:
             params = store.read_weights(start)
         else:
@@ -125,7 +123,7 @@ class Training:
         output layer need not run on all of them.
         """
         phase = self.phase()
-        packed = corpus.Rows(self.encoder, self.seed, length, control=self.size == "lab-control")
+        packed = corpus.Rows(self.encoder, self.seed, length)
         batch = [packed.row(self.progress.row + i, phase) for i in range(BATCH_TOKENS // length)]
         self.progress.row += len(batch)
         ids = torch.tensor([ids for ids, _ in batch])
@@ -158,7 +156,7 @@ class Training:
 
     def phase(self) -> int:
         """Where the curriculum stands."""
-        return corpus.phase_at(self.progress.tokens, self.size)
+        return corpus.phase_at(self.progress.tokens)
 
     def rate(self) -> float:
         p = self.progress
@@ -188,7 +186,6 @@ class Training:
             "averaged": self.averaged,
             "optimizer": self.optimizer.state(),
             "progress": asdict(self.progress),
-            "size": self.size,
             "seed": self.seed,
         }
         torch.save(state, self.folder / "state.tmp")

@@ -249,8 +249,15 @@ def relation_words(source: Source, budget: int) -> list[Part]:
     return parts
 
 
-REVERSED = {"reversal": _reversal(False), "reversal yes or no": reversal_yes_no, "ordering": ordering, "reword": reword}
-FORWARD = {"direct facts": direct, "syllogism": syllogism, "kind of": kind_of, "places": places}
-SEEN = {**REVERSED, **FORWARD}
+SEEN = {
+    "reversal": _reversal(False),
+    "reversal yes or no": reversal_yes_no,
+    "ordering": ordering,
+    "reword": reword,
+    "direct facts": direct,
+    "syllogism": syllogism,
+    "kind of": kind_of,
+    "places": places,
+}
 HELD_OUT = {"held-out reversal": _reversal(True)}
-REVERSED_TEXTS = {"consequences": consequences, "relation words": relation_words}
+TEXTS = {"consequences": consequences, "relation words": relation_words}

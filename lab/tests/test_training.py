@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
 import torch
 
 from lab import initial, muon, store, tokens
-from lab.net import SHAPES, Shape, hidden_states, parameter_shapes, rope, weighted_loss
+from lab.net import LAB, Shape, hidden_states, parameter_shapes, rope, weighted_loss
 
 TINY = Shape(layers=2, width=64, heads=4, hidden=96, vocab=3200)
 
@@ -20,32 +19,29 @@ def eager(monkeypatch):
     torch.set_num_threads(1)
 
 
-@pytest.mark.parametrize("size", ["lab", "lab-s"])
-def test_our_forward_is_the_stock_models(tmp_path, size):
+def test_our_forward_is_the_stock_models(tmp_path):
     from transformers import AutoModelForCausalLM
 
-    shape = SHAPES[size]
     tokenizer = tokens.train()
-    params = initial.structured(shape, tokens.twins(tokenizer))
-    store.write_model(tmp_path / "m", params, shape, tokenizer)
+    params = initial.structured(LAB, tokens.twins(tokenizer))
+    store.write_model(tmp_path / "m", params, LAB, tokenizer)
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "m", dtype=torch.float32)
-    assert set(model.state_dict()) - {"lm_head.weight"} == set(parameter_shapes(shape))
+    assert set(model.state_dict()) - {"lm_head.weight"} == set(parameter_shapes(LAB))
     params = store.read_weights(tmp_path / "m")
     ids = torch.randint(5, 3000, (2, 256), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        ours = hidden_states(params, ids, shape, *rope(shape, 256), torch.float32)
+        ours = hidden_states(params, ids, LAB, *rope(LAB, 256), torch.float32)
         ours = ours @ params["model.embed_tokens.weight"].T
         assert (ours - model(ids).logits).abs().max() < 1e-3
 
 
 def test_structured_weights_repeat_what_they_saw_without_any_training():
-    shape = SHAPES["lab"]
-    params = initial.structured(shape, tokens.twins(tokens.train()))
+    params = initial.structured(LAB, tokens.twins(tokens.train()))
     generator = torch.Generator().manual_seed(1)
     stretch = torch.randperm(2000, generator=generator)[:40] + 1000
     ids = stretch.repeat(4)[None, :128]
     with torch.no_grad():
-        h = hidden_states(params, ids, shape, *rope(shape, 128), torch.float32)
+        h = hidden_states(params, ids, LAB, *rope(LAB, 128), torch.float32)
         best = (h @ params["model.embed_tokens.weight"].T).argmax(-1)
     assert (best[0, 44:-1] == ids[0, 45:]).float().mean() > 0.5
 
@@ -85,15 +81,14 @@ def test_the_loss_is_the_weighted_mean():
 def test_a_resumed_run_equals_one_that_never_stopped(tmp_path, monkeypatch, eager):
     from lab import train
 
-    monkeypatch.setitem(train.SHAPES, "tiny", TINY)
     monkeypatch.setattr(train, "BATCH_TOKENS", 512)
     monkeypatch.setattr(train, "LOSS_TOKENS", 200)
-    whole = train.Training("tiny", tmp_path / "a")
+    whole = train.Training(tmp_path / "a", TINY)
     losses = [whole.step() for _ in range(4)]
-    first = train.Training("tiny", tmp_path / "b")
+    first = train.Training(tmp_path / "b", TINY)
     again = [first.step(), first.step()]
     first.save()
-    second = train.Training("tiny", tmp_path / "b")
+    second = train.Training(tmp_path / "b", TINY)
     again += [second.step(), second.step()]
     assert again == losses
     for n, p in whole.params.items():
@@ -105,74 +100,52 @@ def test_a_resumed_run_keeps_its_seed_and_refuses_another(tmp_path, monkeypatch,
     from fewfit.errors import UserError
     from lab import train
 
-    monkeypatch.setitem(train.SHAPES, "tiny", TINY)
     monkeypatch.setattr(train, "BATCH_TOKENS", 256)
     monkeypatch.setattr(train, "LOSS_TOKENS", 100)
-    first = train.Training("tiny", tmp_path, seed=7)
+    first = train.Training(tmp_path, TINY, seed=7)
     first.step()
     first.save()
     ids = first.rows(256)[0]
     for same in (None, 7):
-        again = train.Training("tiny", tmp_path, seed=same)
+        again = train.Training(tmp_path, TINY, seed=same)
         assert again.seed == 7
         assert torch.equal(again.rows(256)[0], ids)
     with pytest.raises(UserError, match="began with seed 7, not 0; leave --seed out"):
-        train.Training("tiny", tmp_path, seed=0)
+        train.Training(tmp_path, TINY, seed=0)
 
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     del state["seed"]  # as it was saved before the seed was kept
     torch.save(state, tmp_path / "state.pt")
-    assert train.Training("tiny", tmp_path).seed == 0
-    assert train.Training("tiny", tmp_path, seed=7).seed == 7
+    assert train.Training(tmp_path, TINY).seed == 0
+    assert train.Training(tmp_path, TINY, seed=7).seed == 7
 
 
 def test_a_run_stops_on_time_decays_and_leaves_a_model(tmp_path, monkeypatch, eager):
     from lab import skills, train
 
-    monkeypatch.setitem(train.SHAPES, "tiny", TINY)
     monkeypatch.setattr(train, "BATCH_TOKENS", 256)
     monkeypatch.setattr(train, "LOSS_TOKENS", 100)
     monkeypatch.setattr(skills, "watch", lambda *a, **k: {"copy": "0"})
-    run = train.Training("tiny", tmp_path / "run")
+    run = train.Training(tmp_path / "run", TINY)
     run.progress.decay_from, run.progress.decay_steps = 2, 4
     run.run(minutes=5, current=tmp_path / "model")
     assert run.progress.step == 6
     assert run.rate() == 0.0
     assert (tmp_path / "model" / "model.safetensors").exists()
     lines = [json.loads(line) for line in (tmp_path / "run" / "journal.jsonl").read_text().splitlines()]
-    assert lines[0]["phase"] == "small association"
+    assert lines[0]["phase"] == "association"
     assert lines[0]["seed"] == 0
     assert "skills" in lines[-1]
     assert run.progress.tokens == 6 * 256
 
 
-def test_a_copied_run_of_another_size_says_where_it_branched_off(tmp_path, monkeypatch, eager):
-    from lab import train
-
-    for name in ("tiny", "tiny-control"):
-        monkeypatch.setitem(train.SHAPES, name, TINY)
-    monkeypatch.setattr(train, "BATCH_TOKENS", 256)
-    monkeypatch.setattr(train, "LOSS_TOKENS", 100)
-    trunk = train.Training("tiny-control", tmp_path / "trunk")
-    trunk.step()
-    trunk.save()
-    shutil.copytree(tmp_path / "trunk", tmp_path / "branch")
-    branch = train.Training("tiny", tmp_path / "branch")
-    assert branch.progress == trunk.progress
-    assert json.loads((tmp_path / "branch" / "journal.jsonl").read_text())["branched_from"] == "tiny-control"
-    branch.save()
-    train.Training("tiny", tmp_path / "branch")
-    assert len((tmp_path / "branch" / "journal.jsonl").read_text().splitlines()) == 1
-
-
 def test_a_run_whose_time_is_over_goes_on_at_the_full_rate(tmp_path, monkeypatch, eager):
     from lab import skills, train
 
-    monkeypatch.setitem(train.SHAPES, "tiny", TINY)
     monkeypatch.setattr(train, "BATCH_TOKENS", 256)
     monkeypatch.setattr(train, "LOSS_TOKENS", 100)
     monkeypatch.setattr(skills, "watch", lambda *a, **k: {"copy": "0"})
-    run = train.Training("tiny", tmp_path / "run")
+    run = train.Training(tmp_path / "run", TINY)
     run.progress.step, run.progress.seconds = 500, 600.0
     run.progress.decay_from, run.progress.decay_steps = 400, 200
     run.run(minutes=0.05)
