@@ -86,8 +86,8 @@ def cell(
 ) -> dict[str, Any]:
     """Test score of every lane of a full run, and what the run chose; its predictions go to `keep`."""
     import fewfit
-    from fewfit.lab.tasks import held_out_task
     from fewfit.models import local
+    from lab.tasks import held_out_task
 
     rows = held_out_task(task, seed, n + test)
     base = local.load(model)

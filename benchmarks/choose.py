@@ -52,8 +52,8 @@ def fewfit_cell(
     model: str, task: str, n: int, seed: int, test: int, *, race: bool, lanes: Sequence[Any]
 ) -> dict[str, Any]:
     import fewfit
-    from fewfit.lab.tasks import held_out_task
     from fewfit.models import local
+    from lab.tasks import held_out_task
 
     rows = held_out_task(task, seed, n + test)
     with tempfile.TemporaryDirectory() as scratch:

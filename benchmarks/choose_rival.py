@@ -34,9 +34,9 @@ class Rival:
     def data(self, task: str, n: int, seed: int, test: int) -> None:
         """Reads the examples as `fit` does."""
         from fewfit.examples import load
-        from fewfit.lab.tasks import held_out_task
         from fewfit.metrics import auto, metric
         from fewfit.render import Renderer
+        from lab.tasks import held_out_task
 
         self.drop()
         rows = held_out_task(task, seed, n + test)

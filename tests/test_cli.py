@@ -227,8 +227,8 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([]) == 0
     shown = capsys.readouterr().out
     assert [c for c in ("fit", "plan", "resume", "inspect", "predict", "demo") if f"\n  {c} " not in shown] == []
-    ours = [line for line in shown.split("Commands:")[1].splitlines() if not line.startswith("  lab")]
-    assert [line for line in ours if line.endswith("...")] == [], "each line says all that it says"
+    commands = shown.split("Commands:")[1].splitlines()
+    assert [line for line in commands if line.endswith("...")] == [], "each line says all that it says"
 
 
 # ---- predict ---------------------------------------------------------------------------------------------------------
@@ -350,13 +350,6 @@ def test_inspect_marks_the_answers_of_a_file(capsys: pytest.CaptureFixture[str])
 
 
 # ---- the rest --------------------------------------------------------------------------------------------------------
-
-
-def test_lab_is_mounted(capsys: pytest.CaptureFixture[str]) -> None:
-    """Its module is imported when it is named. Break seen to fail: the import at the top of main."""
-    pytest.importorskip("fewfit.cli.lab")
-    assert run(["lab", "--help"]) == 0
-    assert "fewfit lab" in capsys.readouterr().out
 
 
 @pytest.mark.slow

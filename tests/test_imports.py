@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "files"),
     ("render", "draw", "grid", "settings", "stats", "examples", "predictions", "audit", "metrics"),
     ("demonstrations", "models"),
-    ("engine", "lab"),
+    ("engine",),
     ("augment", "judges", "select", "bundle", "predict"),
     ("run",),
     ("api", "plan", "suites", "report", "serve", "bridges"),
@@ -31,8 +31,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
 )
 LEVEL = {part: level for level, layer in enumerate(LAYERS) for part in layer}
-# How the bundled model is made concerns nobody: it is found and run as any other model is.
-MAY_USE_LAB = ("lab", "cli", "demo")
+# Beside the package in the repository, and not installed with it.
+OUTSIDE = ("lab", "benchmarks")
 # What the package itself holds, so that nothing needs the whole face for it.
 ROOT_NAMES = {"__version__"}
 
@@ -74,19 +74,33 @@ def from_base(node: ast.ImportFrom, module: str, is_package: bool) -> str | None
     return ".".join([*here, *([node.module] if node.module else [])])
 
 
+def outside(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """(line, part of OUTSIDE) for every import of one."""
+    for node in ast.walk(tree):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names = [node.module]
+        yield from ((node.lineno, part) for part in OUTSIDE if part in {name.split(".")[0] for name in names})
+
+
 def check(package: Path) -> list[str]:
     """Everything wrong with the direction of imports under `package`."""
     wrong: list[str] = []
     edges: dict[str, set[str]] = {}
     for path in sorted(package.rglob("*.py")):
         module = module_name(path, package)
+        tree = ast.parse(path.read_text())
+        wrong += [
+            f"{path.relative_to(package)}:{line}: imports {part}, which is not installed"
+            for line, part in outside(tree)
+        ]
         if not module:
             continue  # the face: it may offer anything
         part = module.split(".")[0]
         if part not in LEVEL:
             wrong.append(f"{path.name}: part {part!r} has no layer; give it one in LAYERS")
             continue
-        for line, target in imports(ast.parse(path.read_text()), module, path.name == "__init__.py"):
+        for line, target in imports(tree, module, path.name == "__init__.py"):
             where = f"{path.relative_to(package)}:{line}"
             other = target.split(".")[0]
             if not other:
@@ -99,8 +113,6 @@ def check(package: Path) -> list[str]:
                 wrong.append(f"{where}: imports {other!r}, which has no layer")
             elif LEVEL[other] > LEVEL[part]:
                 wrong.append(f"{where}: {part} imports {other}, which stands above it")
-            elif other == "lab" and not any(module == m or module.startswith(m + ".") for m in MAY_USE_LAB):
-                wrong.append(f"{where}: only {', '.join(MAY_USE_LAB[1:])} may import lab")
             else:
                 edges.setdefault(part, set()).add(other)
     return wrong + circles(edges)
@@ -133,7 +145,8 @@ def test_imports_keep_their_direction() -> None:
         ("draw.py", "def f():\n    from fewfit.engine.stream import run", "draw imports engine, which stands above it"),
         ("engine/plain.py", "import fewfit.cli.main", "engine imports cli, which stands above it"),
         ("engine/plain.py", "from ..select import choose", "engine imports select, which stands above it"),
-        ("predict.py", "from fewfit import lab", "may import lab"),
+        ("cli/demo.py", "def f():\n    from lab.tasks import held_out_task", "imports lab, which is not installed"),
+        ("__init__.py", "import lab.info", "imports lab, which is not installed"),
         ("select.py", "from fewfit import fit", "the package's face"),
         ("helpers.py", "", "has no layer"),
         ("errors.py", "from .draw import number", "errors imports draw, which stands above it"),
@@ -156,10 +169,10 @@ def test_a_circle_is_seen(tmp_path: Path) -> None:
 
 
 def test_right_imports_pass(tmp_path: Path) -> None:
-    for folder in ("lab", "cli", "engine"):
+    for folder in ("bundle", "cli", "engine"):
         (tmp_path / folder).mkdir()
-    (tmp_path / "lab" / "info.py").write_text("from fewfit.models import installed")
-    (tmp_path / "cli" / "main.py").write_text("def f():\n    from fewfit import fit, lab")
+    (tmp_path / "bundle" / "card.py").write_text("from fewfit.models import installed")
+    (tmp_path / "cli" / "main.py").write_text("def f():\n    from fewfit import bundle, fit")
     (tmp_path / "engine" / "stream.py").write_text("from fewfit import __version__, draw\nfrom .plain import step")
     assert check(tmp_path) == []
 

@@ -34,7 +34,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_names_are_told_apart() -> None:
     assert len(set(installed.NAMES)) == len(installed.MODELS)
-    assert installed.BUNDLED[0] == "lab"
+    assert installed.BUNDLED == ("lab",)
     assert not set(installed.BUNDLED) & {model.name for model in REAL}
     assert installed.find("gpt2") is None
     assert all(model.install and "fewfit[gguf]" in model.install for model in REAL)

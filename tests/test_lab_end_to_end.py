@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import fewfit
-from fewfit.lab.tasks import held_out_task
 from fewfit.models.installed import bundled_folder
 from fewfit.run import folders
+from lab.tasks import held_out_task
 
 pytestmark = pytest.mark.slow
 GRID = {"methods": ["icl", "ft", "icl+ft"], "shots": [4], "lr": [1e-3], "updates": [3], "race": False}

@@ -216,8 +216,20 @@ def test_a_bundled_name_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatc
 
 def test_a_bundled_name_is_a_folder(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fewfit.models.installed.bundled_folder", lambda name: made)
-    ref = local.load("lab-s", device="cpu").ref
-    assert (ref.name, ref.folder, ref.short_name) == ("lab-s", str(made), "lab-s")
+    ref = local.load("lab", device="cpu").ref
+    assert (ref.name, ref.folder, ref.short_name) == ("lab", str(made), "lab")
+
+
+def test_a_folder_that_holds_no_model_does_not_hide_a_bundled_one(
+    made: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As `lab/` of this repository. Break seen to fail: any folder of the name comes first."""
+    monkeypatch.setattr("fewfit.models.installed.bundled_folder", lambda name: made)
+    (tmp_path / "lab").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert local.resolve("lab", None, weights=True)[1] == made
+    shutil.copytree(made, tmp_path / "lab", dirs_exist_ok=True)
+    assert local.resolve("lab", None, weights=True)[1] == tmp_path / "lab"
 
 
 # ---- the hub -------------------------------------------------------------------------------------------------------

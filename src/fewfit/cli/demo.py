@@ -66,7 +66,7 @@ ENGLISH = Course(
     {"shots": (4,), "lr": (1e-3,), "updates": (2,), "chat": "off"},
 )
 LAB = Course(
-    (),  # where `python -m fewfit.lab.tasks` writes them
+    (),  # where `python -m lab.tasks` writes them
     (
         Task("facts", "answer with the relation turned round, in a made-up language"),
         Task("kinds", "sort things by kind, under labels that mean nothing"),

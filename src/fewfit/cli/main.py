@@ -19,21 +19,7 @@ class Ending(Exception):
 
 
 class Commands(TyperGroup):
-    """The commands in the order of a first use, and `lab`, whose module is imported when it is named."""
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), "lab"]
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name != "lab":
-            return super().get_command(ctx, cmd_name)
-        try:
-            from fewfit.cli import lab
-        except ModuleNotFoundError:
-            return None
-        group = typer.main.get_command(lab.app)
-        group.name = "lab"
-        return group
+    """The commands in the order of a first use."""
 
     def invoke(self, ctx: Any) -> Any:
         try:

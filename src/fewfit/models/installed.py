@@ -14,8 +14,6 @@ from pathlib import Path
 
 from fewfit.errors import UserError
 
-WEIGHTS = Path(__file__).parent.parent / "lab" / "weights"
-
 
 @dataclass(frozen=True)
 class Gguf:
@@ -42,13 +40,6 @@ MODELS = (
     Installed(
         "lab", "toy Llama that learns in context in seconds; knows a made-up language and nothing of the world",
         2_644_032, 5_293_128, "Apache-2.0", None, None,
-    ),
-    Installed(
-        "lab-s", "smaller toy, copies and rewrites less well", 1_066_112, 2_136_312, "Apache-2.0", None, None
-    ),
-    Installed(
-        "lab-control", "as lab-s, without relations turned round in its training text",
-        1_066_112, 2_136_312, "Apache-2.0", None, None,
     ),
     Installed(
         "smollm2", "SmolLM2 135M Instruct, a small English chat model", 134_515_008, 98_362_432, "Apache-2.0",
@@ -86,8 +77,8 @@ def by_sha256(digest: str) -> Installed | None:
 
 
 def bundled_folder(name: str) -> Path | None:
-    """The folder of a bundled model, or None where there is none of that name (or it has not been trained yet)."""
-    folder = WEIGHTS / name
+    """The folder of a bundled model, beside this file, or None where there is none of that name."""
+    folder = Path(__file__).parent / name
     return folder if name in BUNDLED and (folder / "model.safetensors").exists() else None
 
 

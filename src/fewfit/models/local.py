@@ -140,7 +140,8 @@ def resolve(
     known = installed.find(text)
     if revision is not None and (known is not None or path.exists()):
         raise UserError("what is on this machine has no --revision", where=text, mend="leave --revision out")
-    if path.is_dir():
+    # Another folder that happens to have the name of an installed model (`lab/` of this repository) does not hide it.
+    if path.is_dir() and (known is None or (path / "config.json").is_file()):
         path = path.resolve()
         refuse_folder(path, text, weights)
         return ModelRef(text, None, str(path), of_folder(path)), path
