@@ -51,7 +51,7 @@ def point(shape: str, lanes: int, tokens: int, rounds: int) -> dict[str, Any]:
         learner.open(row.track, Lane(lr=1e-5, updates=1))
     width = CPU_TOKENS // SHORT
     for start in range(0, lanes, width):
-        learner.predict(short[start : start + width])
+        learner.score(short[start : start + width])
         learner.update(short[start : start + width])
     width = max(1, CPU_TOKENS // tokens)
     cpu, wall, done = [], [], 0
@@ -59,7 +59,7 @@ def point(shape: str, lanes: int, tokens: int, rounds: int) -> dict[str, Any]:
         some = [full[(done + k) % lanes] for k in range(min(width, lanes))]
         done += len(some)
         at = time.perf_counter(), time.process_time()
-        learner.predict(some)
+        learner.score(some)
         learner.update(some)
         if number:
             wall.append((time.perf_counter() - at[0]) / len(some))

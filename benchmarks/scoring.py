@@ -80,7 +80,7 @@ def with_choices(
 def walk(learner: Any, passes: Sequence[Sequence[Any]], updates: int, hit: float | None) -> None:
     """Every lane, one example on."""
     for some in passes:
-        told = learner.predict(some)
+        told = learner.score(some)
         if hit is not None:
             misses = some[: round(len(some) * (1 - hit))]
             if misses:

@@ -53,7 +53,7 @@ def fewfit_rounds(task: dict[str, Any]) -> Round:
         made = 0
         while made < task["steps"]:
             some = [rows[(turn + k) % len(rows)] for k in range(width)]
-            learner.predict(some)  # scores every row as well, which the rivals do not
+            learner.score(some)  # scores every row as well, which the rivals do not
             learner.update(some)
             made, turn = made + width, turn + width
         return made

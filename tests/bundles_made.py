@@ -74,7 +74,7 @@ class Made:
         return Row(TRACK, rendered.ids, rendered.spans, choices=choices)
 
     def scored(self, query: Example) -> Scored:
-        told = self.learner.predict([self.row(query)])[0]
+        told = self.learner.score([self.row(query)])[0]
         assert told is not None
         return told
 

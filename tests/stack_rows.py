@@ -57,10 +57,10 @@ def rows_of(lanes: Sequence[Lane], steps: int, seed: int = 0, **kind: Any) -> li
 def bytes_of_a_step(learner: Learner, lane: Lane, row: Row) -> int:
     """The most that lives at once, beside what a first step has made for all. The learner is closed."""
     learner.open(track_of(lane), lane)
-    learner.predict([row])
+    learner.score([row])
     learner.update([row])
     with Counted() as counted:
-        learner.predict([row])
+        learner.score([row])
         learner.update([row])
     learner.close()
     return counted.most
@@ -74,7 +74,7 @@ def plain_run(model: Any, lanes: Sequence[Lane], steps: list[list[Row]], total: 
         learner.open(track_of(one), one)
         told = []
         for rows in steps:
-            told += learner.predict([rows[index]])
+            told += learner.score([rows[index]])
             if rows[index].loss:
                 learner.update([rows[index]])
         out[track_of(one)] = (told, learner.state(track_of(one)))
@@ -88,7 +88,7 @@ def stack_run(model: Any, lanes: Sequence[Lane], steps: list[list[Row]], total: 
         learner.open(track_of(one), one)
     told = []
     for rows in steps:
-        told.append(learner.predict(rows))
+        told.append(learner.score(rows))
         training = [row for row in rows if row.loss]
         if training:
             learner.update(training)

@@ -184,7 +184,7 @@ def test_plain_libraries_load_every_architecture(name: str, tune: Any, tmp_path:
     rows = [trained.row(query).ids for query in free(3)]
     places = [list(range(len(ids))) for ids in rows]
     with torch.no_grad():
-        trained.learner.predict([trained.row(free(1)[0])])  # the lane's weights are in the model
+        trained.learner.score([trained.row(free(1)[0])])  # the lane's weights are in the model
         wanted = logits_at(loaded.model, rows, places)
     trained.save(tmp_path / "bundle")
     moved(trained, tmp_path / "bundle", original)

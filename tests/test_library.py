@@ -59,7 +59,7 @@ def test_a_cache_that_does_not_reach_the_layers_is_noticed(
         return
     one = lane()
     row = random_row(track_of(one), random.Random(2), choices="several")
-    assert_alike(opened(model, [one]).predict([row]), opened(tiny(name), [one], PlainLearner).predict([row]), 1e-4)
+    assert_alike(opened(model, [one]).score([row]), opened(tiny(name), [one], PlainLearner).score([row]), 1e-4)
 
 
 def test_a_head_that_is_not_all_is_noticed() -> None:

@@ -127,7 +127,7 @@ class Tight:
     def _checked(self, what, rows, *more):
         self.calls.append((what, len(rows)))
         if what == "predict" and len(rows) > self.most:
-            self.inner.predict(rows)  # it gets some way
+            self.inner.score(rows)  # it gets some way
             raise self.error("CUDA out of memory. Tried to allocate 20.00 MiB")
         if what == "update" and len(rows) > max(1, self.most - 1):
             raise self.error("CUDA out of memory. Tried to allocate 20.00 MiB")
@@ -265,11 +265,11 @@ def test_gradients_of_a_pass_that_failed_are_zeroed(kind, monkeypatch) -> None:
         monkeypatch.setattr(torch.Tensor, "backward", backward)
     else:
         monkeypatch.setattr(torch.autograd, "grad", all_at_once)
-    learners[0].predict(rows)
+    learners[0].score(rows)
     with pytest.raises(torch.OutOfMemoryError):
         learners[0].update(rows)
-    learners[0].predict(rows)
-    learners[0].abandon()
+    learners[0].score(rows)
+    learners[0].drop_graphs()
     assert not learners[0].__dict__.get("_graphs") and not learners[0].__dict__.get("_graph"), (
         "nothing holds its tensors"
     )
@@ -446,7 +446,7 @@ def test_resident_memory_is_flat_over_a_thousand_steps() -> None:
     held = []
     for step in range(1000):
         rows = [random_row(track_of(one), rng, length=rng.choice((24, 32, 40))) for one in lanes]
-        learner.predict(rows)
+        learner.score(rows)
         learner.update(rows)
         if step % 100 == 99:
             held.append(resident())

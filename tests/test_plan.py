@@ -346,7 +346,7 @@ def test_the_estimate_comes_near_what_a_step_takes() -> None:
         length = Length(0, 240.0, 240, 0.0, 0, sum(e - s for s, e in row.spans))
         for again in (False, True):
             learner = StackLearner(model, end_ids=END)
-            assert not again or learner.spare()
+            assert not again or learner.enable_recompute()
             took = bytes_of_a_step(learner, one, row)
             told = need_of(shape, [one], {0: length}, again=again).of(1)
             assert 0.75 < told / took < 1.5, (type(config).__name__, again, told / took)

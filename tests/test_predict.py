@@ -23,7 +23,7 @@ from fewfit.engine.forward import logits_at
 from fewfit.engine.generate import greedy
 from fewfit.engine.learner import Row
 from fewfit.engine.prefix import logits_behind, prefix
-from fewfit.engine.score import scored
+from fewfit.engine.score import sum_logp
 from fewfit.errors import UserError
 from fewfit.examples.example import Example, Message
 from fewfit.grid import Lane
@@ -415,4 +415,4 @@ def test_nll_of_free_text_is_that_of_what_was_written(loaded: local.Loaded, tmp_
         ids = asked.ids[: asked.prompt_tokens] + new
         with torch.no_grad():
             logits = logits_at(trained.loaded.model, [ids], [list(range(asked.prompt_tokens - 1, len(ids) - 1))])
-        assert row["nll"] == pytest.approx(scored(logits, new).nll, rel=1e-4)
+        assert row["nll"] == pytest.approx(-sum_logp(logits, [new])[0], rel=1e-4)

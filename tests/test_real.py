@@ -57,7 +57,7 @@ def trained(learner: Learner, rows: dict[Lane, list[Row]]) -> dict[Lane, list[An
     for lane in LANES:
         learner.open(track_of(lane), lane)
     for step in range(3):
-        results = learner.predict([rows[lane][step] for lane in LANES])
+        results = learner.score([rows[lane][step] for lane in LANES])
         learner.update([rows[lane][step] for lane in LANES if lane.trains])
         for lane, result in zip(LANES, results, strict=True):
             told[lane].append(result)

@@ -19,12 +19,12 @@ MANY = (lane(), lane(rank=4), lane(lr=1e-3, layers="upper-half"), Lane(shots=2),
 def trained(name, lanes, kind=StackLearner, *, spare: bool, steps: int = 6, dtype=torch.float32):
     """What was predicted, and every lane's last state."""
     learner = kind(tiny(name, dtype=dtype), end_ids=END)
-    assert not spare or learner.spare()
+    assert not spare or learner.enable_recompute()
     for one in lanes:
         learner.open(track_of(one), one)
     told = []
     for rows in rows_of(lanes, steps):
-        told += learner.predict(rows)
+        told += learner.score(rows)
         learner.update([row for row in rows if row.loss])
     states = {one.name: learner.state(track_of(one)) for one in lanes}
     learner.close()
@@ -69,8 +69,8 @@ def test_the_model_comes_back_as_it_was(kind) -> None:
     """Break seen to fail: the layers' forwards left in place."""
     model = tiny("gpt2")
     learner = kind(model, end_ids=END)
-    assert learner.spare()
-    assert not learner.spare(), "there is no more to be had"
+    assert learner.enable_recompute()
+    assert not learner.enable_recompute(), "there is no more to be had"
     learner.close()
     assert not any("forward" in module.__dict__ for module in model.modules())
 
@@ -84,7 +84,7 @@ def test_a_step_takes_less_memory(name: str) -> None:
     for spare in (False, True):
         model = deep(name)
         learner = StackLearner(model, end_ids=END)
-        assert not spare or learner.spare()
+        assert not spare or learner.enable_recompute()
         took.append(bytes_of_a_step(learner, one, row))
     assert took[1] < 0.45 * took[0]
 

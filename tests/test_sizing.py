@@ -79,14 +79,14 @@ rng = random.Random(0)
 for one in lanes:
     learner.open(track_of(one), one)
 rows = [random_row(track_of(one), rng, length=240) for one in lanes]
-learner.predict(rows[:1])
+learner.score(rows[:1])
 learner.update(rows[:1])
 before = most()
-learner.predict(rows)
+learner.score(rows)
 learner.update(rows)
 grown = most() - before
 with Counted() as counted:
-    learner.predict(rows)
+    learner.score(rows)
     learner.update(rows)
 print(grown + 0.0, counted.most / 2**20)
 """
@@ -188,7 +188,7 @@ def test_a_step_that_does_not_fit_runs_layers_again(monkeypatch) -> None:
     one = Lane(shots=4, lr=1e-3, updates=1, rank=1)
     learners = [StackLearner(model, end_ids=END) for _ in range(2)]
     whole = sizing.peak(learners[0], one, [longest(task, one)])
-    learners[1].spare()
+    learners[1].enable_recompute()
     again = sizing.peak(learners[1], one, [longest(task, one)])
     for learner in reversed(learners):
         learner.close()

@@ -68,7 +68,7 @@ def test_what_is_exported_is_what_was_tested(tmp_path: Any) -> None:
         learner = opened(tiny("llama", dtype=torch.bfloat16), [one])
         for row in rows:
             learner.update([row])
-        told = [result for row in rows for result in learner.predict([row])]
+        told = [result for row in rows for result in learner.score([row])]
         learner.export(track_of(one), folder)
         learner.close()
         true, half, bare = served(torch.float64, folder), served(torch.bfloat16, folder), tiny("llama").double()

@@ -83,7 +83,7 @@ def test_a_lane_that_goes_to_nan_is_frozen_and_harms_nobody() -> None:
     learner = opened(tiny("llama"), lanes)
     kept = []
     for rows in steps:
-        kept.append(learner.predict(rows))
+        kept.append(learner.score(rows))
         alive = learner.update(rows)
         assert alive[0] and alive[2]
     assert not alive[1] and learner.state(track_of(wild)).diverged
@@ -98,12 +98,12 @@ def test_a_frozen_lane_still_predicts_with_its_last_good_weights() -> None:
     one = lane()
     learner = opened(tiny("llama"), [one])
     (row,) = rows_of([one], 1)[0]
-    learner.predict([row])
+    learner.score([row])
     learner._graphs[0].loss_N = learner._graphs[0].loss_N * float("nan")  # what an overflow would do
     assert learner.update([row]) == [False]
     state = learner.state(track_of(one))
     assert state.diverged and state.steps == 0
-    (result,) = learner.predict([row])
+    (result,) = learner.score([row])
     assert math.isfinite(result.nll)
     assert learner.update([row]) == [False]
 
@@ -118,7 +118,7 @@ def test_rows_of_one_lane_are_one_batch_wherever_they_were_predicted(predicted: 
     ours = opened(tiny("qwen3", dtype=torch.float64), [one, other])
     theirs = opened(tiny("qwen3", dtype=torch.float64), [one, other], PlainLearner)
     for _ in range(2):
-        ours.predict([*rows[:predicted], *beside[:1]])
+        ours.score([*rows[:predicted], *beside[:1]])
         ours.update([rows[0], beside[0], *rows[1:], beside[1]])
         theirs.update(rows)
         theirs.update(beside)
@@ -133,7 +133,7 @@ def test_only_rows_of_the_update_are_trained_on() -> None:
     rows = [random_row(track_of(one), rng) for _ in range(3)]
     ours = opened(tiny("llama", dtype=torch.float64), [one])
     theirs = opened(tiny("llama", dtype=torch.float64), [one], PlainLearner)
-    ours.predict(rows)
+    ours.score(rows)
     ours.update(rows[1:2])
     theirs.update(rows[1:2])
     assert largest_gap(ours.state(track_of(one)), theirs.state(track_of(one))) < 1e-12
@@ -211,9 +211,9 @@ def test_choices_over_kept_keys_equal_choices_over_full_rows(name: str, monkeypa
     learner = opened(tiny(name, dtype=torch.float64), lanes)
     learner.update([row for row in rows if row.loss])
     assert keyvalue.usable(learner.model)
-    kept = learner.predict(rows)
+    kept = learner.score(rows)
     monkeypatch.setattr(keyvalue, "usable", lambda model: False)
-    whole = learner.predict(rows)
+    whole = learner.score(rows)
     assert_alike(kept, whole, 1e-6 if name == "gemma2" else 1e-10)
     assert all(abs(sum(result.choices[0:1]) + result.nll) < 1e-4 for result in kept)
 
@@ -231,8 +231,8 @@ def test_padding_of_longer_neighbours_changes_nothing() -> None:
     rng = random.Random(5)
     short, long = random_row(track_of(one), rng, length=18), random_row(track_of(other), rng, length=90)
     learner = opened(tiny("mistral", dtype=torch.float64), [one, other])
-    beside = learner.predict([short, long])
-    assert_alike(beside[:1], learner.predict([short]), 1e-12)
+    beside = learner.score([short, long])
+    assert_alike(beside[:1], learner.score([short]), 1e-12)
 
 
 def test_the_trace_of_a_step_is_gone_after_it() -> None:
@@ -240,7 +240,7 @@ def test_the_trace_of_a_step_is_gone_after_it() -> None:
     one = lane()
     learner = opened(tiny("llama"), [one])
     (row,) = rows_of([one], 1)[0]
-    learner.predict([row])
+    learner.score([row])
     assert learner._graphs
     learner.update([row])
     assert not learner._graphs and learner._wrapped.now is None

@@ -66,31 +66,33 @@ def demonstrations(
     return taken
 
 
-def replayed(i: int, update: int, *, seed: int, replay: Replay, slot: int = 0) -> int:
-    """Which of the predicted examples 1..i update `update` (2..E) of example i trains on.
+def replayed(i: int, update: int, *, seed: int, replay: Replay, slot: int = 0, among: int | None = None) -> int:
+    """Which of what may be learnt from update `update` (2..E) of example i trains on: of the predicted examples 1..i,
+    or of `among` things in the order of their release.
 
     balanced: the newest with probability one half, else j with probability proportional to j. The examples come to
     about 1.5 (E-1) replays for the first and 0.5 (E-1) for the last, so late ones are not neglected and early ones
     return. uniform: each alike. newest: always i, as Algorithm 1's pseudocode has it.
     `slot` tells the rows of one batch apart (studies with batch > 1; slot 0 is the first).
     """
+    n = i if among is None else among
     if replay == "newest" and slot == 0:
-        return i
+        return n
     key = (seed, i, update, "target") if slot == 0 else (seed, i, update, "target", slot)
     u = unit(*key)
     if replay == "balanced":
         if u < 0.5:
-            return i
+            return n
         rest = (u - 0.5) * 2.0
-        total = i * (i + 1) / 2
+        total = n * (n + 1) / 2
         # smallest j with j (j + 1) / 2 > rest * total
         j = int(((8 * rest * total + 1) ** 0.5 - 1) / 2)
         while j * (j + 1) / 2 <= rest * total:
             j += 1
         while j > 1 and (j - 1) * j / 2 > rest * total:
             j -= 1
-        return min(j, i)
-    return min(int(u * i) + 1, i)
+        return min(j, n)
+    return min(int(u * n) + 1, n)
 
 
 def init_seed(seed: int, module: str) -> int:

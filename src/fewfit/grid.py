@@ -52,7 +52,6 @@ class Lane:
     block: int = 1  # examples predicted, then trained on, together
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     weight_decay: float = 0.0
-    order: Literal["stream", "iid"] = "stream"
     use_shots: int | None = None  # shots at use, if not those of training
     model: str | None = None  # with several models in one grid: which
 
@@ -116,7 +115,6 @@ class Lane:
         yield {"constant": ""}.get(self.schedule, self.schedule)
         if self.weight_decay:
             yield f"wd{short(self.weight_decay)}"
-        yield {"stream": ""}.get(self.order, self.order)
 
     def as_json(self) -> dict[str, Any]:
         record = asdict(self)

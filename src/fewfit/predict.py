@@ -13,6 +13,7 @@ from typing import Any
 
 from fewfit.bundle import Bundle
 from fewfit.bundle import load as load_bundle
+from fewfit.demonstrations import Moment, chooser
 from fewfit.engine import keyvalue
 from fewfit.engine.forward import logits_at
 from fewfit.engine.generate import greedy
@@ -127,12 +128,19 @@ class Predictor:
         examples = [as_example(query, number) for number, query in enumerate(queries, start=1)]
         if not examples:
             return []
-        demos = self.bundle.demonstrations
-        prompts = [self.renderer.prompt(demos, example) for example in examples]
+        prompts = [self.renderer.prompt(self._demonstrations(example), example) for example in examples]
         with self._embodied(prompts):
             if self.bundle.by_choice:
                 return self._choose(examples, prompts, nll)
             return self._write(examples, prompts, nll)
+
+    def _demonstrations(self, query: Example) -> Sequence[Example]:
+        """Those of the bundle, or what its chooser takes from the pool for this query: as for example n + 1."""
+        bundle = self.bundle
+        if not bundle.pool:
+            return bundle.demonstrations
+        at = Moment(bundle.seed, bundle.n + 1, 1)
+        return chooser(bundle.lane.demonstrations).choose(bundle.pool, query, bundle.lane.shots_at_use, at)
 
     def close(self) -> None:
         """Give the model's memory back. The predictor is of no use afterwards."""

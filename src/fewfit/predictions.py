@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,9 +113,14 @@ def _read_shards(folder: Path, name: str) -> list[Row]:
 
 
 def merge(
-    shards: Iterable[Path], target: Path, lane_order: Sequence[str], until: Mapping[str, int] | None = None
+    shards: Iterable[Path],
+    target: Path,
+    lane_order: Sequence[str],
+    until: Mapping[str, int] | None = None,
+    change: Callable[[list[Row]], None] | None = None,
 ) -> None:
-    """All rows in canonical order: seed, i, then lane as in the grid, then update. Lines are taken as they are.
+    """All rows in canonical order: seed, i, then lane as in the grid, then update. Lines are taken as they are, but for
+    what `change` does to the rows.
 
     A row that stands twice is kept once; raises RuntimeError where the two differ, since one of them did not happen.
     `until` names the last example of lanes that left the race: what they wrote beyond it does not count.
@@ -130,7 +135,12 @@ def merge(
             place = _place(row, lane_order)
             if placed.setdefault(place, line) != line:
                 raise RuntimeError(f"{shard}: two different rows for one prediction: {placed[place]} and {line}")
-    publish(target, "".join(f"{placed[place]}\n" for place in sorted(placed)).encode())
+    lines = [placed[place] for place in sorted(placed)]
+    if change is not None:
+        rows = [json.loads(line) for line in lines]
+        change(rows)
+        lines = [dumps(row) for row in rows]
+    publish(target, "".join(f"{line}\n" for line in lines).encode())
 
 
 def _place(row: Row, lane_order: Sequence[str]) -> tuple[int, ...]:

@@ -49,6 +49,7 @@ class Bundle:
     metric: str
     answer_patterns: tuple[str, ...]
     demonstrations: tuple[Example, ...]
+    pool: tuple[Example, ...]  # what the chooser takes from for each query, where it does
     end_ids: frozenset[int]
     end_text: str
     score: float | None
@@ -88,6 +89,8 @@ def as_json(bundle: Bundle) -> dict[str, Any]:
         "answer_patterns": list(bundle.answer_patterns),
         "choices": None if bundle.choices is None else list(bundle.choices),
         "demonstrations": [as_dict(example) for example in bundle.demonstrations],
+        "chooser": bundle.lane.demonstrations,
+        "pool": [as_dict(example) for example in bundle.pool],
         "decoding": {
             "max_new_tokens": bundle.max_new_tokens,
             "end_text": bundle.end_text,
@@ -110,6 +113,7 @@ def from_json(record: Mapping[str, Any], folder: Path) -> Bundle:
         metric=record["metric"],
         answer_patterns=tuple(record["answer_patterns"]),
         demonstrations=tuple(from_dict(row) for row in record["demonstrations"]),
+        pool=tuple(from_dict(row) for row in record.get("pool", ())),
         end_ids=frozenset(record["decoding"]["end_ids"]),
         end_text=record["decoding"]["end_text"],
         score=record["score"],

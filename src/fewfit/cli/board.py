@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +21,7 @@ class LaneState:
 
     lane: Lane
     rows: int  # that there will be
-    done: int = 0  # rows predicted, those of an earlier sitting included
+    done: int = 0  # rows predicted, those of an earlier session included
     total: float = 0.0  # sum of scores
     counted: int = 0  # rows in that sum
     means: list[float] = field(default_factory=list)
@@ -35,7 +36,10 @@ class LaneState:
     def rank(self) -> float:
         return -1.0 if self.mean is None else self.mean
 
-    def add(self, score: float) -> None:
+    def add(self, score: float | None) -> None:
+        """None or NaN where the metric judges later."""
+        if score is None or math.isnan(score):
+            return
         self.total += score
         self.counted += 1
         self.means.append(self.total / self.counted)
@@ -44,7 +48,7 @@ class LaneState:
 class Board:
     """The lanes of a run and how far each is."""
 
-    def __init__(self, info: RunInfo, earlier: dict[str, list[float]] | None = None):
+    def __init__(self, info: RunInfo, earlier: dict[str, list[float | None]] | None = None):
         self.info = info
         self.lanes = {lane.name: LaneState(lane, info.n * len(info.seeds)) for lane in info.lanes}
         self.costs = lane_costs(info)
@@ -63,7 +67,7 @@ class Board:
     def row(self, name: str, seed: int, row: dict[str, Any], done_share: float) -> None:
         state = self.lanes[name]
         state.done += 1
-        state.add(float(row["score"]))
+        state.add(row["score"])
         state.shares[seed] = done_share
 
     def ended(self, name: str, seed: int, status: str) -> None:
@@ -135,25 +139,25 @@ def lane_costs(info: RunInfo) -> dict[str, float]:
     }
 
 
-def earlier_scores(info: RunInfo) -> dict[str, list[float]]:
-    """The scores of an earlier sitting, in the order of the stream."""
+def earlier_scores(info: RunInfo) -> dict[str, list[float | None]]:
+    """The scores of an earlier session, in the order of the stream."""
     if not info.done:
         return {}
     from fewfit.errors import FewfitError
     from fewfit.predictions import read
 
-    out: dict[str, list[float]] = {}
+    out: dict[str, list[float | None]] = {}
     try:
         for row in read(info.folder):
             if row["lane"] in {lane.name for lane in info.lanes}:
-                out.setdefault(row["lane"], []).append(float(row["score"]))
+                out.setdefault(row["lane"], []).append(row["score"])
     except (FewfitError, OSError, ValueError, KeyError):
         return {}  # it is only for show
     return out
 
 
 def earlier_statuses(info: RunInfo) -> dict[tuple[str, int], str]:
-    """What ended in an earlier sitting: nobody tells it again."""
+    """What ended in an earlier session: nobody tells it again."""
     if not info.done:
         return {}
     from fewfit.engine.learner import Track

@@ -19,6 +19,7 @@ import typer
 
 from fewfit.errors import UserError
 from fewfit.examples.text import shorten
+from fewfit.metrics import NAMED
 from fewfit.settings import DEFAULTS, OPTIONS, TYPES, seconds
 
 C = TypeVar("C", bound=Callable[..., Any])
@@ -177,7 +178,7 @@ FLAGS: dict[str, Flag] = {
     ),
     "metric": Flag(
         "auto: choice where answers are labels, else match.", SCORE,
-        metavar="auto|choice|match|exact|contains|token-f1|rouge-l|chrf|json|regex:…",
+        metavar="|".join(("auto", *NAMED, "regex:…")),
     ),
     "choices": Flag(
         "The labels: found, none, spelled out, or one a line in a file.", SCORE,

@@ -1,7 +1,9 @@
-"""The one face of everything that predicts and learns: rows in, scores out.
+"""The faces of what predicts and learns: who scores, who writes text, who trains.
 
-A learner holds the state of many lane-seeds ("tracks") over one model. `plain.PlainLearner` runs one track at a time on
-stock PEFT; the stacked learner runs many in one pass. The stream knows nothing else of them.
+A lane under a seed is a track. What only prompts is of the model as it is, and needs a Scorer and a Generator, no more:
+a model behind an endpoint can be both. A learner is all three over one model: `plain.PlainLearner` runs one track at a
+time on stock PEFT, `stack.StackLearner` many in one pass. The stream knows nothing else of them, and
+tests/conformance/test_learners.py says what each has to keep to.
 """
 
 from __future__ import annotations
@@ -63,21 +65,27 @@ class LaneState:
     diverged: bool = False
 
 
-class Learner(Protocol):
-    def open(self, track: Track, lane: Lane) -> None:
-        """Begin a track with fresh weights (zero effect on the model)."""
-
-    def predict(self, rows: Sequence[Row]) -> list[Scored | None]:
+class Scorer(Protocol):
+    def score(self, rows: Sequence[Row]) -> list[Scored | None]:
         """One forward over the rows; None for rows that are not `scored`. Rows that carry loss keep their graph."""
 
-    def update(self, rows: Sequence[Row]) -> list[bool]:
-        """One optimizer step for every track among the rows (rows of one track are one batch), on the graph of the
-        `predict` just made where the rows were in it. False for a row whose track has diverged: it is frozen."""
 
+class Generator(Protocol):
     def generate(
         self, rows: Sequence[Row], max_new_tokens: int, begun: Sequence[Sequence[int]] | None = None
     ) -> list[tuple[int, ...]]:
         """Greedy continuation of each row's prompt, up to the end mark; how each begins may be known already."""
+
+
+class Trainer(Protocol):
+    """Rows of a track that was never opened are of the model as it is."""
+
+    def open(self, track: Track, lane: Lane) -> None:
+        """Begin a track with fresh weights (zero effect on the model)."""
+
+    def update(self, rows: Sequence[Row]) -> list[bool]:
+        """One optimizer step for every track among the rows (rows of one track are one batch), on the graph of the
+        `score` just made where the rows were in it. False for a row whose track has diverged: it is frozen."""
 
     def state(self, track: Track) -> LaneState: ...
 
@@ -89,10 +97,14 @@ class Learner(Protocol):
     def forget(self, track: Track) -> None:
         """Give back the track's memory."""
 
-    def abandon(self) -> None:
+
+class Learner(Scorer, Generator, Trainer, Protocol):
+    """All three over a model in this process, which has memory to be careful of."""
+
+    def drop_graphs(self) -> None:
         """Drop what a pass that failed has left behind: graphs and gradients. It may be made again."""
 
-    def spare(self) -> bool:
+    def enable_recompute(self) -> bool:
         """Use less memory from now on, at the price of time. False where nothing can be done, or is done already."""
 
     def close(self) -> None:

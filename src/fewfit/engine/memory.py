@@ -148,14 +148,14 @@ def in_parts(
             raise
         told = str(error).strip().partition("\n")[0]
     # Only here, with the error, are the frames of its traceback gone, and with them the tensors that they held.
-    learner.abandon()
+    learner.drop_graphs()
     give_back()
     at = middle(rows, tracks_whole)
     if at:
         smaller(rows[:at])
         parts = (rows[:at], rows[at:])
         return [one for some in parts for one in in_parts(call, some, learner, smaller, tracks_whole=tracks_whole)]
-    if not learner.spare():
+    if not learner.enable_recompute():
         longest = max((len(row.ids) for row in rows), default=0)
         raise EnvironmentProblem(f"one step of {longest} tokens does not fit the memory ({told})", mend=MEND, code=CODE)
     return in_parts(call, rows, learner, smaller, tracks_whole=tracks_whole)

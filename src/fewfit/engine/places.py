@@ -27,7 +27,7 @@ def offsets(lists: Sequence[Sequence[int]]) -> list[int]:
     return out
 
 
-def within(spans: dict[tuple[int, int], None], wanted: Sequence[tuple[int, int]], start: int) -> list[int]:
+def within(spans: dict[tuple[int, int], None], wanted: Sequence[tuple[int, int]], start: int = 0) -> list[int]:
     """Places, in the concatenation of `spans` that begins at `start`, of the tokens of those wanted."""
     out: list[int] = []
     for s, e in spans:

@@ -15,9 +15,11 @@ from fewfit.engine import memory
 from fewfit.engine.borrowed import Borrowed
 from fewfit.engine.forward import logits_at
 from fewfit.engine.generate import greedy
+from fewfit.engine.head import read_logits
 from fewfit.engine.learner import LaneState, Row, Scored, Track
+from fewfit.engine.places import spans_of, within
 from fewfit.engine.rates import rate
-from fewfit.engine.score import choice_rows, one_token_apart, read_off, scored, sum_logp
+from fewfit.engine.score import choice_rows, one_token_apart, read_off, scores_of, sum_logp
 from fewfit.engine.targets import adapted_modules
 from fewfit.grid import Lane
 
@@ -48,10 +50,9 @@ class PlainLearner:
     # ---- tracks ----------------------------------------------------------------------------------------------------
 
     def open(self, track: Track, lane: Lane) -> None:
-        self._lanes[track] = lane
-        self._parked.pop(track, None)
-        if self._active is not None and self._active.track == track:
-            self._drop_active()
+        self.forget(track)
+        if lane.trains:
+            self._lanes[track] = lane
 
     def state(self, track: Track) -> LaneState:
         if self._active is not None and self._active.track == track:
@@ -72,12 +73,12 @@ class PlainLearner:
         active = self._activate(track)
         active.export(folder)
 
-    def abandon(self) -> None:
+    def drop_graphs(self) -> None:
         self._graph.clear()
         for parameter in self._active.trained if self._active is not None else ():
             parameter.grad = None
 
-    def spare(self) -> bool:
+    def enable_recompute(self) -> bool:
         if self._whole is not None:
             return False
         from fewfit.engine import recompute
@@ -107,9 +108,11 @@ class PlainLearner:
         if self._active is not None:
             self._parked[self._active.track] = self._active.state()
             self._drop_active()
-        lane = self._lanes[track]
-        kind = _Prompting if not lane.trains else _Full if lane.tune == "full" else _Lora
-        self._active = kind(self.model, track, lane)
+        if track in self._lanes:
+            lane = self._lanes[track]
+            self._active = (_Full if lane.tune == "full" else _Lora)(self.model, track, lane)
+        else:
+            self._active = _Active(self.model, track)
         kept = self._parked.pop(track, None)
         if kept is not None and (kept.tensors or kept.steps or kept.diverged):
             self._active.load(kept)
@@ -117,7 +120,7 @@ class PlainLearner:
 
     # ---- rows ------------------------------------------------------------------------------------------------------
 
-    def predict(self, rows: Sequence[Row]) -> list[Scored | None]:
+    def score(self, rows: Sequence[Row]) -> list[Scored | None]:
         self._graph.clear()
         return [self._predict(row) for row in rows]
 
@@ -131,35 +134,24 @@ class PlainLearner:
     def _forward(self, active: _Active, row: Row) -> tuple[Scored | None, Any]:
         import torch
 
-        train = bool(row.loss) and active.lane.trains and not active.diverged
-        start, end = row.spans[-1]
-        spans = dict.fromkeys([*(row.loss if train else ()), *([(start, end)] if row.scored else ())])
+        train = bool(row.loss) and active.trains and not active.diverged
+        spans = spans_of(row, train)
         places = [p - 1 for s, e in spans for p in range(s, e)]
+        last = within(spans, row.spans[-1:]) if row.scored else []
+        apart = one_token_apart(row.choices) if row.choices else None
+        keep = last[apart : apart + 1] if apart is not None else []
         with torch.set_grad_enabled(train):
             logits_NV = logits_at(active.model, [row.ids], [places])
             wanted_N = torch.tensor([row.ids[p + 1] for p in places], device=logits_NV.device)
-            loss = None
-            if train:
-                carried = sum(e - s for s, e in row.loss)
-                keep = _where(spans, row.loss)
-                loss = torch.nn.functional.cross_entropy(logits_NV[keep], wanted_N[keep], reduction="sum") / carried
-        result = None
-        if row.scored:
-            last_NV = logits_NV[_where(spans, ((start, end),))]
-            result = scored(last_NV, row.ids[start:end], self._choices(active, row, last_NV))
-        return result, loss
-
-    def _choices(self, active: _Active, row: Row, last_NV: Any) -> tuple[float, ...]:
-        import torch
-
-        if not row.choices:
-            return ()
-        place = one_token_apart(row.choices)
-        if place is not None:
-            return read_off(last_NV[place], row.choices, place)
-        ids, places = choice_rows(row)
-        with torch.no_grad():
-            return sum_logp(logits_at(active.model, ids, places), row.choices)
+            said = read_logits(logits_NV, wanted_N, last, keep)
+            loss = said.loss_N[within(spans, row.loss)].sum() / sum(e - s for s, e in row.loss) if train else None
+        choices: tuple[float, ...] = ()
+        if keep and apart is not None:
+            choices = read_off(said.kept[keep[0]], row.choices, apart)
+        elif row.choices and row.scored:
+            with torch.no_grad():
+                choices = sum_logp(logits_at(active.model, *choice_rows(row)), row.choices)
+        return scores_of([row], [last], said, [choices])[0], loss
 
     def update(self, rows: Sequence[Row]) -> list[bool]:
         groups: dict[Track, list[Row]] = {}
@@ -169,9 +161,11 @@ class PlainLearner:
         self._graph.clear()
         return [alive[row.track] for row in rows]
 
-    def _step(self, active: _Active, rows: list[Row]) -> bool:
+    def _step(self, active: Any, rows: list[Row]) -> bool:
         import torch
 
+        if not active.trains:
+            raise ValueError(f"{active.track.lane} trains nothing")
         if active.diverged:
             return False
         for row in rows:
@@ -205,26 +199,14 @@ class PlainLearner:
         return out
 
 
-def _where(spans: dict[tuple[int, int], None], wanted: Sequence[tuple[int, int]]) -> list[int]:
-    """Indices, in the concatenation of `spans`, of the tokens of those wanted."""
-    indices: list[int] = []
-    start = 0
-    for s, e in spans:
-        if (s, e) in wanted:
-            indices += range(start, start + e - s)
-        start += e - s
-    return indices
-
-
 class _Active:
-    """The track that the model embodies just now. The base of the three ways: nothing trained, LoRA, everything."""
+    """The track that the model embodies just now: as it is, with an adapter (`_Lora`), or trained whole (`_Full`)."""
 
-    def __init__(self, model: Any, track: Track, lane: Lane):
-        self.model, self.track, self.lane = model, track, lane
+    trains = False
+
+    def __init__(self, model: Any, track: Track):
+        self.model, self.track = model, track
         self.trained: list[Any] = []
-        self.names: list[str] = []
-        self.optimizer: Any = None
-        self.steps = 0
         self.diverged = False
 
     def leave(self) -> None:
@@ -232,6 +214,23 @@ class _Active:
 
     def export(self, folder: Path) -> None:
         pass
+
+    def state(self) -> LaneState:
+        return LaneState()
+
+    def load(self, state: LaneState) -> None:
+        pass
+
+
+class _Training(_Active):
+    trains = True
+
+    def __init__(self, model: Any, track: Track, lane: Lane):
+        super().__init__(model, track)
+        self.lane = lane
+        self.names: list[str] = []
+        self.optimizer: Any = None
+        self.steps = 0
 
     def _begin(self, named: list[tuple[str, Any]]) -> None:
         self.names = [name for name, _ in named]
@@ -276,11 +275,7 @@ class _Active:
                 slot[key] = tensor.clone() if key == "step" else tensor.clone().to(by_name[name].device)
 
 
-class _Prompting(_Active):
-    pass
-
-
-class _Lora(_Active):
+class _Lora(_Training):
     """Stock PEFT around the model, taken off again on leaving."""
 
     def __init__(self, model: Any, track: Track, lane: Lane):
@@ -313,7 +308,7 @@ class _Lora(_Active):
         self.model.requires_grad_(False)
 
 
-class _Full(_Active):
+class _Full(_Training):
     """Every parameter of the model trains; a copy on the CPU gives the base back."""
 
     def __init__(self, model: Any, track: Track, lane: Lane):

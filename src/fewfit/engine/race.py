@@ -65,7 +65,7 @@ class Race:
 
     def tell(self, row: Mapping[str, Any]) -> None:
         at = self._lane[row["lane"]], self._seed[row["seed"]], row["i"] - 1
-        self._score_LSI[at] = row["score"]
+        self._score_LSI[at] = np.nan if row["score"] is None else row["score"]
         self._nll_LSI[at], self._tokens_LSI[at] = likelihood(row, self.metric)
 
     def leaving(self, out: Mapping[str, int] | None = None) -> dict[str, int]:

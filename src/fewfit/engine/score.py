@@ -11,27 +11,6 @@ if TYPE_CHECKING:
     from fewfit.engine.head import Read
 
 
-def scored(logits_NV: Any, answer: Sequence[int], choices: tuple[float, ...] = ()) -> Scored:
-    """Logits_NV stand before each of the answer's N tokens."""
-    import torch
-
-    logits_NV = logits_NV.detach()
-    target_N = torch.tensor(answer, dtype=torch.long, device=logits_NV.device)
-    nll_N = torch.nn.functional.cross_entropy(logits_NV, target_N, reduction="none")
-    top_N2 = logits_NV.topk(2, dim=-1)
-    best_N = top_N2.indices[:, 0].tolist()
-    gap_N = top_N2.values[:, 0] - top_N2.values[:, 1]
-    wrong = next((n for n, (best, want) in enumerate(zip(best_N, answer, strict=True)) if best != want), None)
-    return Scored(
-        nll=float(nll_N.double().sum()),
-        tokens=len(answer),
-        hit=wrong is None,
-        margin=float(gap_N.min()),
-        argmax=tuple(best_N if wrong is None else best_N[: wrong + 1]),
-        choices=choices,
-    )
-
-
 def one_token_apart(choices: Sequence[Sequence[int]]) -> int | None:
     """The place where the choices differ, if they share all else: one position of the forward then tells them apart."""
     first = choices[0]
@@ -49,8 +28,8 @@ def read_off(logits_V: Any, choices: Sequence[Sequence[int]], place: int) -> tup
     """
     import torch
 
-    logp_V = torch.log_softmax(logits_V.detach().double(), dim=-1)
-    return tuple(float(logp_V[c[place]]) for c in choices)
+    norm = float(torch.logsumexp(logits_V, dim=-1))
+    return tuple(logit - norm for logit in logits_V.detach()[[c[place] for c in choices]].tolist())
 
 
 def choice_rows(row: Row) -> tuple[list[tuple[int, ...]], list[list[int]]]:

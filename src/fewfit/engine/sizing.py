@@ -127,7 +127,7 @@ def probed(
         return own + max(0, peak(learner, lane, [short]) - own) * length // padded(short)
 
     likely, spared = guess(), False
-    if likely > room and lane.trains and learner.spare():
+    if likely > room and lane.trains and learner.enable_recompute():
         likely, spared = guess(), True
     if likely > room:
         return Need(0, likely, length, spared)
@@ -157,12 +157,12 @@ def peak(learner: Learner, lane: Lane, rows: Sequence[Row]) -> int:
     for track in tracks:
         learner.open(track, lane)
     try:
-        learner.predict([replace(row, loss=()) for row in rows[:1]])  # what is made once, and a whole model's copy
+        learner.score([replace(row, loss=()) for row in rows[:1]])  # what is made once, and a whole model's copy
         with Counted() as counted:
-            learner.predict(rows)
+            learner.score(rows)
             if lane.trains and lane.tune == "lora":
                 learner.update(rows)
-            learner.abandon()
+            learner.drop_graphs()
     finally:
         for track in tracks:
             learner.forget(track)

@@ -26,7 +26,7 @@ from fewfit.engine.places import BUCKET, bucket, offsets, spans_of, within
 from fewfit.engine.plain import lora_config
 from fewfit.engine.rates import rate
 from fewfit.engine.rowmap import Adapter, Layout, Pass
-from fewfit.engine.score import choice_rows, one_token_apart, scores_of, several, sum_logp
+from fewfit.engine.score import choice_rows, one_token_apart, read_off, scores_of, several, sum_logp
 from fewfit.engine.targets import adapted_modules, layer_prefixes
 from fewfit.errors import UserError
 from fewfit.grid import Lane
@@ -35,17 +35,13 @@ from fewfit.models import library
 
 @dataclass
 class _Track:
-    """What one lane-seed is. Prompting lanes have no adapter."""
+    """What a lane that trains is under one seed."""
 
     lane: Lane
-    adapter: Adapter | None = None
-    optimizer: Any = None
+    adapter: Adapter
+    optimizer: Any
     steps: int = 0
     diverged: bool = False
-
-    @property
-    def learning(self) -> bool:
-        return self.adapter is not None and not self.diverged
 
 
 @dataclass
@@ -82,17 +78,22 @@ class StackLearner:
 
     def open(self, track: Track, lane: Lane) -> None:
         self.forget(track)
-        self._tracks[track] = self._opened(lane, seed=track.seed)
-
-    def _opened(self, lane: Lane, seed: int) -> _Track:
         if not lane.trains:
-            return _Track(lane)
+            return
         if lane.tune != "lora":
             raise ValueError(f"{lane.name} tunes the whole model: a lane for PlainLearner")
         layout = self._layout(lane)
         dtype = torch.float64 if self.model.dtype == torch.float64 else torch.float32
-        weight_P = layout.fresh(seed, dtype, self.device)
-        return _Track(lane, Adapter(layout, weight_P), optim.optimizer(layout, lane, weight_P))
+        weight_P = layout.fresh(track.seed, dtype, self.device)
+        self._tracks[track] = _Track(lane, Adapter(layout, weight_P), optim.optimizer(layout, lane, weight_P))
+
+    def _adapter(self, track: Track) -> Adapter | None:
+        one = self._tracks.get(track)
+        return None if one is None else one.adapter
+
+    def _learning(self, track: Track) -> _Track | None:
+        one = self._tracks.get(track)
+        return None if one is None or one.diverged else one
 
     @property
     def wrapped(self) -> Wrapped:
@@ -110,8 +111,8 @@ class StackLearner:
         return self._layouts[key]
 
     def state(self, track: Track) -> LaneState:
-        one = self._tracks[track]
-        if one.adapter is None:
+        one = self._tracks.get(track)
+        if one is None:
             return LaneState()
         layout, weight_P = one.adapter.layout, one.adapter.weight_P
         tensors = {f"weight/{name}": optim.copied(layout.view(weight_P, name)) for name in layout.parameters}
@@ -119,13 +120,14 @@ class StackLearner:
 
     def restore(self, track: Track, lane: Lane, state: LaneState) -> None:
         self.open(track, lane)
-        one = self._tracks[track]
-        one.steps, one.diverged = state.steps, state.diverged
-        if one.adapter is None or not state.tensors:
+        one = self._tracks.get(track)
+        if one is None:
             return
-        for name in one.adapter.layout.parameters:
-            one.adapter.layout.view(one.adapter.weight_P, name).copy_(state.tensors[f"weight/{name}"])
-        one.optimizer.load(state.tensors)
+        one.steps, one.diverged = state.steps, state.diverged
+        if state.tensors:
+            for name in one.adapter.layout.parameters:
+                one.adapter.layout.view(one.adapter.weight_P, name).copy_(state.tensors[f"weight/{name}"])
+            one.optimizer.load(state.tensors)
 
     def forget(self, track: Track) -> None:
         self._graphs.clear()  # they hold the adapters of all rows just predicted
@@ -135,8 +137,8 @@ class StackLearner:
         """A stock PEFT adapter, written without touching the model."""
         from safetensors.torch import save_file
 
-        one = self._tracks[track]
-        if one.adapter is None:
+        one = self._tracks.get(track)
+        if one is None:
             return
         folder.mkdir(parents=True, exist_ok=True)
         config = lora_config(self.model, one.lane)
@@ -150,10 +152,10 @@ class StackLearner:
         }
         save_file(weights, str(folder / "adapter_model.safetensors"), metadata={"format": "pt"})
 
-    def abandon(self) -> None:
+    def drop_graphs(self) -> None:
         self._graphs.clear()
 
-    def spare(self) -> bool:
+    def enable_recompute(self) -> bool:
         if self._spares:
             return False
         self._spares = recompute.stacked(self.wrapped)
@@ -171,15 +173,15 @@ class StackLearner:
 
     # ---- rows ------------------------------------------------------------------------------------------------------
 
-    def predict(self, rows: Sequence[Row]) -> list[Scored | None]:
+    def score(self, rows: Sequence[Row]) -> list[Scored | None]:
         self._graphs.clear()
         out: list[Scored | None] = [None] * len(rows)
         # Rows that train nothing need no graph: in a pass of their own they cost a third. Lanes that adapt the upper
         # layers only need none below, beside others they would have one.
         parts: dict[str, list[int]] = {}
         for i, row in enumerate(rows):
-            one = self._tracks[row.track]
-            parts.setdefault(one.lane.layers if row.loss and one.learning else "none", []).append(i)
+            one = self._learning(row.track) if row.loss else None
+            parts.setdefault("none" if one is None else one.lane.layers, []).append(i)
         for kind, part in parts.items():
             for i, result in zip(part, self._forward([rows[i] for i in part], train=kind != "none"), strict=True):
                 out[i] = result
@@ -190,7 +192,7 @@ class StackLearner:
         if not rows or not any(row.scored or train for row in rows):
             return [None] * len(rows)
         asked = [spans_of(row, train) for row in rows]
-        rows_in_order = by_track(rows, self._tracks)
+        rows_in_order = by_track(rows, [self._adapter(row.track) for row in rows])
         batch, spans = [rows[i] for i in rows_in_order], [asked[i] for i in rows_in_order]
         places = [[p - 1 for s, e in some for p in range(s, e)] for some in spans]
         starts = list(offsets(places))
@@ -261,7 +263,7 @@ class StackLearner:
 
     @contextmanager
     def _using(self, tracks: Sequence[Track]) -> Iterator[Pass]:
-        now = self.wrapped.over([self._tracks[track].adapter for track in tracks])
+        now = self.wrapped.over([self._adapter(track) for track in tracks])
         with self.wrapped.using(now):
             yield now
 
@@ -280,10 +282,7 @@ class StackLearner:
         out: list[tuple[float, ...]] = [()] * len(batch)
         for b, place in telling.items():
             if place is not None:
-                logits_V = kept[last[b][place]]
-                norm = float(torch.logsumexp(logits_V, dim=-1))
-                tokens = [choice[place] for choice in batch[b].choices]
-                out[b] = tuple(logit - norm for logit in logits_V[tokens].tolist())
+                out[b] = read_off(kept[last[b][place]], batch[b].choices, place)
         longer = [b for b, place in telling.items() if place is None]
         if not longer:
             return out
@@ -311,9 +310,9 @@ class StackLearner:
         for row in rows:
             groups.setdefault(row.track, []).append(row)
         for track in groups:
-            if self._tracks[track].adapter is None:
+            if track not in self._tracks:
                 raise ValueError(f"{track.lane} trains nothing")
-        learning = {track: some for track, some in groups.items() if self._tracks[track].learning}
+        learning = {track: some for track, some in groups.items() if not self._tracks[track].diverged}
         known = {row for graph in self._graphs for row in graph.places}
         missing = [row for some in learning.values() for row in dict.fromkeys(some) if row not in known]
         if missing:
@@ -349,7 +348,6 @@ class StackLearner:
                     bundle.collect(found)
 
     def _step(self, one: _Track) -> None:
-        assert one.adapter is not None
         gradient_P = torch.zeros_like(one.adapter.weight_P)
         for graph in self._graphs:
             for bundle, _, _ in graph.now.bundles:
@@ -385,20 +383,19 @@ def adaptable(model: Any) -> list[str]:
         return []
 
 
-def by_track(rows: Sequence[Row], tracks: dict[Track, _Track]) -> list[int]:
+def by_track(rows: Sequence[Row], adapters: Sequence[Adapter | None]) -> list[int]:
     """Rows of one track next to each other, and tracks that are alike: their adapters are batched products."""
     first: dict[Track, int] = {}
     count: dict[Track, int] = {}
     layouts: list[Layout] = []  # in the order of the rows: nothing hangs on where an object lies
-    for row in rows:
-        adapter = tracks[row.track].adapter
+    for row, adapter in zip(rows, adapters, strict=True):
         if adapter is not None and adapter.layout not in layouts:
             layouts.append(adapter.layout)
         first.setdefault(row.track, len(first))
         count[row.track] = count.get(row.track, 0) + 1
 
     def place(i: int) -> tuple[int, int, int]:
-        adapter = tracks[rows[i].track].adapter
+        adapter = adapters[i]
         layout = layouts.index(adapter.layout) if adapter else -1
         return (layout, count[rows[i].track], first[rows[i].track])
 

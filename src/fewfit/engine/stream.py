@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from fewfit.engine import memory
@@ -62,7 +62,6 @@ class Progress:
     done: int = 0
     status: str = "running"  # then done, dropped or diverged
     predicted: int = 0
-    scores: list[float] = field(default_factory=list)
     left_at: int | None = None  # the example at which it was dropped: later rows do not count
     dirty: bool = False  # stepped since its last snapshot
     opened: bool = False
@@ -274,14 +273,14 @@ class Stream:
             return
         for ready in chosen:
             self._waiting.pop((ready.progress.track, ready.step), None)
-            if not ready.progress.opened:
+            if ready.progress.lane.trains and not ready.progress.opened:
                 self.learner.open(ready.progress.track, ready.progress.lane)
                 ready.progress.opened = True
         # One forward for all; what is only trained on rides along where anything is predicted.
         rows = [s.row for ready in chosen for s in ready.seen]
         results: list[Scored | None] = [None] * len(rows)
         if any(ready.step.predicts for ready in chosen):
-            results = self._in_parts(self.learner.predict, rows)
+            results = self._in_parts(self.learner.score, rows)
         flat = [(ready.progress, ready.step, s) for ready in chosen for s in ready.seen]
         self._write(flat, results)
         training = [s.row for progress, step, s in flat if step.update and progress.running]
@@ -328,7 +327,6 @@ class Stream:
             if self.race is not None:
                 self.race.tell(row)
             progress.predicted += 1
-            progress.scores.append(row["score"])
             self.watch(progress, row)
 
 

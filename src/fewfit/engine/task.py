@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from fewfit import draw
+from fewfit.demonstrations import CHOOSERS, Chooser, Moment
 from fewfit.engine.learner import Row, Scored, Track
+from fewfit.engine.source import SOURCES, Item, Source
 from fewfit.examples.example import Example
 from fewfit.grid import Lane
 from fewfit.metrics import Metric
@@ -28,13 +30,27 @@ class Seen:
     choices: tuple[str, ...]
     i: int
     update: int
+    made_from: tuple[str, ...]  # ids of the examples that the target was made from: its own, unless it was inferred
 
 
 class Task:
-    """The examples in each seed's order, and the sequences that lanes see of them."""
+    """The examples in each seed's order, and the sequences that lanes see of them.
 
-    def __init__(self, examples: Sequence[Example], renderer: Renderer, judge: Metric, *, order: str = "shuffle"):
+    `choosers` and `sources` are what lanes name as theirs: who chooses demonstrations, and what is learnt from.
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        renderer: Renderer,
+        judge: Metric,
+        *,
+        order: str = "shuffle",
+        choosers: Mapping[str, Chooser] = CHOOSERS,
+        sources: Mapping[tuple[str, ...], Source] = SOURCES,
+    ):
         self.examples, self.renderer, self.judge, self.order_name = tuple(examples), renderer, judge, order
+        self.choosers, self.sources = choosers, sources
         self._orders: dict[int, tuple[Example, ...]] = {}
         # Lanes of equal shots share what they see.
         self.render = lru_cache(maxsize=4096)(self._render)
@@ -54,47 +70,67 @@ class Task:
             return ()
         return example.choices or self.renderer.settings.choices or ()
 
-    def _render(self, seed: int, i: int, update: int, shots: int, target: int, slot: int = 0) -> Rendered:
-        """What stands before a lane of so many shots at update `update` of example i, its target being `target`.
+    def _render(
+        self,
+        seed: int,
+        i: int,
+        update: int,
+        shots: int,
+        target: int,
+        slot: int = 0,
+        chooser: str = "random",
+        source: tuple[str, ...] = (),
+    ) -> Rendered:
+        """What stands before a lane of so many shots at update `update` of example i, its target being the `target`-th
+        of what its source has released by then."""
+        first = update == 1 and slot == 0
+        example = self.order(seed)[i - 1] if first else self._released(seed, i, source)[target - 1].example
+        return self.renderer.render(self.demonstrations(seed, i, update, shots, example, chooser, slot), example)
 
-        Update 1 has the examples before i as candidates: nothing of i was known. Later updates have all predicted ones.
-        """
+    def demonstrations(
+        self, seed: int, i: int, update: int, shots: int, target: Example, chooser: str = "random", slot: int = 0
+    ) -> list[Example]:
+        """Update 1 has the examples before i as candidates: nothing of i was known. Later ones have all predicted."""
         order = self.order(seed)
         candidates = order[: i - 1] if update == 1 and slot == 0 else order[:i]
         # The rows of one batch have demonstrations of their own.
-        purpose = "demos" if slot == 0 else f"demos of slot {slot}"
-        demos = draw.demonstrations(
-            candidates, order[target - 1], shots, seed=seed, i=i, update=update, purpose=purpose
-        )
-        return self.renderer.render(demos, order[target - 1])
+        at = Moment(seed, i, update, "demos" if slot == 0 else f"demos of slot {slot}")
+        return self.choosers[chooser].choose(candidates, target, shots, at) if shots else []
+
+    def _released(self, seed: int, i: int, source: tuple[str, ...]) -> Sequence[Item]:
+        return self.sources[source].released(self.order(seed), i)
 
     def scored_row(self, track: Track, lane: Lane, i: int, *, train: bool) -> Seen:
         """Row i as it is predicted; with `train`, the very forward of it is trained on."""
-        rendered = self.render(track.seed, i, 1, lane.shots_at_use, i)
+        rendered = self.render(track.seed, i, 1, lane.shots_at_use, i, chooser=lane.demonstrations)
         example = self.order(track.seed)[i - 1]
         choices = self.choices(example)
         ids: tuple[tuple[int, ...], ...] = ()
         if choices:
-            ids = self.choice_ids(track.seed, i, lane.shots_at_use)
+            ids = self.choice_ids(track.seed, i, lane.shots_at_use, lane.demonstrations)
         loss = loss_spans(lane, rendered) if train else ()
-        return Seen(Row(track, rendered.ids, rendered.spans, loss, ids), rendered, example, choices, i, 1)
+        row = Row(track, rendered.ids, rendered.spans, loss, ids)
+        return Seen(row, rendered, example, choices, i, 1, (example.id,))
 
-    def _choice_ids(self, seed: int, i: int, shots: int) -> tuple[tuple[int, ...], ...]:
-        order = self.order(seed)
-        demos = draw.demonstrations(order[: i - 1], order[i - 1], shots, seed=seed, i=i, update=1)
-        prompt = self.renderer.prompt(demos, order[i - 1])
-        return tuple(self.renderer.continuations(prompt, self.choices(order[i - 1])))
+    def _choice_ids(self, seed: int, i: int, shots: int, chooser: str) -> tuple[tuple[int, ...], ...]:
+        target = self.order(seed)[i - 1]
+        prompt = self.renderer.prompt(self.demonstrations(seed, i, 1, shots, target, chooser), target)
+        return tuple(self.renderer.continuations(prompt, self.choices(target)))
 
     def trained_rows(self, track: Track, lane: Lane, i: int, update: int) -> list[Seen]:
         """The rows of one update that is not a prediction's own: update 1 in the prompt of training, 2..E replayed."""
         rows = []
+        seed, source = track.seed, lane.augment
+        own = self.order(seed)[i - 1]
         for slot in range(lane.batch):
-            first = update == 1 and slot == 0
-            target = i if first else draw.replayed(i, update, seed=track.seed, replay=lane.replay, slot=slot)
-            rendered = self.render(track.seed, i, update, lane.shots, target, slot)
-            example = self.order(track.seed)[target - 1]
+            target, item = i, Item(own, (own.id,))
+            if update > 1 or slot > 0:
+                items = self._released(seed, i, source)
+                target = draw.replayed(i, update, seed=seed, replay=lane.replay, slot=slot, among=len(items))
+                item = items[target - 1]
+            rendered = self.render(seed, i, update, lane.shots, target, slot, lane.demonstrations, source)
             row = Row(track, rendered.ids, rendered.spans, loss_spans(lane, rendered), scored=False)
-            rows.append(Seen(row, rendered, example, (), i, update))
+            rows.append(Seen(row, rendered, item.example, (), i, update, item.made_from))
         return rows
 
     # ---- what is written down ----------------------------------------------------------------------------------------
@@ -139,7 +175,7 @@ class Task:
         }
 
     def trained(self, seen: Sequence[Seen]) -> dict[str, Any]:
-        ids = [one for s in seen for one in (*s.rendered.demos, s.example.id)]
+        ids = [one for s in seen for one in (*s.rendered.demos, *s.made_from)]
         track = seen[0].row.track
         return {
             "lane": track.lane,

@@ -64,7 +64,7 @@ def probe(learner: Learner, team: Team, tokens: int, task: Task, lane: Lane) -> 
     first_s, again_s = [], []
     for _ in range(2):  # the first one warms up
         start = clock()
-        learner.predict(first)
+        learner.score(first)
         if lane.trains:
             learner.update(first)
         first_s.append(clock() - start)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from fewfit import bundle, draw
+from fewfit.demonstrations import chooser
 from fewfit.engine.learner import Learner, Row, Track
 from fewfit.engine.stream import Progress, total_updates
 from fewfit.engine.task import Task, loss_spans
@@ -16,7 +17,7 @@ from fewfit.engine.teams import team_of
 from fewfit.examples import restore as restore_examples
 from fewfit.examples.example import Example
 from fewfit.grid import Lane
-from fewfit.metrics import Metric
+from fewfit.metrics import Answer, Metric
 from fewfit.models.local import Loaded
 from fewfit.predict import Predictor
 from fewfit.predictions import read
@@ -92,7 +93,8 @@ def write_bundle(run: Delivery, lane: Lane, target: Path, selection: Selection, 
     """The bundle is prediction n+1: the weights after all n, the demonstrations that example n+1 would have."""
     task, loaded, seed = run.tasks[lane.model], run.loaded[lane.model], run.seed()
     n = len(task)
-    demos = draw.demonstrations(task.order(seed), NEXT, lane.shots_at_use, seed=seed, i=n + 1, update=1)
+    pool: Sequence[Example] = task.order(seed) if lane.shots_at_use and chooser(lane.demonstrations).per_query else ()
+    demos = [] if pool else task.demonstrations(seed, n + 1, 1, lane.shots_at_use, NEXT, lane.demonstrations)
     best = selection.best if selection.best.name == lane.name else None
     figures = next(one for one in selection.lanes if one.name == lane.name)
     bundle.save(
@@ -105,6 +107,7 @@ def write_bundle(run: Delivery, lane: Lane, target: Path, selection: Selection, 
         metric=run.judge.name,
         answer_patterns=tuple(run.record["answer_patterns"]),
         demonstrations=demos,
+        pool=pool,
         export=(lambda to: export(run, lane, to, refit=refit)) if lane.trains else None,
         score=best.score if best else figures.score,
         interval=best.interval if best else None,
@@ -138,7 +141,7 @@ def train_again(task: Task, lane: Lane, learner: Learner, track: Track) -> None:
     for epoch in range(lane.updates):
         for target in draw.shuffled(order, lambda e: e.id, seed=track.seed, purpose=f"refit-{epoch}"):
             step += 1
-            demos = draw.demonstrations(order, target, lane.shots, seed=track.seed, i=n + 1, update=step + 1)
+            demos = task.demonstrations(track.seed, n + 1, step + 1, lane.shots, target, lane.demonstrations)
             rendered = task.renderer.render(demos, target)
             learner.update([Row(track, rendered.ids, rendered.spans, loss_spans(lane, rendered), scored=False)])
     assert step == total_updates(lane, n)
@@ -149,27 +152,21 @@ def judge_test(run: Delivery, written: dict[str, tuple[str, Path]], watch: Watch
     if run.record["test"] is None:
         return None
     examples = restore_examples(run.folder / TEST).examples
-    out = []
-    for kind, (name, folder) in written.items():
+    answers: list[Answer] = []
+    for name, folder in written.values():
         run.check()
         watch.phase(f"judging {name} on the test file")
         loaded = run.loaded[run.lane(name).model]
         predictor = Predictor(bundle.load(folder), model=loaded.model, tokenizer=loaded.tokenizer)
         try:
-            answers = predictor.predict(list(examples), nll=False)
+            rows = predictor.predict(list(examples), nll=False)
         finally:
             predictor.close()
-        scores = [
-            run.judge.score(row["prediction"], example, example.choices)
-            for row, example in zip(answers, examples, strict=True)
-        ]
-        out.append(
-            {
-                "name": name,
-                "kind": kind,
-                "n": len(scores),
-                "score": sum(scores) / len(scores),
-                "interval": list(clopper_pearson(sum(scores), len(scores))),
-            }
-        )
+        answers += [Answer(name, 0, one, row["prediction"]) for row, one in zip(rows, examples, strict=True)]
+    scores = run.judge.scores(answers)
+    out = []
+    for number, (kind, (name, _)) in enumerate(written.items()):
+        own = scores[number * len(examples) : (number + 1) * len(examples)]
+        interval = list(clopper_pearson(sum(own), len(own)))
+        out.append({"name": name, "kind": kind, "n": len(own), "score": sum(own) / len(own), "interval": interval})
     return out

@@ -23,7 +23,7 @@ from fewfit.errors import EnvironmentProblem, Interrupted, UserError
 from fewfit.examples import Dataset
 from fewfit.examples import restore as restore_examples
 from fewfit.grid import Lane
-from fewfit.metrics import OWN, Metric
+from fewfit.metrics import OWN, Answer, Metric
 from fewfit.models.local import Loaded
 from fewfit.predictions import merge
 from fewfit.render import Renderer, RenderSettings
@@ -134,11 +134,25 @@ def _execute(sitting: Sitting, judge: Metric) -> dict[str, Any]:
                 raise interrupted(folder, sitting.caught[0])
     watch.phase("choosing")
     names = [lane.name for lane in lanes]
+
+    def judge_all(rows: list[dict[str, Any]]) -> None:
+        """What a deferred metric says, now that all answers are there."""
+        examples = {example.id: example for example in dataset.examples}
+        answers = [Answer(row["lane"], row["seed"], examples[row["id"]], row["prediction"]) for row in rows]
+        for row, score in zip(rows, judge.scores(answers), strict=True):
+            row["score"], row["correct"] = score, score >= 1.0
+
     left = {p.track.lane: p.left_at for p in tracks if p.left_at is not None}
-    merge(store.shards(folders.PREDICTIONS), folder / folders.PREDICTIONS, names, until=left)
+    merge(
+        store.shards(folders.PREDICTIONS),
+        folder / folders.PREDICTIONS,
+        names,
+        left,
+        judge_all if judge.is_deferred else None,
+    )
     # How many updates of its last example a lane had made when it left depends on the moment: none of them counts.
     before = {lane: i - 1 for lane, i in left.items()}
-    merge(store.shards(folders.TRAINED), folder / folders.TRAINED, names, until=before)
+    merge(store.shards(folders.TRAINED), folder / folders.TRAINED, names, before)
 
     def check() -> None:
         if sitting.caught:

@@ -50,7 +50,7 @@ def work(handle: int, number: int) -> None:
         store = Store(Path(job.lanes_folder))
         learner = Team(job.stacked, ()).learner(loaded.model, renderer, len(task))
         if job.spare:
-            learner.spare()
+            learner.enable_recompute()
         main = _Main(connection, store)
         stream = Stream(
             task,

@@ -149,7 +149,6 @@ class Helpers:
             track, row, done = told
             progress = by_track[track]
             progress.done, progress.predicted = done, progress.predicted + 1
-            progress.scores.append(row["score"])
             if stream.race is not None:
                 stream.race.tell(row)
             stream.watch(progress, row)

@@ -9,14 +9,18 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from fewfit.demonstrations import chooser
+from fewfit.engine.source import SOURCES
 from fewfit.errors import UserError
 from fewfit.examples import Dataset, Example
 from fewfit.examples import load as load_examples
 from fewfit.examples import save as save_examples
 from fewfit.grid import Lane
-from fewfit.metrics import NOT_JSON, Metric, parsed, shortened
+from fewfit.metrics import Metric
 from fewfit.metrics import auto as auto_metric
 from fewfit.metrics import metric as find_metric
+from fewfit.metrics.patterns import shortened
+from fewfit.metrics.structured import NOT_JSON, parsed
 from fewfit.models import local
 from fewfit.models.local import Loaded
 from fewfit.render import Renderer
@@ -114,6 +118,12 @@ def read(asked: Settings, data: Any) -> Material:
         )
     refuse_unreadable(judge, [*dataset.examples, *(test.examples if test is not None else ())])
     grid, seeds = asked.lanes((None,)), asked.number_of_seeds
+    if judge.against is not None and judge.against not in grid.names:
+        raise UserError(f"answers are compared with those of {judge.against}", mend="give the grid such a lane")
+    for lane in grid.lanes:
+        chooser(lane.demonstrations)
+        if lane.augment not in SOURCES:
+            raise UserError(f"{lane.name} learns from {' and '.join(lane.augment)}", mend="there is no such source")
     if (updates := updates_of(grid.lanes, len(dataset), seeds)) > MOST_UPDATES:
         message = f"{updates:,} updates are asked for, and {MOST_UPDATES:,} are the most"
         raise UserError(message, mend="give fewer --updates, --seeds, --lr or --shots, or fewer examples")
@@ -195,7 +205,7 @@ def prepare(asked: Settings, material: Material, loaded: dict[str | None, Loaded
         "lanes": [lane.as_json() for lane in grid.lanes],
         "seeds": list(range(seeds)),
         "order": asked.order,
-        "race": bool(asked.race),
+        "race": bool(asked.race) and not judge.is_deferred,
         "halvings": list(halvings),
         "final": asked.final,
         "select": asked.select,

@@ -1,0 +1,22 @@
+"""Which earlier examples stand in a prompt: one chooser a file, and its line below.
+
+A lane names its chooser (`Lane.demonstrations`); tests/conformance/test_choosers.py says what every one keeps to.
+"""
+
+from __future__ import annotations
+
+from fewfit.demonstrations.chooser import Chooser, Moment
+from fewfit.demonstrations.random import Random
+from fewfit.errors import UserError
+
+CHOOSERS: dict[str, Chooser] = {
+    "random": Random(),
+}
+
+__all__ = ["CHOOSERS", "Chooser", "Moment", "chooser"]
+
+
+def chooser(name: str) -> Chooser:
+    if name not in CHOOSERS:
+        raise UserError(f"--demos {name}", mend=f"choose among {', '.join(CHOOSERS)}")
+    return CHOOSERS[name]
