@@ -52,7 +52,7 @@ wheel: $(BIN)/pip
 
 clean:
 	rm -rf $(VENV) $(NEWEST) $(OLDEST) .venv-lock build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find src tests lab benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src lab tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment of the lock. pip is the last thing that venv writes, so a set-up that was cut short is begun again.
 $(BIN)/pip:

@@ -1,4 +1,4 @@
-"""Promise 2: a lane is alone. The engine's lane equals the flat reference loop on the same lane.
+"""Promise 2: a lane is alone. The engine's lane equals the flat loop of examples/one_lane.py on the same lane.
 
 Discrete fields are compared where the margin exceeds the numeric gap.
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from examples.one_lane import reference
 from fewfit.grid import Lane
 from tests.models_made import tiny
-from tests.reference import reference
 from tests.streams_made import copy_of, examples, run_lanes, task_of
 from tests.tokenizers_made import byte_level
 
