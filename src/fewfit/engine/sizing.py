@@ -9,7 +9,7 @@ layers are run again in the backward. None of it changes a number.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -84,13 +84,18 @@ def sized(
     if held > max(room, 0):
         raise too_many(lanes, kept, room) if team.stacked else too_large(held, room)
     room -= held
-    need = probed(learner, model, task, lanes, room, wide=team.stacked)
-    if task.judge.needs == "text":  # written while the pass is still held
-        cache = cache_bytes(model) * (need.length + task.renderer.settings.max_new_tokens)
-        need = replace(need, row=need.row + cache)
     base = HELPER + (0 if mapped else weights)
     least = max((lane.batch for lane in lanes if lane.trains), default=1) if team.stacked else 1
-    found = dealt(need, room, tokens=tokens, helpers=helpers, base=base + (0 if team.stacked else held), least=least)
+
+    def deal(need: Need) -> Sizes | None:
+        if task.judge.needs == "text":  # written while the pass is still held
+            cache = cache_bytes(model) * (need.length + task.renderer.settings.max_new_tokens)
+            need = replace(need, row=need.row + cache)
+        own = 0 if team.stacked else held
+        return dealt(need, room, tokens=tokens, helpers=helpers, base=base + own, least=least)
+
+    need = probed(learner, model, task, lanes, room, lambda need: deal(need) == usual, wide=team.stacked)
+    found = deal(need)
     if found is None:
         raise EnvironmentProblem(
             f"one step of {need.length} tokens takes about {size(need.of(least))} of memory beside the model, and "
@@ -111,12 +116,13 @@ def probed(
     task: Task,
     lanes: Sequence[Lane],
     room: float,
+    is_plenty: Callable[[Need], bool] = lambda need: False,
     *,
     wide: bool = True,
 ) -> Need:
     """What one lane takes and, where passes are `wide`, what two take, at the longest step of the heaviest lane. The
     shortest step comes first: if its like at full length would not fit, layers keep their input only, and if that would
-    not do, nothing is tried."""
+    not do, nothing is tried. Nor where there `is_plenty` by that guess, which counts what lanes share for every row."""
     lane = max(lanes, key=lambda lane: (lane.trains, lane.shots, lane.rank))
     order = sorted(range(1, len(task) + 1), key=lambda i: len(task.render(0, i, 1, lane.shots_at_use, i).ids))
     short, long = (task.scored_row(Track("probe", 0), lane, i, train=lane.trains).row for i in (order[0], order[-1]))
@@ -129,7 +135,7 @@ def probed(
     likely, spared = guess(), False
     if likely > room and lane.trains and learner.enable_recompute():
         likely, spared = guess(), True
-    if likely > room:
+    if likely > room or (not spared and is_plenty(Need(0, likely, length))):
         return Need(0, likely, length, spared)
     one = peak(learner, lane, [long])
     if not wide or likely + one > room:

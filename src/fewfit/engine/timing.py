@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fewfit.engine.learner import Learner, Row, Track
@@ -11,12 +11,15 @@ from fewfit.engine.places import bucket
 from fewfit.engine.sizing import sized
 from fewfit.engine.stream import steps
 from fewfit.engine.task import MISS_SHARE, Task
-from fewfit.engine.teams import Team, teams
+from fewfit.engine.teams import teams
 from fewfit.grid import Lane
+
+SHARING = 2  # lanes that share a pass, where few lanes are left to several processes
 
 
 def lane_seconds(model: Any, task: Task, lanes: Sequence[Lane], seeds: int) -> dict[str, float]:
-    """Seconds of each lane over all seeds, in passes as full as the run's. One probe per way of working."""
+    """Seconds of each lane over all seeds. One probe per way of working, at its shortest and longest prompts; between
+    them cost goes with the shots."""
     out: dict[str, float] = {}
     for team in teams(lanes):
         learner = team.learner(model, task.renderer, len(task))
@@ -24,12 +27,12 @@ def lane_seconds(model: Any, task: Task, lanes: Sequence[Lane], seeds: int) -> d
             # Nor more at once than fits the memory: a run that died here would leave no folder to go on from.
             heaviest = max(team.lanes, key=lambda lane: (lane.trains, lane.shots, lane.rank))
             tokens = sized(learner, team, model, task, [heaviest]).tokens
+            clock = Clock(learner, task, min(team.width, SHARING), tokens)
             for trains in sorted({lane.trains for lane in team.lanes}):
                 some = sorted((lane for lane in team.lanes if lane.trains == trains), key=lambda lane: lane.shots)
-                # The shortest and the longest prompts are timed; between them cost goes with the shots.
                 low, high = some[0], some[-1]
-                at_low = probe(learner, team, tokens, task, low)
-                at_high = probe(learner, team, tokens, task, high) if high.shots != low.shots else at_low
+                at_low = clock.step(low)
+                at_high = clock.step(high) if high.shots != low.shots else at_low
                 for lane in some:
                     part = (lane.shots - low.shots) / max(1, high.shots - low.shots)
                     first, again = (a + part * (b - a) for a, b in zip(at_low, at_high, strict=True))
@@ -40,43 +43,52 @@ def lane_seconds(model: Any, task: Task, lanes: Sequence[Lane], seeds: int) -> d
     return out
 
 
-def clock() -> float:
+class Clock:
+    """Times passes of so many `lanes`: fewer where their rows are too long for one."""
+
+    def __init__(self, learner: Learner, task: Task, lanes: int, tokens: int):
+        self.learner, self.task, self.lanes, self.tokens = learner, task, lanes, tokens
+        self._warm: set[bool] = set()
+        self._writing: dict[int, float] = {}  # seconds of a row's text, by shots
+
+    def step(self, lane: Lane) -> tuple[float, float]:
+        """Seconds a lane of a step that predicts, and of one that only trains, at a full prompt."""
+        i = min(len(self.task), lane.shots + 2)
+        length = bucket(len(self.task.scored_row(Track("probe", 0), lane, i, train=False).row.ids))
+        lanes = max(1, min(self.lanes, self.tokens // length))
+        first: list[Row] = []
+        again: list[Row] = []
+        for number in range(lanes):
+            track = Track(f"probe-{number}", 0)
+            self.learner.open(track, lane)
+            first.append(self.task.scored_row(track, lane, i, train=lane.trains).row)
+            if lane.trains:
+                again.append(self.task.trained_rows(track, lane, i, 2)[0].row)
+
+        def scoring() -> None:
+            self.learner.score(first)
+            if lane.trains:
+                self.learner.update(first)
+
+        if lane.trains not in self._warm:  # the first pass of a kind makes what all later ones use
+            self._warm.add(lane.trains)
+            scoring()
+        first_s = seconds_of(scoring)
+        again_s = seconds_of(lambda: self.learner.update(again)) if again else 0.0
+        if self.task.judge.needs == "text" and lane.shots not in self._writing:
+            most = self.task.renderer.settings.max_new_tokens
+            self._writing[lane.shots] = MISS_SHARE * seconds_of(lambda: self.learner.generate(first, most)) / lanes
+        for row in first:
+            self.learner.forget(row.track)
+        return first_s / lanes + self._writing.get(lane.shots, 0.0), again_s / lanes
+
+
+def seconds_of(work: Callable[[], Any]) -> float:
     """On one thread its own time: how busy the machine is just now says little of the run to come."""
     import torch
 
     alone = torch.get_num_threads() == 1 and not torch.cuda.is_available()
-    return time.process_time() if alone else time.perf_counter()
-
-
-def probe(learner: Learner, team: Team, tokens: int, task: Task, lane: Lane) -> tuple[float, float]:
-    """Seconds a lane of a step that predicts, and of one that only trains, at a full prompt, after a first pass."""
-    i = min(len(task), lane.shots + 2)
-    length = bucket(len(task.scored_row(Track("probe", 0), lane, i, train=False).row.ids))
-    lanes = max(1, min(team.width, 4, tokens // length))
-    first: list[Row] = []
-    again: list[Row] = []
-    for number in range(lanes):
-        track = Track(f"probe-{number}", 0)
-        learner.open(track, lane)
-        first.append(task.scored_row(track, lane, i, train=lane.trains).row)
-        if lane.trains:
-            again.append(task.trained_rows(track, lane, i, 2)[0].row)
-    first_s, again_s = [], []
-    for _ in range(2):  # the first one warms up
-        start = clock()
-        learner.score(first)
-        if lane.trains:
-            learner.update(first)
-        first_s.append(clock() - start)
-        if again:
-            start = clock()
-            learner.update(again)
-            again_s.append(clock() - start)
-    extra = 0.0
-    if task.judge.needs == "text":
-        start = clock()
-        learner.generate(first, task.renderer.settings.max_new_tokens)
-        extra = (clock() - start) * MISS_SHARE
-    for row in first:
-        learner.forget(row.track)
-    return (first_s[-1] + extra) / lanes, (again_s[-1] if again_s else 0.0) / lanes
+    clock = time.process_time if alone else time.perf_counter
+    start = clock()
+    work()
+    return clock() - start
