@@ -89,7 +89,7 @@ class Rival:
         from datasets import Dataset
         from trl import SFTConfig, SFTTrainer
 
-        from fewfit.engine.plain import lora_config
+        from fewfit.engine.targets import lora_config
         from fewfit.grid import Lane
 
         settings = SFTConfig(

@@ -114,7 +114,7 @@ def main() -> None:
     if asked.point:
         print(json.dumps(point(asked.shape, int(asked.lanes), asked.tokens, asked.rounds)))
         return
-    from fewfit.run.helpers import QUICK_MEMORY
+    from fewfit.run.executor import QUICK_MEMORY
 
     points = []
     for lanes in asked.lanes.split(","):

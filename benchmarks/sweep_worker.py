@@ -15,8 +15,8 @@ import torch
 from benchmarks.shapes import shaped
 from fewfit.engine.forward import logits_at
 from fewfit.engine.learner import Row, Track
-from fewfit.engine.plain import lora_config
 from fewfit.engine.stack import StackLearner
+from fewfit.engine.targets import lora_config
 from fewfit.grid import Lane
 
 ANSWERS, ANSWER_TOKENS = 5, 2

@@ -32,7 +32,7 @@ def _folder(model: str) -> Path:
 
     folder = bundled_folder(model) or Path(model)
     if not (folder / "config.json").exists():
-        raise UserError(f"no model at {model!r}", where="--model", mend="name lab or a folder that holds config.json")
+        raise UserError(f"no model at {model!r}", where="--model", hint="name lab or a folder that holds config.json")
     return folder
 
 
@@ -56,11 +56,11 @@ def train(
     from lab.train import Training
 
     if device not in ("auto", "cpu", "cuda"):
-        raise UserError(f"--device {device}", mend="choose auto, cpu or cuda")
+        raise UserError(f"--device {device}", hint="choose auto, cpu or cuda")
     if start is not None and not (start / "config.json").exists():
-        raise UserError("holds no config.json", where=str(start), mend="name a model folder: --start FOLDER")
+        raise UserError("holds no config.json", where=str(start), hint="name a model folder: --start FOLDER")
     if not resume and (out / "state.pt").exists():
-        raise UserError("holds a run already", where=str(out), mend="go on with --resume, or name another --out")
+        raise UserError("holds a run already", where=str(out), hint="go on with --resume, or name another --out")
     torch.set_num_threads(threads)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -11,7 +11,7 @@ from fewfit.models.installed import bundled_folder
 def info() -> dict:
     folder = bundled_folder("lab")
     if folder is None:
-        raise EnvironmentProblem("this installation does not hold the weights of lab", mend="install fewfit again")
+        raise EnvironmentProblem("this installation does not hold the weights of lab", hint="install fewfit again")
     config = json.loads((folder / "config.json").read_text())
     width, hidden, vocab = config["hidden_size"], config["intermediate_size"], config["vocab_size"]
     layers = config["num_hidden_layers"]

@@ -68,7 +68,7 @@ def _seed(asked: int | None, state: dict | None, folder: Path) -> int:
         raise UserError(
             f"the run began with seed {begun}, not {asked}",
             where=str(folder),
-            mend=f"leave --seed out, or --seed {begun}",
+            hint=f"leave --seed out, or --seed {begun}",
         )
     return begun
 

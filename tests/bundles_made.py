@@ -124,7 +124,7 @@ def made(
     learner.open(TRACK, lane)
     for _ in range(passes if lane.trains else 0):
         for i, target in enumerate(examples):
-            demos = [e for e in examples[max(0, i - lane.shots) : i] if not e.kin(target)]
+            demos = [e for e in examples[max(0, i - lane.shots) : i] if not e.conflicts_with(target)]
             rendered = renderer.render(demos, target)
             learner.update([Row(TRACK, rendered.ids, rendered.spans, rendered.spans, scored=False)])
     return Made(loaded, learner, renderer, lane, metric, tuple(examples[: lane.shots]))

@@ -137,7 +137,7 @@ def test_what_cannot_be_loaded_says_why(loaded: local.Loaded, tmp_path: Path) ->
     def refusal(path: Path) -> str:
         with pytest.raises(UserError) as told:
             bundle.load(path)
-        assert told.value.mend
+        assert told.value.hint
         return str(told.value)
 
     assert "no such folder" in refusal(tmp_path / "none")

@@ -149,10 +149,10 @@ def test_without_a_model_it_names_two(command: list[str], capsys: pytest.Capture
 @pytest.mark.parametrize(
     "error, code, word",
     [
-        (UserError("bad", where="here", mend="do that"), 2, "user"),
-        (EnvironmentProblem("no net", mend="wait"), 3, "environment"),
-        (NoUsableLane("all diverged", mend="lower rates"), 4, "no-usable-lane"),
-        (Interrupted("stopped", exit_code=143, mend="resume"), 143, "interrupted"),
+        (UserError("bad", where="here", hint="do that"), 2, "user"),
+        (EnvironmentProblem("no net", hint="wait"), 3, "environment"),
+        (NoUsableLane("all diverged", hint="lower rates"), 4, "no-usable-lane"),
+        (Interrupted("stopped", exit_code=143, hint="resume"), 143, "interrupted"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (OSError(errno.ENOSPC, "No space left on device", "runs/x"), 3, "disk"),
         (MemoryError(), 3, "memory"),

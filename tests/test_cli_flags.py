@@ -78,7 +78,7 @@ def test_what_cannot_be_done_is_refused_with_a_mend(name: str, text: Any, words:
     with pytest.raises(UserError) as caught:
         Settings(model="lab", **flags.values({name: text}))
     assert words in caught.value.line()
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def test_a_refusal_comes_before_anything_is_loaded(capsys: pytest.CaptureFixture[str]) -> None:

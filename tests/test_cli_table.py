@@ -103,7 +103,7 @@ def test_time_left_takes_what_was_timed(tmp_path: Path, watch: Clock) -> None:
 
 
 def test_time_left_of_a_resumed_run_counts_from_now(tmp_path: Path, watch: Clock) -> None:
-    """Break seen to fail: the share done before taken for the work of this sitting."""
+    """Break seen to fail: the share done before taken for the work of this session."""
     board = Board(info(tmp_path, (Lane(),), done={("zero-shot", 0): 10}))
     assert board.lanes["zero-shot"].done == 10
     watch.now += 10.0
@@ -289,7 +289,7 @@ def result_of(lanes: tuple[Lane, ...], best: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("wide", [True, False], ids=["wide", "narrow"])
+@pytest.mark.parametrize("wide", [True, False], ids=["wide", "shrink"])
 def test_the_final_table(wide: bool) -> None:
     """Break seen to fail: majority's share under another column; the best one not marked."""
     shown = text_of(lanes_table(result_of(QUICK, "icl-8"), wide=wide), width=120 if wide else 80)

@@ -51,7 +51,7 @@ def test_the_order_is_by_hash_of_seed_and_id():
     ],
 )
 def test_demonstrations_are_those_worked_out_by_hand(i, target, shots, update, by_hand):
-    """Breaks seen to fail: leaving out the test for kin among those taken; taking from the front."""
+    """Breaks seen to fail: leaving out the test for conflicts among those taken; taking from the front."""
     assert drawn(i, target, shots, update) == by_hand
 
 

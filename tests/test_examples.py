@@ -24,7 +24,7 @@ def refusal(source: Any, **options: Any) -> UserError:
     with pytest.raises(UserError) as caught:
         load(source, **options)
     error = caught.value
-    assert error.mend, f"no word on how to mend: {error}"
+    assert error.hint, f"no word on how to mend: {error}"
     assert "\n" not in str(error)
     return error
 
@@ -158,7 +158,7 @@ def test_columns_are_named() -> None:
     assert pairs(load(rows, input="text", keep_duplicates=True)) == [("x", "y")] * 3
     error = refusal(rows, input="titel", output="verdict")
     assert "title, verdict, text, label" in error.message
-    assert error.mend == "did you mean --input title?"
+    assert error.hint == "did you mean --input title?"
     assert "--output" in str(refusal(rows, input="title"))
 
 

@@ -23,7 +23,7 @@ def rows(answers: Sequence[Any], output: str = "completion") -> list[dict[str, A
 def refusal(source: Any, **options: Any) -> UserError:
     with pytest.raises(UserError) as caught:
         load(source, **options)
-    assert caught.value.mend
+    assert caught.value.hint
     return caught.value
 
 

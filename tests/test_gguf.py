@@ -54,7 +54,7 @@ def refusal(name: Any, **settings: Any) -> str:
     with pytest.raises((UserError, EnvironmentProblem)) as told:
         local.load(name, device="cpu", **settings)
     assert "\n" not in str(told.value)
-    assert told.value.mend
+    assert told.value.hint
     return str(told.value)
 
 

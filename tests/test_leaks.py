@@ -93,7 +93,7 @@ def test_no_row_trains_before_its_prediction_is_written():
 
 
 def test_the_recorded_demonstrations_pass_the_audit():
-    """Groups and equal prompts among the examples. Break seen to fail: `kin` that forgets groups."""
+    """Groups and equal prompts among the examples. Break seen to fail: `conflicts_with` that forgets groups."""
     items = [
         Example(e.id, e.prompt if k % 5 else "the same prompt", e.completion, group=f"g{k % 4}" if k % 2 else None)
         for k, e in enumerate(examples(24))

@@ -169,15 +169,15 @@ def told(sink: Memory) -> list[str]:
 def test_passes_are_halved_until_they_fit_and_nothing_else_changes(judge: str, most: int) -> None:
     """Evidence and weights to the last bit. Breaks seen to fail: the second half left out; passes as large as
     before the next time."""
-    narrowed: list[int] = []
+    on_shrink: list[int] = []
     whole, _ = run(None, judge)
-    halved, tight = run(most, judge, narrowed=narrowed.append)
+    halved, tight = run(most, judge, on_shrink=on_shrink.append)
     assert told(halved) == told(whole)
     for track, state in whole.states.items():
         assert state.steps == halved.states[track].steps
         for name, tensor in state.tensors.items():
             assert torch.equal(tensor, halved.states[track].tensors[name])
-    assert narrowed and narrowed == sorted(narrowed, reverse=True)
+    assert on_shrink and on_shrink == sorted(on_shrink, reverse=True)
     failed = sum(rows > most for what, rows in tight.calls if what == "predict")
     assert failed <= 8, "a pass that did not fit is not tried again at every step"
 
@@ -281,7 +281,7 @@ def test_gradients_of_a_pass_that_failed_are_zeroed(kind, monkeypatch) -> None:
 
 
 def test_an_optimizers_step_is_never_made_twice(monkeypatch) -> None:
-    """Exhausted in the middle of it the lane is neither old nor new: the sitting ends, the snapshot is good. Break seen
+    """Exhausted in the middle of it the lane is neither old nor new: the session ends, the snapshot is good. Break seen
     to fail: the step left unguarded."""
     one = lane()
     learner = opened(tiny("llama"), [one])
@@ -354,7 +354,7 @@ def test_a_run_in_little_memory_says_so_and_gives_the_same(tmp_path, monkeypatch
         rows_seen.append(len(rows))
         return predict(self, rows)
 
-    monkeypatch.setattr(execute, "sized", sized_small)
+    monkeypatch.setattr(execute, "size_passes", sized_small)
     monkeypatch.setattr(StackLearner, "predict", counted)
     heard = Heard()
     less = fit(tmp_path / "less", watch=heard)
@@ -365,7 +365,7 @@ def test_a_run_in_little_memory_says_so_and_gives_the_same(tmp_path, monkeypatch
 
 
 def test_a_run_that_does_not_fit_can_be_resumed_where_it_does(tmp_path, monkeypatch) -> None:
-    """Exit 3, with how to go on; the next sitting halves. Break seen to fail: the error as a bug with its traceback."""
+    """Exit 3, with how to go on; the next session halves. Break seen to fail: the error as a bug with its traceback."""
     monkeypatch.chdir(tmp_path)
     inner, left = StackLearner.predict, [15]
 
@@ -386,7 +386,7 @@ def test_a_run_that_does_not_fit_can_be_resumed_where_it_does(tmp_path, monkeypa
     done = fewfit.resume(
         tmp_path / "run", model=tiny("llama", vocab_size=VOCABULARY), tokenizer=byte_level(), watch=heard
     )
-    assert any("the last sitting ran out of memory: passes are half as large" in notice for notice in heard.notices)
+    assert any("the last session ran out of memory: passes are half as large" in notice for notice in heard.notices)
     assert [one["halved"] for one in record(done.folder)["sittings"]] == [0, 1]
     usual = fit(tmp_path / "usual")
     assert (done.folder / "predictions.jsonl").read_bytes() == (usual.folder / "predictions.jsonl").read_bytes()
@@ -394,7 +394,7 @@ def test_a_run_that_does_not_fit_can_be_resumed_where_it_does(tmp_path, monkeypa
 
 def test_only_a_sitting_without_a_last_word_halves(tmp_path) -> None:
     """By its end in run.json, and the next one says so. Breaks seen to fail: a stop by signal taken for a death; the
-    halvings of earlier sittings forgotten."""
+    halvings of earlier sessions forgotten."""
     from fewfit.run import folders
     from fewfit.run.sessions import Journal
 
@@ -413,22 +413,22 @@ def test_only_a_sitting_without_a_last_word_halves(tmp_path) -> None:
     sit(None)
     (notice,) = sit("done").notices
     assert notice.startswith(
-        "the last sitting ended without a word (out of memory, or kill -9): passes are 1/16 as large"
+        "the last session ended without a word (out of memory, or kill -9): passes are 1/16 as large"
     )
     assert sit("done").notices == []
 
 
 def test_a_helper_that_was_killed_makes_passes_smaller() -> None:
     """The system may have done it, and goes on with whoever is large. Break seen to fail: gone on as before."""
-    from fewfit.run.helpers import Helpers
+    from fewfit.run.executor import LocalExecutor
 
     def lost(code: int) -> list[int]:
-        narrowed: list[int] = []
+        on_shrink: list[int] = []
         helper = SimpleNamespace(ended=lambda: code, connection=SimpleNamespace(close=lambda: None), tracks=set())
-        helpers = Helpers(None, None, 1)
+        helpers = LocalExecutor(None, None, 1)
         helpers._helpers = [helper]
-        helpers._lost(helper, SimpleNamespace(tracks=[], narrow=lambda: narrowed.append(1)))
-        return narrowed
+        helpers._lost(helper, SimpleNamespace(tracks=[], narrow=lambda: on_shrink.append(1)))
+        return on_shrink
 
     assert (lost(-9), lost(0), lost(1)) == ([1], [], [])
 

@@ -110,7 +110,7 @@ def refusal(name: Any, **settings: Any) -> str:
     with pytest.raises(UserError) as told:
         local.load(name, device="cpu", **settings)
     assert "\n" not in str(told.value)
-    assert told.value.mend
+    assert told.value.hint
     return str(told.value)
 
 

@@ -292,12 +292,12 @@ def never_predicted(predictions: list[Row], updates: list[Row]) -> None:
     at(updates, LANE, 12, 3)["ids"][-1] = at(predictions, "icl-2", 12)["id"]
 
 
-def kin_of_group(predictions: list[Row], updates: list[Row]) -> None:
+def same_group(predictions: list[Row], updates: list[Row]) -> None:
     row = max((r for r in predictions if r["seed"] == 0 and r["id"] in ("x3", "x4")), key=lambda r: r["i"])
     row["demos"] = ["x3" if row["id"] == "x4" else "x4", next(d for d in row["demos"] if d not in ("x3", "x4"))]
 
 
-def kin_of_prompt(predictions: list[Row], updates: list[Row]) -> None:
+def same_prompt(predictions: list[Row], updates: list[Row]) -> None:
     at(predictions, "icl-2", 12)["demos"] = ["x5", "x6"]
 
 
@@ -348,8 +348,8 @@ def twice(predictions: list[Row], updates: list[Row]) -> None:
         (not_predicted_yet, "icl-2, seed 0, row 4: 'x[0-9]+' was used, and predicted only as row 9"),
         (never_predicted, "row 12, update 3: 'x[0-9]+' was used, and this lane never predicted it"),
         (never_predicted, "row 12, update 1: trained before its prediction was written"),
-        (kin_of_group, "'x[34]' stands in the prompt of 'x[34]', its kin"),
-        (kin_of_prompt, "'x5' and 'x6' are kin and stand in one prompt"),
+        (same_group, "'x[34]' stands in the prompt of 'x[34]', which it conflicts with"),
+        (same_prompt, "'x5' and 'x6' conflict and stand in one prompt"),
         (trained_before_predicted, "row 5, update 2: 'x[0-9]+' was used, and predicted only as row 6"),
         (target_in_own_prompt, "row 9, update 3: 'x[0-9]+' stands in its own prompt"),
         (another_first, "row 5, update 1: update 1 trained on 'x[0-9]+', not on 'x[0-9]+'"),
@@ -377,5 +377,5 @@ def test_updates_of_several_rows_are_held_apart() -> None:
         return audit(examples(), predictions, [trained("b", i=9, update=2, ids=ids)], batch={"b": 2})
 
     assert found(["x1", "x2", "x2", "x1"]) == []
-    assert "more kin than 2 prompts" in found(["x1", "x2", "x2", "x2"])[0]
+    assert "more conflicting examples than 2 prompts" in found(["x1", "x2", "x2", "x2"])[0]
     assert "predicted only as row 11" in found(["x1", "x10"])[0]

@@ -267,7 +267,7 @@ def test_an_example_that_cannot_fit_is_named_before_anything_runs():
     long = Example("row 7", "word " * 300, "Yes")
     with pytest.raises(UserError, match="example row 7: does not fit") as error:
         Renderer.resolve(byte_level(), [*EXAMPLES, long], max_length=128)
-    assert error.value.mend is not None and "--max-length" in error.value.mend
+    assert error.value.hint is not None and "--max-length" in error.value.hint
     renderer = Renderer.resolve(byte_level(), EXAMPLES, max_length=128)
     with pytest.raises(UserError, match="example row 7: does not fit"):
         renderer.prompt(EXAMPLES, long)

@@ -134,9 +134,9 @@ def test_a_run_killed_at_twenty_moments_equals_one_never_killed(material, tmp_pa
         tuning += 0 < lines(killed, "trained.jsonl") < total
     assert kills == 20 and tuning >= 15
     assert ended(start(material, killed)) == 0
-    sittings = folders.record(killed)["sittings"]
-    assert [(one["ended"], one["halved"]) for one in sittings[:-1]] == [(None, min(16, k)) for k in range(20)]
-    assert sittings[-1]["ended"] == "done", "and passes were ever smaller"
+    sessions = folders.record(killed)["sittings"]
+    assert [(one["ended"], one["halved"]) for one in sessions[:-1]] == [(None, min(16, k)) for k in range(20)]
+    assert sessions[-1]["ended"] == "done", "and passes were ever smaller"
     assert evidence(killed) == evidence(whole)
     one, two = ({**folders.result(f), "seconds": 0, "run": ""} for f in (whole, killed))
     assert one == two

@@ -14,8 +14,8 @@ from tokenizers_made import byte_level
 
 from fewfit.engine import sizing
 from fewfit.engine.learner import Track
-from fewfit.engine.passes import SHARE, Need, Sizes, dealt, size
-from fewfit.engine.sizing import Counted, sized
+from fewfit.engine.passes import SHARE, Need, Sizes, choose_sizes, size
+from fewfit.engine.sizing import Counted, size_passes
 from fewfit.engine.stack import StackLearner
 from fewfit.engine.teams import teams
 from fewfit.errors import EnvironmentProblem
@@ -98,7 +98,7 @@ def test_smaller_passes_come_before_fewer_processes() -> None:
     need = Need(once=100, row=10, length=64)
 
     def found(room: float, helpers: int = 1) -> Sizes | None:
-        return dealt(need, room, tokens=1024, helpers=helpers, base=50)
+        return choose_sizes(need, room, tokens=1024, helpers=helpers, base=50)
 
     assert found(570) == Sizes(1024, 1)  # 2 × 260 + 50
     assert found(569) == Sizes(960, 1)  # 259.5 each: 15 rows
@@ -132,7 +132,7 @@ def with_free(monkeypatch, free: float):
 def measured(model, task, lanes, helpers=1) -> tuple[Sizes, StackLearner]:
     team = teams(lanes)[0]
     learner = team.learner(model, task.renderer, len(task))
-    return sized(learner, team, model, task, lanes, helpers=helpers), learner
+    return size_passes(learner, team, model, task, lanes, helpers=helpers), learner
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,7 @@ def test_less_memory_means_smaller_passes_and_a_word(small, monkeypatch) -> None
     one = StackLearner(model, end_ids=END)._layout(lanes[0]).size
     assert kept == 4 * 3 * 4 * one, "weights and two moments in fp32"
     with_free(monkeypatch, 1e12)
-    need = sizing.probed(StackLearner(model, end_ids=END), model, task, lanes, 1e12)
+    need = sizing.measure_need(StackLearner(model, end_ids=END), model, task, lanes, 1e12)
     assert kept > 2 * need.row
     with_free(monkeypatch, (kept + need.of(3) + 100) / SHARE + sum(p.numel() * 4 for p in model.parameters()))
     monkeypatch.setattr(sizing, "is_mapped", lambda model: True)

@@ -121,12 +121,12 @@ def resume(
         raise UserError(
             f"the run is scored by {record['metric']}, not by {judge.name}",
             where=str(where),
-            mend="hand in the metric that it began with, or start a new run",
+            hint="hand in the metric that it began with, or start a new run",
         )
     objects = handed_in_all(model)
     if objects and len(objects) != len(record["models"]):
         raise UserError(
-            f"{len(objects)} models for a run of {len(record['models'])}", where=str(where), mend="hand in all of them"
+            f"{len(objects)} models for a run of {len(record['models'])}", where=str(where), hint="hand in all of them"
         )
     loaded: dict[str | None, Loaded] = {}
     for number, one in enumerate(record["models"]):
@@ -147,7 +147,7 @@ def resume(
             raise UserError(
                 f"{one['name']} is not the model that the run began with",
                 where=str(where),
-                mend="put the old one back, or start a new run",
+                hint="put the old one back, or start a new run",
             )
     return _run(Prepared(where, record, loaded), judge, callbacks, handed_in(model))
 
@@ -175,7 +175,7 @@ def refuse_changed_data(record: dict[str, Any], where: Path) -> None:
         raise UserError(
             f"{path} has changed since the run began",
             where=str(where),
-            mend="put the old file back, or start a new run on the new one",
+            hint="put the old file back, or start a new run on the new one",
         )
 
 

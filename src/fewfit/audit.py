@@ -84,7 +84,7 @@ class _Auditor:
         self.earlier(row, ids, row["i"] + 1)
         if size > 1:
             if fewest_prompts([self.examples[id] for id in ids if id in self.examples]) > size:
-                self.say(row, f"more kin than {size} prompts can hold apart")
+                self.say(row, f"more conflicting examples than {size} prompts can hold apart")
             return
         if row["update"] == 1 and own is not None and ids[-1] != own:
             self.say(row, f"update 1 trained on {ids[-1]!r}, not on {own!r}")
@@ -100,26 +100,26 @@ class _Auditor:
                 self.say(row, f"{id!r} was used, and predicted only as row {places[id]}")
 
     def together(self, row: Row, demos: Sequence[str], target: str) -> None:
-        """None of the demonstrations is the target, nor kin of it or of one another."""
+        """None of the demonstrations is the target, nor does one conflict with it or with another."""
         if target in demos:
             self.say(row, f"{target!r} stands in its own prompt")
         known = [self.examples[id] for id in demos if id in self.examples and id != target]
         if target in self.examples:
             for one in known:
-                if one.kin(self.examples[target]):
-                    self.say(row, f"{one.id!r} stands in the prompt of {target!r}, its kin")
+                if one.conflicts_with(self.examples[target]):
+                    self.say(row, f"{one.id!r} stands in the prompt of {target!r}, which it conflicts with")
         for n, one in enumerate(known):
             for other in known[:n]:
-                if one.kin(other):
-                    self.say(row, f"{other.id!r} and {one.id!r} are kin and stand in one prompt")
+                if one.conflicts_with(other):
+                    self.say(row, f"{other.id!r} and {one.id!r} conflict and stand in one prompt")
 
 
 def fewest_prompts(examples: Sequence[Example]) -> int:
-    """Into how many prompts at least a row of examples must be cut for no two kin to stand in one."""
+    """Into how many prompts at least a row of examples must be cut for no two that conflict to stand in one."""
     prompts = 0
     here: list[Example] = []
     for example in examples:
-        if not here or any(example.kin(other) for other in here):
+        if not here or any(example.conflicts_with(other) for other in here):
             prompts, here = prompts + 1, []
         here.append(example)
     return prompts

@@ -57,7 +57,7 @@ def demonstrations(
     ranked = sorted(candidates, key=lambda e: (number(seed, i, update, purpose, e.id), e.id))
     taken: list[Example] = []
     for candidate in reversed(ranked):
-        if candidate.kin(target) or any(candidate.kin(other) for other in taken):
+        if candidate.conflicts_with(target) or any(candidate.conflicts_with(other) for other in taken):
             continue
         taken.append(candidate)
         if len(taken) == shots:

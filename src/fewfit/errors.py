@@ -12,22 +12,22 @@ class FewfitError(Exception):
     exit_code = 1
     code = "bug"
 
-    def __init__(self, message: str, *, where: str | None = None, mend: str | None = None, code: str | None = None):
+    def __init__(self, message: str, *, where: str | None = None, hint: str | None = None, code: str | None = None):
         self.message = message
         self.where = where
-        self.mend = mend
+        self.hint = hint
         if code is not None:
             self.code = code
         super().__init__(self.line())
 
     def line(self) -> str:
         parts = [f"{self.where}: " if self.where else "", self.message]
-        if self.mend:
-            parts.append(f"; {self.mend}")
+        if self.hint:
+            parts.append(f"; {self.hint}")
         return " ".join("".join(parts).split())
 
     def as_dict(self) -> dict[str, str | None]:
-        return {"code": self.code, "message": self.message, "where": self.where, "mend": self.mend}
+        return {"code": self.code, "message": self.message, "where": self.where, "mend": self.hint}
 
 
 class UserError(FewfitError):
@@ -56,6 +56,6 @@ class Interrupted(FewfitError):
 
     code = "interrupted"
 
-    def __init__(self, message: str, *, exit_code: int, where: str | None = None, mend: str | None = None):
-        super().__init__(message, where=where, mend=mend)
+    def __init__(self, message: str, *, exit_code: int, where: str | None = None, hint: str | None = None):
+        super().__init__(message, where=where, hint=hint)
         self.exit_code = exit_code

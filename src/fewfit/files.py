@@ -37,6 +37,10 @@ def publish(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
+def write_json(path: Path, record: Any) -> None:
+    publish(path, (json.dumps(record, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode())
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable: fsync of a file says nothing about its directory entry."""
     if os.name == "nt":

@@ -57,14 +57,14 @@ class Lane:
 
     def __post_init__(self) -> None:
         if (self.lr > 0) != (self.updates > 0):
-            raise UserError(f"a lane with lr={self.lr:g} and updates={self.updates}", mend="give both or neither")
+            raise UserError(f"a lane with lr={self.lr:g} and updates={self.updates}", hint="give both or neither")
         for name, (least, most) in BOUNDS.items():
             value = getattr(self, name)
             if value is not None and not least <= value <= most:
                 flag = f"--{name.replace('_', '-')}"
                 shown = value if abs(value) < 1e12 else f"{float(value):.3g}" if abs(value) < 1e300 else "(huge)"
-                mend = f"give {least} or more" if value < least else f"give {most:,} at the most"
-                raise UserError(f"{flag} {shown}", mend=mend)
+                hint = f"give {least} or more" if value < least else f"give {most:,} at the most"
+                raise UserError(f"{flag} {shown}", hint=hint)
 
     @property
     def trains(self) -> bool:
@@ -127,7 +127,7 @@ class Lane:
         unknown = set(record) - known
         if unknown:
             raise UserError(
-                f"a lane with unknown fields {sorted(unknown)}", mend="use the fewfit version that wrote the run"
+                f"a lane with unknown fields {sorted(unknown)}", hint="use the fewfit version that wrote the run"
             )
         return Lane(**{**record, "augment": tuple(record.get("augment", ()))})
 
@@ -142,9 +142,9 @@ class Grid:
         names = [lane.name for lane in self.lanes]
         doubled = sorted(name for name, times in Counter(names).items() if times > 1)
         if doubled:
-            raise UserError(f"two lanes of one name: {', '.join(doubled)}", mend="drop one of each")
+            raise UserError(f"two lanes of one name: {', '.join(doubled)}", hint="drop one of each")
         if not self.lanes:
-            raise UserError("the grid has no lane", mend="name at least one of --methods zero-shot,icl,ft,icl+ft")
+            raise UserError("the grid has no lane", hint="name at least one of --methods zero-shot,icl,ft,icl+ft")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -154,7 +154,7 @@ class Grid:
         for lane in self.lanes:
             if lane.name == name:
                 return lane
-        raise UserError(f"no lane {name!r} in this run", mend=f"one of: {', '.join(self.names)}")
+        raise UserError(f"no lane {name!r} in this run", hint=f"one of: {', '.join(self.names)}")
 
     @staticmethod
     def of(
@@ -174,14 +174,14 @@ class Grid:
         )
         unknown = [m for m in methods if m not in KINDS]
         if unknown:
-            raise UserError(f"unknown method {unknown[0]!r}", mend=f"choose among {', '.join(KINDS)}")
+            raise UserError(f"unknown method {unknown[0]!r}", hint=f"choose among {', '.join(KINDS)}")
         if any(k < 1 for k in shots):
-            raise UserError(f"shots {list(shots)}", mend="shots are 1 or more; zero-shot and ft have none")
+            raise UserError(f"shots {list(shots)}", hint="shots are 1 or more; zero-shot and ft have none")
         training = sum({"ft": 1, "icl+ft": len(set(shots))}.get(kind, 0) for kind in methods)
         count = len(model) * (1 + len(set(shots)) + training * len(set(lr)) * len(set(updates)))
         if count > MOST_LANES:
-            mend = f"give fewer --shots, --lr or --updates: {MOST_LANES:,} lanes are the most"
-            raise UserError(f"a grid of {count:,} lanes", mend=mend)
+            hint = f"give fewer --shots, --lr or --updates: {MOST_LANES:,} lanes are the most"
+            raise UserError(f"a grid of {count:,} lanes", hint=hint)
         lanes: list[Lane] = []
         for name in model:
             if "zero-shot" in methods:
@@ -215,7 +215,7 @@ def number(value: Any, name: str, kind: type) -> Any:
             return found
     except (ValueError, TypeError, OverflowError):
         pass
-    raise UserError(f"{name} {shorten(repr(value))}", mend="give a number, or a list of numbers")
+    raise UserError(f"{name} {shorten(repr(value))}", hint="give a number, or a list of numbers")
 
 
 def prompting(common: dict[str, Any]) -> dict[str, Any]:

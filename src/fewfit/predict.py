@@ -83,12 +83,12 @@ class Predictor:
     def _checked(self, model: Any) -> Any:
         where, digest = str(self.bundle.folder), self.bundle.model.digest
         if hasattr(model, "peft_config"):
-            raise UserError("the model handed in carries adapters", where=where, mend="give the base model: unload()")
+            raise UserError("the model handed in carries adapters", where=where, hint="give the base model: unload()")
         if digest.startswith("weights:") and of_object(model) != digest:
             raise UserError(
                 "the model handed in is not the one that the bundle was made with (its weights differ)",
                 where=where,
-                mend="give that one, unchanged",
+                hint="give that one, unchanged",
             )
         return model
 
@@ -105,7 +105,7 @@ class Predictor:
             name = base.folder
         if not name:
             raise UserError(
-                "was made with a model that was handed in as an object", where=str(bundle.folder), mend="give model=…"
+                "was made with a model that was handed in as an object", where=str(bundle.folder), hint="give model=…"
             )
         model, ref = local.load_model(name, revision=revision, digest=base.digest, **settings)
         found = of_object(model) if base.digest.startswith("weights:") else ref.digest
@@ -113,7 +113,7 @@ class Predictor:
             raise UserError(
                 f"{name} is not the model that the bundle was made with (its contents differ)",
                 where=str(bundle.folder),
-                mend="put the old one back, or hand the model in: model=…",
+                hint="put the old one back, or hand the model in: model=…",
             )
         return model
 
@@ -124,7 +124,7 @@ class Predictor:
         Without it (None) a forward is saved.
         """
         if isinstance(queries, str | Mapping | Example):
-            raise UserError(f"one {type(queries).__name__} is no list of queries", mend="give a list: predict([…])")
+            raise UserError(f"one {type(queries).__name__} is no list of queries", hint="give a list: predict([…])")
         examples = [as_example(query, number) for number, query in enumerate(queries, start=1)]
         if not examples:
             return []
@@ -224,7 +224,7 @@ class Predictor:
             raise UserError(
                 "has no choices, and those of the examples were each row's own",
                 where=f"query {example.id}",
-                mend='give {"prompt": …, "choices": […]}',
+                hint='give {"prompt": …, "choices": […]}',
             )
         return choices
 
@@ -338,7 +338,7 @@ def as_example(query: Query, number: int) -> Example:
             shown = (
                 f"two prompts, {found[0]} and {found[1]}" if found else f"no prompt among {', '.join(map(str, query))}"
             )
-            raise UserError(f"holds {shown}", where=where, mend='write it as {"prompt": …}')
+            raise UserError(f"holds {shown}", where=where, hint='write it as {"prompt": …}')
         id = label(query[names["id"]], "the id", where) or id if "id" in names else id
         choices = row_choices(query[names["choices"]], where, notices) if "choices" in names else None
         value = query[found[0]]
@@ -372,7 +372,7 @@ def put_adapter_on(model: Any, folder: Path) -> Any:
         raise UserError(
             f"the adapter does not fit the model: {problem}",
             where=str(folder),
-            mend="give the base model that the bundle was made with",
+            hint="give the base model that the bundle was made with",
         )
     return peft
 

@@ -65,7 +65,7 @@ class Shard:
             raise EnvironmentProblem(
                 f"{size} bytes where its snapshot says {length}",
                 where=str(path),
-                mend="the folder was changed, or the disk lost data; begin this run anew",
+                hint="the folder was changed, or the disk lost data; begin this run anew",
             )
         if size > length:
             self._file.truncate(length)
@@ -105,8 +105,8 @@ def read(path: str | Path, name: str = "predictions") -> list[Row]:
 def _read_shards(folder: Path, name: str) -> list[Row]:
     shards = sorted((folder / LANES).glob(f"**/{name}*.jsonl"))
     if not shards:
-        mend = "name the folder of a run, or go on with it: fewfit resume"
-        raise UserError(f"no {name} in it", where=str(folder), mend=mend)
+        hint = "name the folder of a run, or go on with it: fewfit resume"
+        raise UserError(f"no {name} in it", where=str(folder), hint=hint)
     rows = [json.loads(line) for shard in shards for line in _lines(shard, torn=True)]
     lanes = list(dict.fromkeys(row["lane"] for row in rows))
     return [row for _, row in sorted(((_place(row, lanes), row) for row in rows), key=lambda pair: pair[0])]
@@ -152,7 +152,7 @@ def _lines(path: Path, torn: bool = False) -> list[str]:
     try:
         *lines, rest = path.read_bytes().split(b"\n")
     except FileNotFoundError:
-        raise UserError("no such file", where=str(path), mend="name a run, or a predictions.jsonl") from None
+        raise UserError("no such file", where=str(path), hint="name a run, or a predictions.jsonl") from None
     if rest and not torn:
-        raise EnvironmentProblem("its last line is torn", where=str(path), mend="begin this run anew")
+        raise EnvironmentProblem("its last line is torn", where=str(path), hint="begin this run anew")
     return [line.decode() for line in lines]

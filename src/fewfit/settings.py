@@ -89,27 +89,27 @@ class Settings:
     def __post_init__(self) -> None:
         for name, known in OPTIONS.items():
             if (value := getattr(self, name)) is not None and value not in known:
-                raise UserError(f"{flag(name)} {value}", mend=f"choose among {', '.join(known)}")
+                raise UserError(f"{flag(name)} {value}", hint=f"choose among {', '.join(known)}")
         if not self.models:
             raise UserError(
                 "no model",
-                mend="name one: --model lab (bundled toy, offline), smollm2, a folder, a GGUF file, or a Hugging Face "
+                hint="name one: --model lab (bundled toy, offline), smollm2, a folder, a GGUF file, or a Hugging Face "
                 "name such as --model Qwen/Qwen3-0.6B; fewfit models lists those found without a network",
             )
         names = [short_name(one) for one in self.models if isinstance(one, str | Path)] if self.several_models else []
         if doubled := next((name for name in names if names.count(name) > 1), None):
             raise UserError(
-                f"two models called {doubled}", mend="name each once; rename a folder that is called the same"
+                f"two models called {doubled}", hint="name each once; rename a folder that is called the same"
             )
         for part in ("{prompt}", "{completion}"):
             if self.template is not None and part not in self.template:
-                raise UserError(f"--template has no {part}", mend="write it like 'Q: {prompt}\\nA: {completion}'")
+                raise UserError(f"--template has no {part}", hint="write it like 'Q: {prompt}\\nA: {completion}'")
         if not isinstance(self.number_of_seeds, int) or not 1 <= self.number_of_seeds <= MOST_SEEDS:
-            raise UserError(f"--seeds {shorten(repr(self.seeds))}", mend=f"give 1 to {MOST_SEEDS:,}")
+            raise UserError(f"--seeds {shorten(repr(self.seeds))}", hint=f"give 1 to {MOST_SEEDS:,}")
         if self.budget is not None:
             seconds(self.budget)
         if self.grid is not None and (given := [name for name in COORDINATES if getattr(self, name) is not None]):
-            raise UserError(f"a grid of lanes and {given[0]} beside it", mend="a lane says all of it itself")
+            raise UserError(f"a grid of lanes and {given[0]} beside it", hint="a lane says all of it itself")
         self.lanes((None,))
 
     @property
@@ -129,13 +129,13 @@ class Settings:
         given = self.grid.lanes if isinstance(self.grid, Grid) else tuple(several(self.grid))
         for lane in given:
             if not isinstance(lane, Lane):
-                raise UserError(f"a grid that holds a {type(lane).__name__}", mend="give a Grid, or a list of Lanes")
+                raise UserError(f"a grid that holds a {type(lane).__name__}", hint="give a Grid, or a list of Lanes")
         if models == (None,):
             return Grid(tuple(dict.fromkeys(replace(lane, model=None) for lane in given)))
         named = [(lane, (lane.model,) if lane.model else models) for lane in given]
         if lost := next((lane.model for lane, some in named if not set(some) <= set(models)), None):
             raise UserError(
-                f"a lane of {lost}, which is none of the models", mend=f"one of: {', '.join(map(str, models))}"
+                f"a lane of {lost}, which is none of the models", hint=f"one of: {', '.join(map(str, models))}"
             )
         return Grid(tuple(replace(lane, model=model) for lane, some in named for model in some))
 
@@ -225,15 +225,15 @@ def seconds(text: str | float | int) -> float:
     """`10m`, `90s`, `1h30m` or plain seconds."""
     if isinstance(text, int | float):
         if not 0 <= text <= LONGEST_BUDGET:
-            raise UserError(f"--budget {text:g}", mend="give seconds, a year of them at the most")
+            raise UserError(f"--budget {text:g}", hint="give seconds, a year of them at the most")
         return float(text)
     match = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
     if not text.strip() or match is None:
-        raise UserError(f"--budget {shorten(repr(text))} is no duration", mend="write it like 90s, 10m or 1h30m")
+        raise UserError(f"--budget {shorten(repr(text))} is no duration", hint="write it like 90s, 10m or 1h30m")
     h, m, s = (float(part or 0) for part in match.groups())
     found = h * 3600 + m * 60 + s
     if not found <= LONGEST_BUDGET:
-        raise UserError(f"--budget {shorten(text)}", mend="give a year (8760h) at the most")
+        raise UserError(f"--budget {shorten(text)}", hint="give a year (8760h) at the most")
     return found
 
 

@@ -97,7 +97,7 @@ def save(
             raise
     except OSError as error:
         raise EnvironmentProblem(
-            f"cannot write the bundle: {error.strerror or error}", where=str(folder), mend="free some disk"
+            f"cannot write the bundle: {error.strerror or error}", where=str(folder), hint="free some disk"
         ) from error
     return made
 
@@ -150,12 +150,12 @@ def load(path: str | Path) -> Bundle:
             raise UserError(
                 f"a bundle of schema {schema}, and this is fewfit {__version__}, which reads {SCHEMA}",
                 where=str(folder),
-                mend=f"use fewfit {record.get('fewfit', 'of the version that wrote it')}",
+                hint=f"use fewfit {record.get('fewfit', 'of the version that wrote it')}",
             )
         return from_json(record, folder)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
-            f"{FILE} is damaged ({type(error).__name__}: {error})", where=str(folder), mend="export the bundle again"
+            f"{FILE} is damaged ({type(error).__name__}: {error})", where=str(folder), hint="export the bundle again"
         ) from error
 
 
@@ -164,7 +164,7 @@ def find(path: Path) -> Path:
         if (folder / FILE).is_file():
             return folder.resolve()
     if (path / "run.json").is_file():
-        raise UserError("this run has no bundle yet", where=str(path), mend=f"finish it: fewfit resume {path}")
+        raise UserError("this run has no bundle yet", where=str(path), hint=f"finish it: fewfit resume {path}")
     if not path.exists():
-        raise UserError("no such folder", where=str(path), mend="name a run, or a bundle's folder")
-    raise UserError(f"holds no {FILE}", where=str(path), mend="name a run, or a bundle's folder")
+        raise UserError("no such folder", where=str(path), hint="name a run, or a bundle's folder")
+    raise UserError(f"holds no {FILE}", where=str(path), hint="name a run, or a bundle's folder")

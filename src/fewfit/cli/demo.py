@@ -148,7 +148,7 @@ def data_files(course: Course, task: Task) -> tuple[Path, Path]:
             raise UserError(
                 "this installation lacks the demo's example files",
                 where=path.name,
-                mend="install fewfit again, or try fewfit fit DATA",
+                hint="install fewfit again, or try fewfit fit DATA",
             )
     return train, test
 

@@ -74,7 +74,7 @@ def listed(text: str) -> list[str]:
 def names(text: str, flag: str) -> list[str]:
     found = listed(text)
     if not found:
-        raise UserError(f"{flag} is empty", mend=f"leave {flag} out, or name one or more")
+        raise UserError(f"{flag} is empty", hint=f"leave {flag} out, or name one or more")
     return found
 
 
@@ -85,7 +85,7 @@ def numbers(text: str, flag: str) -> list[float]:
 def counts(text: str, flag: str) -> list[int]:
     like = "whole numbers such as 4,8"
     if flag == "--shots" and "0" in listed(text):
-        raise UserError(f"{flag} {text}", mend="prompts without demonstrations are the methods zero-shot and ft")
+        raise UserError(f"{flag} {text}", hint="prompts without demonstrations are the methods zero-shot and ft")
     return [_number(part, flag, int, like) for part in names(text, flag)]
 
 
@@ -94,9 +94,9 @@ def _number(text: str, flag: str, kind: Callable[[str], Any], like: str) -> Any:
     try:
         value = kind(text)
     except ValueError:
-        raise UserError(shown, mend=f"give {like}") from None
+        raise UserError(shown, hint=f"give {like}") from None
     if not 0 < value < float("inf"):
-        raise UserError(shown, mend="give numbers above 0")
+        raise UserError(shown, hint="give numbers above 0")
     return value
 
 
@@ -116,12 +116,12 @@ def template_kwargs(text: str, flag: str) -> dict[str, Any]:
         try:
             return dict(json.loads(text))
         except (ValueError, RecursionError) as error:
-            raise UserError(f"{flag} is not JSON: {error}", mend='write {"enable_thinking": true}') from None
+            raise UserError(f"{flag} is not JSON: {error}", hint='write {"enable_thinking": true}') from None
     found: dict[str, Any] = {}
     for part in listed(text):
         name, equals, value = part.partition("=")
         if not equals or not name.strip():
-            raise UserError(f"{flag}: {part!r} is no name=value", mend="write enable_thinking=true")
+            raise UserError(f"{flag}: {part!r} is no name=value", hint="write enable_thinking=true")
         try:
             found[name.strip()] = json.loads(value)
         except (ValueError, RecursionError):
@@ -286,4 +286,4 @@ def refuse_odd(given: Any, flag: str) -> None:
     for text in given if isinstance(given, list | tuple) else (given,):
         if isinstance(text, str) and ("\0" in text or text != text.encode(errors="replace").decode()):
             kind = "a NUL character" if "\0" in text else "bytes that are no UTF-8"
-            raise UserError(f"{flag} holds {kind}", mend="write it in UTF-8")
+            raise UserError(f"{flag} holds {kind}", hint="write it in UTF-8")

@@ -43,20 +43,20 @@ def inspect(
     saw.
     """
     if shots is not None and shots < 0:
-        raise UserError(f"--shots {shots}", mend="give 0 or more")
+        raise UserError(f"--shots {shots}", hint="give 0 or more")
     if target == "last" or Path(target).is_dir():
         if shots is not None:
-            raise UserError("--shots belongs to a data file", mend="a run's lane has its own: name it with --lane")
+            raise UserError("--shots belongs to a data file", hint="a run's lane has its own: name it with --lane")
         there = (
             name for name, value in flags.items() if value not in (f.FLAGS[name].default(name), []) and name != "json_"
         )
         if given := next(there, None):
-            raise UserError(f"{f.spelled(given)} belongs to a data file", mend="leave it out: a run has its own")
+            raise UserError(f"{f.spelled(given)} belongs to a data file", hint="leave it out: a run has its own")
         seen = of_run(target, lane, at, update, seed)
     else:
         if lane is not None or update is not None:
             given = "--lane" if lane is not None else "--update"
-            raise UserError(f"{given} belongs to a run", where=target, mend="give --shots, or name a run's folder")
+            raise UserError(f"{given} belongs to a run", where=target, hint="give --shots, or name a run's folder")
         seen = of_data(target, at, seed, SHOTS if shots is None else shots, f.values(flags))
     rendered, spans, tokenizer, notices = seen
     from fewfit.cli.show import as_json, show
@@ -83,21 +83,21 @@ def of_run(name: str, lane: str | None, at: int | None, update: int | None, seed
     record = folders.record(folder)
     if lane is None:
         if not (folder / folders.RESULT).exists():
-            mend = f"name a lane with --lane, or go on with: fewfit resume {folder}"
-            raise UserError("the run is not done, so there is no best lane to show", where=str(folder), mend=mend)
+            hint = f"name a lane with --lane, or go on with: fewfit resume {folder}"
+            raise UserError("the run is not done, so there is no best lane to show", where=str(folder), hint=hint)
         lane = folders.result(folder)["best"]
     n = record["data"]["n"]
     at = n if at is None else at
     check(at, n, "--at")
     if seed not in record["seeds"]:
-        raise UserError(f"--seed {seed}", where=str(folder), mend=f"the run's seeds: {record['seeds']}")
+        raise UserError(f"--seed {seed}", where=str(folder), hint=f"the run's seeds: {record['seeds']}")
     when = "as predicted" if update is None else f"update {update}"
     return (*sequence(folder, lane, at, update, seed), (f"{lane}, seed {seed}, example {at} of {n}, {when}",))
 
 
 def check(at: int, n: int, flag: str) -> None:
     if not 1 <= at <= n:
-        raise UserError(f"{flag} {at}", mend=f"give a number from 1 to {n}, the number of examples")
+        raise UserError(f"{flag} {at}", hint=f"give a number from 1 to {n}, the number of examples")
 
 
 def of_data(data: str, at: int | None, seed: int, shots: int, settings: dict[str, Any]) -> Any:
@@ -111,7 +111,7 @@ def of_data(data: str, at: int | None, seed: int, shots: int, settings: dict[str
 
     asked = Settings(**settings)
     if asked.several_models:
-        raise UserError("--model is given more than once", mend="look at one at a time")
+        raise UserError("--model is given more than once", hint="look at one at a time")
     dataset = load(data, **{name: getattr(asked, name) for name in ROWS})
     judge = metric(auto(dataset) if asked.metric == "auto" else asked.metric)
     config, tokenizer = load_config_and_tokenizer(asked.model, asked.revision)

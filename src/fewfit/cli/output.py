@@ -67,36 +67,36 @@ def ended(error: BaseException, as_json: bool) -> int:
         return known.exit_code
     if isinstance(error, USAGE):
         message = " ".join(error.format_message().split())  # type: ignore[attr-defined]
-        mend = "fewfit --help names all commands, fewfit COMMAND --help their flags"
-        say(f"fewfit: {message.rstrip('.')}; {mend}")
-        report({"code": "usage", "message": message, "where": None, "mend": mend}, as_json)
+        hint = "fewfit --help names all commands, fewfit COMMAND --help their flags"
+        say(f"fewfit: {message.rstrip('.')}; {hint}")
+        report({"code": "usage", "message": message, "where": None, "mend": hint}, as_json)
         return 2
     traceback.print_exception(error, file=sys.stderr)
-    mend = "this is a bug in fewfit: please report it with the lines on stderr"
-    report({"code": "bug", "message": f"{type(error).__name__}: {error}", "where": None, "mend": mend}, as_json)
+    hint = "this is a bug in fewfit: please report it with the lines on stderr"
+    report({"code": "bug", "message": f"{type(error).__name__}: {error}", "where": None, "mend": hint}, as_json)
     return 1
 
 
 def as_known(error: BaseException) -> FewfitError | None:
-    """What the user or the environment can mend, though it was not raised as that."""
+    """What the user or the environment can hint, though it was not raised as that."""
     if isinstance(error, FewfitError):
         return error
     if isinstance(error, KeyboardInterrupt | typer.Abort):
-        return Interrupted("stopped", exit_code=130, mend="run the command again, or fewfit resume last")
+        return Interrupted("stopped", exit_code=130, hint="run the command again, or fewfit resume last")
     if isinstance(error, OSError) and error.errno in FULL:
         return EnvironmentProblem(
-            "the disk is full", where=error.filename, mend="make room, then fewfit resume last", code="disk"
+            "the disk is full", where=error.filename, hint="make room, then fewfit resume last", code="disk"
         )
     if isinstance(error, OSError) and error.errno in (*NAMES, *REFUSALS):
         kind = UserError if error.errno in NAMES else EnvironmentProblem
         where = shorten(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else None
-        return kind(f"cannot be used: {error.strerror}", where=where, mend="name another one, or mend its rights")
+        return kind(f"cannot be used: {error.strerror}", where=where, hint="name another, or change its permissions")
     if isinstance(error, ValueError) and "embedded null" in str(error):
-        return UserError("a name holds a NUL character", mend="name another one")
+        return UserError("a name holds a NUL character", hint="name another one")
     if isinstance(error, MemoryError) or type(error).__name__ in ("OutOfMemoryError", "AcceleratorError"):
         return EnvironmentProblem(
             f"out of memory: {str(error).splitlines()[0] if str(error) else 'no more to be had'}",
-            mend="fewer --shots, a smaller --max-length, --dtype bfloat16 or a smaller model",
+            hint="fewer --shots, a smaller --max-length, --dtype bfloat16 or a smaller model",
             code="memory",
         )
     return None

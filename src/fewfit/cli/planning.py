@@ -102,15 +102,15 @@ def memory_line(plan: Any, space: Any) -> str:
         parts += f", {tuning} tuning lanes {size(space.lanes)} (room for {space.lanes_fit})"
     parts += f", a step of one lane {size(space.step)}"
     if not space.fits:
-        mend = [] if space.lanes_fit else ["fewer --shots", "a smaller --max-length"]
+        hint = [] if space.lanes_fit else ["fewer --shots", "a smaller --max-length"]
         if space.lanes_fit < tuning:
-            mend = ["fewer --lr, --updates or --seeds", "a lower --rank", *mend]
+            hint = ["fewer --lr, --updates or --seeds", "a lower --rank", *hint]
         if space.model >= space.free:
-            mend = []
-        mend += ["--dtype bfloat16"] if plan.dtype in ("float32", "float64") else []
-        mend += ["--quantize nf4"] if plan.device != "cpu" and not space.packed else []
-        mend += ["or a smaller model" if mend else "a smaller model"]
-        return f"{parts}. That does not fit: try {', '.join(mend)}."
+            hint = []
+        hint += ["--dtype bfloat16"] if plan.dtype in ("float32", "float64") else []
+        hint += ["--quantize nf4"] if plan.device != "cpu" and not space.packed else []
+        hint += ["or a smaller model" if hint else "a smaller model"]
+        return f"{parts}. That does not fit: try {', '.join(hint)}."
     again = ", layers run again in the backward to save memory" if space.again else ""
     return f"{parts}; passes of up to {space.pass_tokens} tokens{again}."
 

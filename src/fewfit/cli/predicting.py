@@ -34,16 +34,16 @@ def predict(
     """
     if (prompt is None) == (source is None):
         what = "no prompt" if prompt is None else "a prompt and --in"
-        raise UserError(what, mend='give one of them: fewfit predict RUN "PROMPT", or --in FILE')
+        raise UserError(what, hint='give one of them: fewfit predict RUN "PROMPT", or --in FILE')
     if target is not None and source is None:
-        raise UserError("--out goes with --in", mend="leave it out: one prediction is printed")
+        raise UserError("--out goes with --in", hint="leave it out: one prediction is printed")
     if target is not None and Path(target).resolve() == Path(source or "").resolve():
-        raise UserError("--in and --out are one file", where=target, mend="name another --out")
+        raise UserError("--in and --out are one file", where=target, hint="name another --out")
     if target is not None and Path(target).exists() and not Path(target).is_file():
         # It would be put aside for a new file: /dev/stdout as well.
-        raise UserError("is no file", where=target, mend="name a file, or leave --out out: rows go to stdout")
+        raise UserError("is no file", where=target, hint="name a file, or leave --out out: rows go to stdout")
     if target is not None and not Path(target).absolute().parent.is_dir():
-        raise UserError("its folder is not there", where=target, mend="make it, or name another --out")
+        raise UserError("its folder is not there", where=target, hint="make it, or name another --out")
     from fewfit.run import folders
 
     folder = folders.find(run) if run == "last" else Path(run)
@@ -86,7 +86,7 @@ def write(path: Path, rows: Iterator[dict[str, Any]]) -> None:
         publish(path.resolve(), content)  # of a link what it points to
     except OSError as error:
         message = f"cannot be written: {error.strerror}"
-        raise EnvironmentProblem(message, where=str(path), mend="name another --out", code="disk") from None
+        raise EnvironmentProblem(message, where=str(path), hint="name another --out", code="disk") from None
 
 
 # ---- prompts without answers -----------------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ def example(id: str, prompt: Any, choices: Any = None) -> Any:
     if isinstance(prompt, str):
         cells.encodable(prompt, "the prompt", f"row {id}")
         if not prompt.strip():
-            raise UserError("the prompt is empty", where=f"row {id}", mend="write something")
+            raise UserError("the prompt is empty", where=f"row {id}", hint="write something")
     return Example(id=id, prompt=prompt, completion="", choices=choices)
 
 
@@ -133,7 +133,7 @@ def prompts(path: str, column: str | None) -> list[Any]:
         id = cells.label(optional.get("id"), "the id", row.where) or str(row.number)
         found.append(example(id, prompt, cells.row_choices(optional.get("choices"), row.where, notices)))
     if not found:
-        raise UserError("no prompt in it", where=path, mend='write one a line, as in {"prompt": "…"}')
+        raise UserError("no prompt in it", where=path, hint='write one a line, as in {"prompt": "…"}')
     return found
 
 
@@ -151,5 +151,5 @@ def prompt_column(names: dict[str, str], asked: str | None, where: str) -> str:
         return next(iter(names))
     missing = f"no column {asked!r}" if asked is not None else "which column holds the prompt is not clear"
     raise UserError(
-        f"{missing}; the columns are: {', '.join(names.values()) or 'none'}", where=where, mend="name it: --input COL"
+        f"{missing}; the columns are: {', '.join(names.values()) or 'none'}", where=where, hint="name it: --input COL"
     )

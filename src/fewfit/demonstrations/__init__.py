@@ -18,5 +18,5 @@ __all__ = ["CHOOSERS", "Chooser", "Moment", "chooser"]
 
 def chooser(name: str) -> Chooser:
     if name not in CHOOSERS:
-        raise UserError(f"--demos {name}", mend=f"choose among {', '.join(CHOOSERS)}")
+        raise UserError(f"--demos {name}", hint=f"choose among {', '.join(CHOOSERS)}")
     return CHOOSERS[name]

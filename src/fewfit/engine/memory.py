@@ -19,7 +19,7 @@ from fewfit.errors import EnvironmentProblem
 
 CODE = "memory"
 ASSUMED = 8 << 30  # bytes, where the system does not say
-MEND = "fewer --shots, a smaller --max-length, --layers upper-half, --dtype bfloat16 or a smaller model"
+HINT = "fewer --shots, a smaller --max-length, --layers upper-half, --dtype bfloat16 or a smaller model"
 EXHAUSTED = (  # of errors that have no type of their own
     "can't allocate memory",
     "not enough memory",
@@ -117,7 +117,7 @@ def is_exhausted(error: BaseException) -> bool:
 
 
 @contextmanager
-def telling(where: str | None = None, mend: str = MEND) -> Iterator[None]:
+def report_exhaustion(where: str | None = None, hint: str = HINT) -> Iterator[None]:
     """Exhaustion as what it is for the user: nothing is lost, and the run can go on."""
     try:
         yield
@@ -125,7 +125,7 @@ def telling(where: str | None = None, mend: str = MEND) -> Iterator[None]:
         if not is_exhausted(error):
             raise
         told = f"there is not enough memory: {str(error).strip().splitlines()[0] if str(error) else 'MemoryError'}"
-        raise EnvironmentProblem(told, where=where, mend=mend, code=CODE) from None
+        raise EnvironmentProblem(told, where=where, hint=hint, code=CODE) from None
 
 
 def in_parts(
@@ -157,7 +157,7 @@ def in_parts(
         return [one for some in parts for one in in_parts(call, some, learner, smaller, tracks_whole=tracks_whole)]
     if not learner.enable_recompute():
         longest = max((len(row.ids) for row in rows), default=0)
-        raise EnvironmentProblem(f"one step of {longest} tokens does not fit the memory ({told})", mend=MEND, code=CODE)
+        raise EnvironmentProblem(f"one step of {longest} tokens does not fit the memory ({told})", hint=HINT, code=CODE)
     return in_parts(call, rows, learner, smaller, tracks_whole=tracks_whole)
 
 
@@ -168,10 +168,10 @@ def middle(rows: Sequence[Row], tracks_whole: bool) -> int:
 
 
 @contextmanager
-def once() -> Iterator[None]:
-    """Around what cannot be made a second time (an optimizer's step, half made): exhaustion ends the sitting here, and
+def no_second_try() -> Iterator[None]:
+    """Around what cannot be made a second time (an optimizer's step, half made): exhaustion ends the session here, and
     the last snapshot is where it goes on."""
-    with telling():
+    with report_exhaustion():
         yield
 
 

@@ -48,19 +48,19 @@ class Need:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Tokens of a pass, and helper processes. `told` is a line for the user, where that is less than usual."""
+    """Tokens of a pass, and helper processes. `notice` is a line for the user, where that is less than usual."""
 
     tokens: int
     helpers: int
     spare: bool = False  # layers are run again in the backward
-    told: str | None = None
+    notice: str | None = None
 
     def halved(self, times: int) -> Sizes:
-        """After sittings that died: each halves the passes, and from the second on the helpers."""
+        """After sessions that died: each halves the passes, and from the second on the helpers."""
         return replace(self, tokens=max(1, self.tokens >> times), helpers=self.helpers >> max(0, times - 1))
 
 
-def dealt(need: Need, room: float, *, tokens: int, helpers: int, base: int, least: int = 1) -> Sizes | None:
+def choose_sizes(need: Need, room: float, *, tokens: int, helpers: int, base: int, least: int = 1) -> Sizes | None:
     """The most processes that can make passes of a fair size, then the largest passes; None where nothing fits."""
     for count in range(helpers, -1, -1):
         rows = need.rows((room - count * base) / (count + 1))

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fewfit import draw
 from fewfit.engine import memory
 from fewfit.engine.borrowed import Borrowed
 from fewfit.engine.forward import logits_at
@@ -20,7 +19,7 @@ from fewfit.engine.learner import LaneState, Row, Scored, Track
 from fewfit.engine.places import spans_of, within
 from fewfit.engine.rates import rate
 from fewfit.engine.score import choice_rows, one_token_apart, read_off, scores_of, sum_logp
-from fewfit.engine.targets import adapted_modules
+from fewfit.engine.targets import adapted_name, initial_a, lora_config
 from fewfit.grid import Lane
 
 CLIP = 1.0
@@ -179,7 +178,7 @@ class PlainLearner:
             for parameter in active.trained:
                 parameter.grad = None
             return False
-        with memory.once():
+        with memory.no_second_try():
             active.step(self.totals(active.lane))
         return True
 
@@ -330,35 +329,6 @@ class _Full(_Training):
                 parameter.copy_(kept)
                 parameter.grad = None
         self.model.requires_grad_(False)
-
-
-def lora_config(model: Any, lane: Lane) -> Any:
-    from peft import LoraConfig
-
-    names = adapted_modules(model, lane)
-    return LoraConfig(
-        r=lane.rank,
-        lora_alpha=2 * lane.rank,
-        lora_dropout=0.0,
-        bias="none",
-        target_modules=names,
-        fan_in_fan_out=any(type(model.get_submodule(name)).__name__ == "Conv1D" for name in names),
-        task_type="CAUSAL_LM",
-    )
-
-
-def adapted_name(parameter: str) -> str:
-    """`base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight` → `model.layers.0.self_attn.q_proj`."""
-    return parameter.removeprefix("base_model.model.").partition(".lora_")[0]
-
-
-def initial_a(seed: int, module: str, shape: tuple[int, ...]) -> Any:
-    """LoRA's A as PEFT draws it (uniform, bound 1/sqrt(inputs)), but by hash of seed and module."""
-    import torch
-
-    generator = torch.Generator().manual_seed(draw.init_seed(seed, module))
-    bound = shape[1] ** -0.5
-    return torch.rand(shape, generator=generator) * (2 * bound) - bound
 
 
 def optimizer(lane: Lane, parameters: list[Any]) -> Any:

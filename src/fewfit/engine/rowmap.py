@@ -1,7 +1,7 @@
 """Which lane's matrices each row of a pass meets, and how a lane's matrices lie in its vector.
 
 Every forward carries an explicit map of its rows; nothing is guessed from their order. Lanes alike that stand next to
-each other are one bundle, so that their products are one `bmm` over a lane axis.
+each other are one group, so that their products are one `bmm` over a lane axis.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from fewfit.engine.plain import initial_a
+from fewfit.engine.targets import initial_a
 
 SCALE = 2.0  # alpha is 2r for every lane
 
@@ -72,7 +72,7 @@ class Adapter:
         self.layout, self.weight_P = layout, weight_P
 
 
-class Bundle:
+class LaneGroup:
     """Lanes next to each other in a pass, alike in layout and number of rows: their adapters are batched products.
 
     The leaves of the graph are copies of the lanes' matrices in the model's dtype; masters stay in fp32 at least.
@@ -126,15 +126,15 @@ class Pass:
                 runs[-1] = (adapter, runs[-1][1], b + 1)
             else:
                 runs.append((adapter, b, b + 1))
-        self.bundles: list[tuple[Bundle, int, int]] = []  # with the first of its rows and the one behind its last
+        self.groups: list[tuple[LaneGroup, int, int]] = []  # with the first of its rows and the one behind its last
         start = 0
         for end in range(1, len(runs) + 1):
             if end < len(runs) and alike(runs[end - 1], runs[end]):
                 continue
-            bundle = Bundle([one for one, _, _ in runs[start:end]], compute)
-            self.bundles.append((bundle, runs[start][1], runs[end - 1][2]))
+            group = LaneGroup([one for one, _, _ in runs[start:end]], compute)
+            self.groups.append((group, runs[start][1], runs[end - 1][2]))
             start = end
-        self.touched = {name for bundle, _, _ in self.bundles for name in bundle.layout.places}
+        self.touched = {name for group, _, _ in self.groups for name in group.layout.places}
         self.shared: Any = None  # which rows were one below the first adapter
 
     def add(self, name: str, y: Tensor, x: Tensor) -> Tensor:
@@ -145,13 +145,13 @@ class Pass:
             raise RuntimeError(f"{name} saw {len(x_ND)} tokens in a pass of {self.rows} rows")
         parts: list[Tensor] = []
         at = 0
-        for bundle, first, behind in self.bundles:
-            if name not in bundle.layout.places:
+        for group, first, behind in self.groups:
+            if name not in group.layout.places:
                 continue
             start, end = first * each, behind * each
             if at < start:
                 parts.append(y_NO[at:start])
-            parts.append(bundle.add(name, y_NO[start:end], x_ND[start:end]))
+            parts.append(group.add(name, y_NO[start:end], x_ND[start:end]))
             at = end
         if at < len(y_NO):
             parts.append(y_NO[at:])

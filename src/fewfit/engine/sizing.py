@@ -19,8 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from fewfit.engine.learner import Learner, Row, Track
-from fewfit.engine.memory import CODE, MEND, available, lines
-from fewfit.engine.passes import COPIES, HELPER, SHARE, WIDTH, Need, Sizes, dealt, size
+from fewfit.engine.memory import CODE, HINT, available, lines
+from fewfit.engine.passes import COPIES, HELPER, SHARE, WIDTH, Need, Sizes, choose_sizes, size
 from fewfit.engine.places import BUCKET, bucket
 from fewfit.engine.targets import adapted_modules
 from fewfit.engine.task import Task
@@ -58,7 +58,7 @@ def storages(tree: Any) -> Iterable[Any]:
     return [leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
 
 
-def sized(
+def size_passes(
     learner: Learner,
     team: Team,
     model: Any,
@@ -92,25 +92,25 @@ def sized(
             cache = cache_bytes(model) * (need.length + task.renderer.settings.max_new_tokens)
             need = replace(need, row=need.row + cache)
         own = 0 if team.stacked else held
-        return dealt(need, room, tokens=tokens, helpers=helpers, base=base + own, least=least)
+        return choose_sizes(need, room, tokens=tokens, helpers=helpers, base=base + own, least=least)
 
-    need = probed(learner, model, task, lanes, room, lambda need: deal(need) == usual, wide=team.stacked)
+    need = measure_need(learner, model, task, lanes, room, lambda need: deal(need) == usual, wide=team.stacked)
     found = deal(need)
     if found is None:
         raise EnvironmentProblem(
             f"one step of {need.length} tokens takes about {size(need.of(least))} of memory beside the model, and "
             f"{size(max(0, room))} can be had",
-            mend=MEND,
+            hint=HINT,
             code=CODE,
         )
     if found == usual:
         return usual
     processes = f" in {found.helpers + 1} of {helpers + 1} processes" if found.helpers < helpers else ""
     again = ", layers run again in the backward" if found.spare else ""
-    return replace(found, told=f"{size(free)} of memory are free: passes of {found.tokens} tokens{processes}{again}")
+    return replace(found, notice=f"{size(free)} of memory are free: passes of {found.tokens} tokens{processes}{again}")
 
 
-def probed(
+def measure_need(
     learner: Learner,
     model: Any,
     task: Task,
@@ -209,7 +209,7 @@ def too_many(lanes: Sequence[Lane], kept: Sequence[int], room: float) -> Environ
     return EnvironmentProblem(
         f"the weights and optimizer states of {len(own)} lanes take {size(sum(own))} of memory, and "
         f"{size(max(0, room))} can be had: {fit} of them fit",
-        mend=f"{lower}fewer --lr, --updates or --seeds, or --optimizer adafactor",
+        hint=f"{lower}fewer --lr, --updates or --seeds, or --optimizer adafactor",
         code=CODE,
     )
 
@@ -217,7 +217,7 @@ def too_many(lanes: Sequence[Lane], kept: Sequence[int], room: float) -> Environ
 def too_large(held: float, room: float) -> EnvironmentProblem:
     return EnvironmentProblem(
         f"training the whole model takes {size(held)} beside it, and {size(max(0, room))} can be had",
-        mend="--tune lora, --optimizer adafactor, or a smaller model",
+        hint="--tune lora, --optimizer adafactor, or a smaller model",
         code=CODE,
     )
 

@@ -23,11 +23,10 @@ from fewfit.engine.generate import greedy
 from fewfit.engine.head import Read, read, read_logits, says_all, wide
 from fewfit.engine.learner import LaneState, Row, Scored, Track
 from fewfit.engine.places import BUCKET, bucket, offsets, spans_of, within
-from fewfit.engine.plain import lora_config
 from fewfit.engine.rates import rate
 from fewfit.engine.rowmap import Adapter, Layout, Pass
 from fewfit.engine.score import choice_rows, one_token_apart, read_off, scores_of, several, sum_logp
-from fewfit.engine.targets import adapted_modules, layer_prefixes
+from fewfit.engine.targets import adapted_modules, layer_prefixes, lora_config
 from fewfit.errors import UserError
 from fewfit.grid import Lane
 from fewfit.models import library
@@ -322,7 +321,7 @@ class StackLearner:
             self._graphs[-1].places = {row: places[short] for row, short in bare.items()}
         try:
             self._backward(learning)
-            with memory.once():
+            with memory.no_second_try():
                 for track in learning:
                     self._step(self._tracks[track])
         finally:
@@ -330,7 +329,7 @@ class StackLearner:
         return [not self._tracks[row.track].diverged for row in rows]
 
     def _backward(self, learning: dict[Track, list[Row]]) -> None:
-        """Each learning lane's gradient, in the bundles of the graphs that hold its rows."""
+        """Each learning lane's gradient, in the groups of the graphs that hold its rows."""
         weights: list[list[float]] = [[0.0] * graph.loss_N.shape[0] for graph in self._graphs]
         for some in learning.values():
             for row in some:
@@ -341,19 +340,19 @@ class StackLearner:
         for graph, weight in zip(self._graphs, weights, strict=True):
             if any(weight):
                 weight_N = torch.tensor(weight, dtype=graph.loss_N.dtype, device=self.device)
-                bundles = [bundle for bundle, _, _ in graph.now.bundles]
-                leaves = [leaf for bundle in bundles for leaf in bundle.all_leaves()]
+                groups = [group for group, _, _ in graph.now.groups]
+                leaves = [leaf for group in groups for leaf in group.all_leaves()]
                 found = iter(torch.autograd.grad([graph.loss_N], leaves, [weight_N], allow_unused=True))
-                for bundle in bundles:
-                    bundle.collect(found)
+                for group in groups:
+                    group.collect(found)
 
     def _step(self, one: _Track) -> None:
         gradient_P = torch.zeros_like(one.adapter.weight_P)
         for graph in self._graphs:
-            for bundle, _, _ in graph.now.bundles:
-                for lane, adapter in enumerate(bundle.adapters):
-                    if adapter is one.adapter and bundle.gradient_GP is not None:
-                        gradient_P.add_(bundle.gradient_GP[lane])
+            for group, _, _ in graph.now.groups:
+                for lane, adapter in enumerate(group.adapters):
+                    if adapter is one.adapter and group.gradient_GP is not None:
+                        gradient_P.add_(group.gradient_GP[lane])
         if not optim.clip(gradient_P):
             one.diverged = True  # checked before the update, so the weights are still the last good ones
             return

@@ -95,10 +95,10 @@ class Ready(NamedTuple):
 Watcher = Callable[[Progress, dict[str, Any] | None], None]
 
 
-class Others(Protocol):
+class Executor(Protocol):
     """Processes beside this one that run tracks of the same field."""
 
-    def attend(self, stream: Stream) -> None:
+    def poll(self, stream: Stream) -> None:
         """Between passes: what they said, what is to be handed over."""
 
     def wait(self, stream: Stream) -> bool:
@@ -113,7 +113,7 @@ class Stream:
 
     `race` is asked after every pass which lanes are surely behind. `stop` is asked between steps; when it says so,
     everything is written and the loop returns. Snapshots come every `every` seconds, more rarely where they are dear.
-    `narrowed` hears of how many tokens passes are from then on, where larger ones did not fit the memory.
+    `on_shrink` hears of how many tokens passes are from then on, where larger ones did not fit the memory.
     """
 
     def __init__(
@@ -128,12 +128,12 @@ class Stream:
         every: float = 5.0,
         width: int = 1,
         tokens: int = 2048,
-        others: Others | None = None,
-        narrowed: Callable[[int], None] = lambda tokens: None,
+        executor: Executor | None = None,
+        on_shrink: Callable[[int], None] = lambda tokens: None,
     ):
         self.task, self.learner, self.sink = task, learner, sink
         self.watch, self.stop, self.race, self.every = watch, stop, race, every
-        self.width, self.tokens, self.others, self.narrowed = width, tokens, others, narrowed
+        self.width, self.tokens, self.executor, self.on_shrink = width, tokens, executor, on_shrink
         self.tracks: list[Progress] = []
         self._waiting: dict[tuple[Track, Step], Ready] = {}
         self._last = time.monotonic()
@@ -147,10 +147,10 @@ class Stream:
         if self.race is not None:  # rows that came just before the run was killed may not have been looked at
             self._drop(self.race, field or tracks)
         while not self.stop():
-            if self.others is not None:
-                self.others.attend(self)
+            if self.executor is not None:
+                self.executor.poll(self)
             chosen = self._next_pass([p for p in self.tracks if p.running])
-            if not chosen and (self.others is None or not self.others.wait(self)):
+            if not chosen and (self.executor is None or not self.executor.wait(self)):
                 break
             self._make(chosen)
             for progress in {id(ready.progress): ready.progress for ready in chosen}.values():
@@ -172,10 +172,10 @@ class Stream:
             progress.status = "done"
         self.tracks = [p for p in self.tracks if p.track != progress.track] + [progress]
 
-    def narrow(self, tokens: int = 0) -> None:
+    def shrink_passes(self, tokens: int = 0) -> None:
         """Smaller passes from now on: of so many tokens at the most, or half as large as they were."""
         self.tokens = min(self.tokens, tokens) if tokens else max(1, self.tokens // 2)
-        self.narrowed(self.tokens)
+        self.on_shrink(self.tokens)
 
     def hand_over(self, progress: Progress) -> None:
         """Its state goes to disk, from where another process takes it."""
@@ -197,8 +197,8 @@ class Stream:
             for progress in tracks:
                 if progress.track.lane == lane and progress.status in ("running", "done"):
                     progress.left_at = i
-                    if progress.elsewhere and self.others is not None:
-                        self.others.drop(progress)  # it is dropped when they say that it has ended
+                    if progress.elsewhere and self.executor is not None:
+                        self.executor.drop(progress)  # it is dropped when they say that it has ended
                         continue
                     progress.status = "dropped"
                     self.end(progress)
@@ -301,7 +301,7 @@ class Stream:
 
     def _smaller(self, rows: Sequence[Row]) -> None:
         """Passes from now on are no larger than these rows: more did not fit the memory."""
-        self.narrow(sum(bucket(len(row.ids)) for row in rows))
+        self.shrink_passes(sum(bucket(len(row.ids)) for row in rows))
 
     def _write(self, flat: list[tuple[Progress, Step, Seen]], results: list[Scored | None]) -> None:
         told = [(p, s, r) for (p, step, s), r in zip(flat, results, strict=True) if step.predicts and r is not None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from fewfit import draw
 from fewfit.errors import UserError
 from fewfit.grid import Lane
 
@@ -35,7 +36,7 @@ def adapted_modules(model: Any, lane: Lane) -> list[str]:
         names = [name for name in names if ATTENTION.search(name)]
     if not names:
         raise UserError(
-            f"no linear layer to adapt in {type(model).__name__}", mend="use --tune full, or --methods zero-shot,icl"
+            f"no linear layer to adapt in {type(model).__name__}", hint="use --tune full, or --methods zero-shot,icl"
         )
     return names
 
@@ -57,3 +58,32 @@ def is_mixture(model: Any) -> bool:
         (parameter.dim() == 3 and "expert" in name) or ".experts." in name
         for name, parameter in model.named_parameters()
     )
+
+
+def lora_config(model: Any, lane: Lane) -> Any:
+    from peft import LoraConfig
+
+    names = adapted_modules(model, lane)
+    return LoraConfig(
+        r=lane.rank,
+        lora_alpha=2 * lane.rank,
+        lora_dropout=0.0,
+        bias="none",
+        target_modules=names,
+        fan_in_fan_out=any(type(model.get_submodule(name)).__name__ == "Conv1D" for name in names),
+        task_type="CAUSAL_LM",
+    )
+
+
+def adapted_name(parameter: str) -> str:
+    """`base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight` → `model.layers.0.self_attn.q_proj`."""
+    return parameter.removeprefix("base_model.model.").partition(".lora_")[0]
+
+
+def initial_a(seed: int, module: str, shape: tuple[int, ...]) -> Any:
+    """LoRA's A as PEFT draws it (uniform, bound 1/sqrt(inputs)), but by hash of seed and module."""
+    import torch
+
+    generator = torch.Generator().manual_seed(draw.init_seed(seed, module))
+    bound = shape[1] ** -0.5
+    return torch.rand(shape, generator=generator) * (2 * bound) - bound

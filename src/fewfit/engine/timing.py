@@ -8,7 +8,7 @@ from typing import Any
 
 from fewfit.engine.learner import Learner, Row, Track
 from fewfit.engine.places import bucket
-from fewfit.engine.sizing import sized
+from fewfit.engine.sizing import size_passes
 from fewfit.engine.stream import steps
 from fewfit.engine.task import MISS_SHARE, Task
 from fewfit.engine.teams import teams
@@ -26,7 +26,7 @@ def lane_seconds(model: Any, task: Task, lanes: Sequence[Lane], seeds: int) -> d
         try:
             # Nor more at once than fits the memory: a run that died here would leave no folder to go on from.
             heaviest = max(team.lanes, key=lambda lane: (lane.trains, lane.shots, lane.rank))
-            tokens = sized(learner, team, model, task, [heaviest]).tokens
+            tokens = size_passes(learner, team, model, task, [heaviest]).tokens
             clock = Clock(learner, task, min(team.width, SHARING), tokens)
             for trains in sorted({lane.trains for lane in team.lanes}):
                 some = sorted((lane for lane in team.lanes if lane.trains == trains), key=lambda lane: lane.shots)

@@ -59,19 +59,19 @@ def scalar(value: Any) -> str | None:
 def text(value: Any, what: str, where: str, notices: Notices) -> str:
     """A prompt or answer as text. `what` is "the prompt" or the like."""
     if missing(value):
-        raise UserError(f"{what} is null", where=where, mend="fill it in, or leave bad rows out with --skip-bad")
+        raise UserError(f"{what} is null", where=where, hint="fill it in, or leave bad rows out with --skip-bad")
     written = scalar(value)
     if written is None:
         kind = {"list": "a list", "dict": "an object"}.get(type(value).__name__, type(value).__name__)
-        raise UserError(f"{what} is {kind}, not text", where=where, mend="write it as a string")
+        raise UserError(f"{what} is {kind}, not text", where=where, hint="write it as a string")
     if not isinstance(value, str):
         notices.add("numbers and truth values were written as text", where)
     encodable(written, what, where)
     if len(written) > LONGEST_TEXT:
         message = f"{what} is {len(written):,} characters long, and {LONGEST_TEXT:,} are the most"
-        raise UserError(message, where=where, mend="shorten it, or leave bad rows out with --skip-bad")
+        raise UserError(message, where=where, hint="shorten it, or leave bad rows out with --skip-bad")
     if not written.strip():
-        raise UserError(f"{what} is empty", where=where, mend="fill it in, or leave bad rows out with --skip-bad")
+        raise UserError(f"{what} is empty", where=where, hint="fill it in, or leave bad rows out with --skip-bad")
     return written
 
 
@@ -80,7 +80,7 @@ def encodable(written: str, what: str, where: str) -> None:
         written.encode()
     except UnicodeEncodeError:
         message = f"{what} holds half a surrogate pair, which is no character"
-        raise UserError(message, where=where, mend="write the character itself") from None
+        raise UserError(message, where=where, hint="write the character itself") from None
 
 
 def trimmed(written: str, notices: Notices, what: str, where: str) -> str:
@@ -97,8 +97,8 @@ def is_turns(value: Any) -> bool:
 def turns(value: Any, what: str, where: str, notices: Notices) -> tuple[Message, ...]:
     """Messages, each with a role that templates know and text in it."""
     if not is_turns(value):
-        mend = 'write a list such as [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]'
-        raise UserError(f"{what} is no list of messages", where=where, mend=mend)
+        hint = 'write a list such as [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]'
+        raise UserError(f"{what} is no list of messages", where=where, hint=hint)
     messages = []
     for n, turn in enumerate(value, start=1):
         for key in turn:
@@ -106,9 +106,9 @@ def turns(value: Any, what: str, where: str, notices: Notices) -> tuple[Message,
         role = turn.get("role")
         if role not in ROLES:
             message = f"message {n} of {what} has the role {shorten(repr(role))}"
-            raise UserError(message, where=where, mend="roles are system, user and assistant")
+            raise UserError(message, where=where, hint="roles are system, user and assistant")
         if role == "system" and n > 1:
-            raise UserError(f"message {n} of {what} is a system turn", where=where, mend="a system turn comes first")
+            raise UserError(f"message {n} of {what} is a system turn", where=where, hint="a system turn comes first")
         if unused := [key for key in turn if key not in ("role", "content") and not missing(turn[key])]:
             notices.add(f"messages carry what is not used ({', '.join(map(str, unused))})", where)
         messages.append(Message(role, text(turn.get("content"), f"message {n} of {what}", where, notices)))
@@ -120,8 +120,8 @@ def prompt(value: Any, where: str, notices: Notices) -> str | tuple[Message, ...
         return text(value, "the prompt", where, notices)
     messages = turns(value, "the prompt", where, notices)
     if messages[-1].role != "user":
-        mend = "the last turn before the answer is the user's"
-        raise UserError(f"the prompt ends with the {messages[-1].role}'s turn", where=where, mend=mend)
+        hint = "the last turn before the answer is the user's"
+        raise UserError(f"the prompt ends with the {messages[-1].role}'s turn", where=where, hint=hint)
     return messages
 
 
@@ -130,7 +130,7 @@ def completion(value: Any, where: str, notices: Notices) -> str:
     if is_turns(value):
         messages = turns(value, "the answer", where, notices)
         if len(messages) != 1 or messages[0].role != "assistant":
-            raise UserError("the answer is not one assistant message", where=where, mend="give exactly one")
+            raise UserError("the answer is not one assistant message", where=where, hint="give exactly one")
         return messages[0].content
     return text(value, "the answer", where, notices)
 
@@ -139,11 +139,11 @@ def conversation(value: Any, where: str, notices: Notices) -> tuple[tuple[Messag
     """The last assistant turn is the answer, the turns before it are context."""
     messages = turns(value, "the conversation", where, notices)
     if messages[-1].role != "assistant":
-        mend = "the last turn is the answer: end with the assistant's"
-        raise UserError(f"the conversation ends with the {messages[-1].role}'s turn", where=where, mend=mend)
+        hint = "the last turn is the answer: end with the assistant's"
+        raise UserError(f"the conversation ends with the {messages[-1].role}'s turn", where=where, hint=hint)
     if len(messages) < 2 or messages[-2].role != "user":
-        mend = "put the user's turn right before the answer"
-        raise UserError("no user turn stands before the answer", where=where, mend=mend)
+        hint = "put the user's turn right before the answer"
+        raise UserError("no user turn stands before the answer", where=where, hint=hint)
     return messages[:-1], messages[-1].content
 
 
@@ -157,19 +157,19 @@ def row_choices(value: Any, where: str, notices: Notices) -> tuple[str, ...] | N
         except (ValueError, RecursionError):
             value = None
     if not isinstance(value, Sequence) or isinstance(value, str):
-        raise UserError("choices is no list", where=where, mend='write it as ["first", "second"]')
+        raise UserError("choices is no list", where=where, hint='write it as ["first", "second"]')
     options = tuple(trimmed(text(v, "a choice", where, notices), notices, "choices", where) for v in value)
     return distinct(options, where)
 
 
 def distinct(options: Sequence[str], where: str) -> tuple[str, ...]:
     if len(options) < 2:
-        raise UserError("fewer than two choices", where=where, mend="give two or more, or none at all")
+        raise UserError("fewer than two choices", where=where, hint="give two or more, or none at all")
     if len(options) > MOST_CHOICES:
-        mend = "each is a sequence of its own for every row: leave them out, and compare the text with --metric match"
-        raise UserError(f"{len(options)} choices, and {MOST_CHOICES} are the most", where=where, mend=mend)
+        hint = "each is a sequence of its own for every row: leave them out, and compare the text with --metric match"
+        raise UserError(f"{len(options)} choices, and {MOST_CHOICES} are the most", where=where, hint=hint)
     if (twice := repeated(options)) is not None:
-        raise UserError(f"the choice {shorten(twice)!r} stands twice", where=where, mend="give each choice once")
+        raise UserError(f"the choice {shorten(twice)!r} stands twice", where=where, hint="give each choice once")
     return tuple(options)
 
 
@@ -182,4 +182,4 @@ def label(value: Any, what: str, where: str) -> str | None:
     if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
         encodable(str(value), what, where)
         return str(value)
-    raise UserError(f"{what} is {shorten(repr(value))}", where=where, mend="write it as text or a whole number")
+    raise UserError(f"{what} is {shorten(repr(value))}", where=where, hint="write it as text or a whole number")

@@ -48,19 +48,19 @@ def parse(given: str | Sequence[str]) -> tuple[str, ...]:
     else:
         options = [option.strip() for option in given.split(",")]
     if "" in options:
-        raise UserError("an empty choice", where="--choices", mend="write them as --choices yes,no")
+        raise UserError("an empty choice", where="--choices", hint="write them as --choices yes,no")
     return distinct(options, "--choices")
 
 
 def _from_file(path: Path) -> list[str]:
     if not path.is_file():
-        raise UserError(f"no file {str(path)!r}", where="--choices", mend="write @ and the file's path")
+        raise UserError(f"no file {str(path)!r}", where="--choices", hint="write @ and the file's path")
     text = decode(read_bytes(path), path)
     if text.lstrip().startswith("["):
         try:
             return [str(option).strip() for option in json.loads(text)]
         except (ValueError, RecursionError) as error:
-            raise UserError(f"not JSON: {error}", where=str(path), mend="or write one choice a line") from None
+            raise UserError(f"not JSON: {error}", where=str(path), hint="or write one choice a line") from None
     return [line.strip() for line in text.split("\n") if line.strip()]
 
 
@@ -69,18 +69,18 @@ def parse_labels(given: str | Mapping[Any, str]) -> dict[str, str]:
     if isinstance(given, Mapping):
         pairs = [(scalar(key) or str(key), str(value).strip()) for key, value in given.items()]
         if empty := next((key for key, value in pairs if not value), None):
-            raise UserError(f"the label of {shorten(empty)!r} is empty", where="--labels", mend="write what it means")
+            raise UserError(f"the label of {shorten(empty)!r} is empty", where="--labels", hint="write what it means")
     else:
         pairs = []
         for part in given.split(","):
             key, equals, value = part.partition("=")
             if not equals or not key.strip() or not value.strip():
-                message, mend = f"{shorten(part)!r} is no value=label", "write them as --labels 0=negative,1=positive"
-                raise UserError(message, where="--labels", mend=mend)
+                message, hint = f"{shorten(part)!r} is no value=label", "write them as --labels 0=negative,1=positive"
+                raise UserError(message, where="--labels", hint=hint)
             pairs.append((key.strip(), value.strip()))
     labels = dict(pairs)
     if len(labels) != len(pairs):
-        raise UserError("one value is given two labels", where="--labels", mend="name each value once")
+        raise UserError("one value is given two labels", where="--labels", hint="name each value once")
     return labels
 
 

@@ -94,7 +94,7 @@ def check(
     if len(kept) < FEWEST:
         found = f"{len(kept)} usable {'example' if len(kept) == 1 else 'examples'}"
         why = f" ({len(refused)} bad, the first: {refused[0].line()})" if refused else ""
-        raise UserError(f"{found}{why}", where=table.where, mend=f"at least {FEWEST} are needed")
+        raise UserError(f"{found}{why}", where=table.where, hint=f"at least {FEWEST} are needed")
     examples = tuple(example for example, _ in kept)
     found_choices = checker.data_choices([example for example in examples if example.choices is None])
     notices = [*table.notices, *checker.summary(found_choices, examples)]
@@ -166,7 +166,7 @@ class _Checker:
             if not 0 <= value < len(names):  # -1, as test splits have it whose labels are kept secret
                 message = f"the answer is {value}, and the data set has names for 0 to {len(names) - 1}"
                 raise UserError(
-                    message, where=where, mend="take a split with labels, or leave bad rows out: --skip-bad"
+                    message, where=where, hint="take a split with labels, or leave bad rows out: --skip-bad"
                 )
             self.notices.add(f"numbers in {column!r} were given the names that the data set has for them", where)
             return names[value]
@@ -176,7 +176,7 @@ class _Checker:
         assert self.labels is not None
         if answer not in self.labels:
             message = f"no label is given for {shorten(answer)!r}"
-            raise UserError(message, where=where, mend=f"add {shorten(answer, 20)}=… to --labels")
+            raise UserError(message, where=where, hint=f"add {shorten(answer, 20)}=… to --labels")
         self.labels_seen.add(answer)
         return self.labels[answer]
 
@@ -185,7 +185,7 @@ class _Checker:
         if known is not None and example.completion not in known:
             shown = ", ".join(map(shorten, known[:6])) + (", …" if len(known) > 6 else "")
             message = f"the answer {shorten(example.completion)!r} is none of the choices {shown}"
-            raise UserError(message, where=where, mend="write the answer as the choice's own text, or mend the choices")
+            raise UserError(message, where=where, hint="write the answer as the choice's own text, or fix the choices")
 
     def _hold_to_one_format(self, shape: shapes.Shape, prompt: str | tuple[Message, ...], where: str) -> None:
         """A file that changes its format half way has been put together by mistake, as often as not."""
@@ -195,7 +195,7 @@ class _Checker:
         elif here != self.first_format:
             now, before = (f"{name} of {kind}" for name, kind in (here, self.first_format))
             message = f"the row is {now}, and the rows before it are {before}"
-            raise UserError(message, where=where, mend="write all rows in one format")
+            raise UserError(message, where=where, hint="write all rows in one format")
 
     def data_choices(self, examples: Sequence[Example]) -> tuple[str, ...] | None:
         """For the examples that bring no choices of their own."""
@@ -249,8 +249,8 @@ def _check_ids(kept: Sequence[tuple[Example, str]]) -> None:
     for example, where in kept:
         if example.id in first:
             message = f"the id {shorten(example.id)!r} is taken by {first[example.id]}"
-            mend = "give each row an id of its own, or none; rows that belong together share a `group`"
-            raise UserError(message, where=where, mend=mend)
+            hint = "give each row an id of its own, or none; rows that belong together share a `group`"
+            raise UserError(message, where=where, hint=hint)
         first[example.id] = where
 
 
@@ -312,10 +312,10 @@ def restore(path: str | Path) -> Dataset:
         choices = None if whole["choices"] is None else tuple(whole["choices"])
         dataset = Dataset(examples, choices, tuple(whole["notices"]), whole["source"], whole["digest"])
     except FileNotFoundError:
-        raise UserError("the run has no examples", where=str(path), mend="start it anew with fewfit fit") from None
+        raise UserError("the run has no examples", where=str(path), hint="start it anew with fewfit fit") from None
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        mend = "start a new run from the data"
-        raise UserError(f"not the examples of a run ({error})", where=str(path), mend=mend) from None
+        hint = "start a new run from the data"
+        raise UserError(f"not the examples of a run ({error})", where=str(path), hint=hint) from None
     if digest(examples) != dataset.digest:
-        raise UserError("the examples were changed since the run began", where=str(path), mend="start a new run")
+        raise UserError("the examples were changed since the run began", where=str(path), hint="start a new run")
     return dataset

@@ -58,8 +58,8 @@ def _rows(path: Path, text: str, delimiter: str) -> list[Row]:
             else:
                 rows.append(Row(number, where, dict(zip(header, cells))))
     except csv.Error as error:
-        mend = 'close the quote, and write a quote inside a quoted cell as ""'
-        raise UserError(f"not readable: {error}", where=f"{path}:{line}", mend=mend) from None
+        hint = 'close the quote, and write a quote inside a quoted cell as ""'
+        raise UserError(f"not readable: {error}", where=f"{path}:{line}", hint=hint) from None
     return rows
 
 
@@ -67,4 +67,4 @@ def _check_header(header: list[str], where: str) -> None:
     twice = repeated(header)
     if twice is not None:
         name = repr(twice) if twice else "without a name"
-        raise UserError(f"a column {name} stands twice in the header", where=where, mend="name each column once")
+        raise UserError(f"a column {name} stands twice in the header", where=where, hint="name each column once")

@@ -30,7 +30,7 @@ class Example:
     choices: tuple[str, ...] | None = None
     group: str | None = None
 
-    def kin(self, other: Example) -> bool:
+    def conflicts_with(self, other: Example) -> bool:
         """True where one must never be a demonstration for the other."""
         if self.id == other.id or self.prompt == other.prompt:
             return True

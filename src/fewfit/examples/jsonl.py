@@ -36,9 +36,9 @@ def read_json(path: Path) -> Table:
             rows = tuple(_lines(path, content))
             return Table(rows, path.stem, str(path), ("read as one JSON object a line, whatever its name says",))
         where = f"{path}:{error.lineno}"
-        raise UserError(f"not JSON: {error.msg}", where=where, mend="mend the file there") from None
+        raise UserError(f"not JSON: {error.msg}", where=where, hint="fix the file there") from None
     except (ValueError, RecursionError) as error:
-        raise UserError(f"not JSON: {error}", where=str(path), mend="mend the file there") from None
+        raise UserError(f"not JSON: {error}", where=str(path), hint="fix the file there") from None
 
 
 def _lines(path: Path, content: bytes) -> Iterator[Row]:
@@ -65,7 +65,7 @@ def _array(path: Path, text: str, notices: tuple[str, ...]) -> Table:
     whole = json.loads(text, object_pairs_hook=_object)
     items = whole.get("examples") if isinstance(whole, dict) else whole
     if not isinstance(items, list):
-        raise UserError("no array of rows in it", where=str(path), mend='write [{…}, {…}], or {"examples": [{…}, {…}]}')
+        raise UserError("no array of rows in it", where=str(path), hint='write [{…}, {…}], or {"examples": [{…}, {…}]}')
     rows = []
     for number, (line, value) in enumerate(zip(_item_lines(text, isinstance(whole, dict)), items), start=1):
         rows.append(_row(number, f"{path}:{line} (item {number})", value))

@@ -15,12 +15,12 @@ KINDS = 'a file, a list of dicts such as {"prompt": "…", "completion": "…"},
 def read_python(source: Any) -> Table:
     if isinstance(source, Mapping):
         keys = ", ".join(map(str, source))
-        raise UserError(f"one dict with the keys {keys}", where="examples", mend="give a list of rows, or one split")
+        raise UserError(f"one dict with the keys {keys}", where="examples", hint="give a list of rows, or one split")
     names: dict[str, tuple[str, ...]] = {}
     if hasattr(source, "columns") and hasattr(source, "to_dict"):
         columns = [str(column) for column in source.columns]
         if twice := next((column for column in columns if columns.count(column) > 1), None):
-            raise UserError(f"a column {twice!r} stands in it twice", where="examples", mend="name each column once")
+            raise UserError(f"a column {twice!r} stands in it twice", where="examples", hint="name each column once")
         # polars has to_dicts(), pandas to_dict("records")
         records = source.to_dicts() if hasattr(source, "to_dicts") else source.to_dict("records")
         name = "frame"
@@ -33,7 +33,7 @@ def read_python(source: Any) -> Table:
                 if labels := getattr(feature, "names", None):
                     names[column] = tuple(map(str, labels))
     else:
-        raise UserError(f"cannot read examples from {type(source).__name__}", mend=f"give {KINDS}")
+        raise UserError(f"cannot read examples from {type(source).__name__}", hint=f"give {KINDS}")
     rows = tuple(_row(number, record) for number, record in enumerate(records, start=1))
     return Table(rows, name, "examples", (), names)
 

@@ -89,13 +89,13 @@ def find(cells: Mapping[str, Any], where: str, input: str | None, output: str | 
         output = _named(output, cells, names, where, "--output")
     if input is not None and output is not None:
         if input == output:
-            raise UserError(f"--input and --output both name {input!r}", where=where, mend="name two columns")
+            raise UserError(f"--input and --output both name {input!r}", where=where, hint="name two columns")
         return Shape(input, output)
     if input is None and output is None:
         for marks, reason in UNREAD:
             if marks <= names.keys():
                 raise UserError(
-                    reason, where=where, mend="give prompt and completion, or name columns: --input --output"
+                    reason, where=where, hint="give prompt and completion, or name columns: --input --output"
                 )
     fits = [shape for shape in _candidates(names) if input in (None, shape.input) and output in (None, shape.output)]
     if len(fits) > 1:
@@ -106,7 +106,7 @@ def find(cells: Mapping[str, Any], where: str, input: str | None, output: str | 
         return fits[0]
     if fits:
         shown = " and ".join(dict.fromkeys(shape.name for shape in fits))
-        raise UserError(f"the row fits two formats, {shown}", where=where, mend=_name_columns(fits[0], input, output))
+        raise UserError(f"the row fits two formats, {shown}", where=where, hint=_name_columns(fits[0], input, output))
     raise _unfit(names, where, input, output)
 
 
@@ -126,8 +126,8 @@ def _named(column: str, cells: Mapping[str, Any], names: Mapping[str, str], wher
     if fold(column) in names:
         return names[fold(column)]
     near = get_close_matches(column, list(cells), n=1)
-    mend = f"did you mean {flag} {near[0]}?" if near else f"give {flag} one of them"
-    raise UserError(f"no column {column!r}; the columns are: {_list(cells)}", where=where, mend=mend)
+    hint = f"did you mean {flag} {near[0]}?" if near else f"give {flag} one of them"
+    raise UserError(f"no column {column!r}; the columns are: {_list(cells)}", where=where, hint=hint)
 
 
 def _name_columns(shape: Shape, input: str | None, output: str | None) -> str:
@@ -141,13 +141,13 @@ def _unfit(names: Mapping[str, str], where: str, input: str | None, output: str 
     if (input is None) != (output is None):
         missing, have = ("--output", input) if output is None else ("--input", output)
         message = f"which column goes with {have!r} is not clear; the columns are: {_list(given)}"
-        return UserError(message, where=where, mend=f"name it too: {missing} COL")
+        return UserError(message, where=where, hint=f"name it too: {missing} COL")
     if "text" in names and all(name in ("text", *OPTIONAL) for name in names):
-        return UserError(DOCUMENT, where=where, mend="give prompt and completion")
+        return UserError(DOCUMENT, where=where, hint="give prompt and completion")
     return UserError(
         f"no prompt and answer found; the columns are: {_list(given)}",
         where=where,
-        mend="name them with --input COL --output COL, or call them prompt and completion",
+        hint="name them with --input COL --output COL, or call them prompt and completion",
     )
 
 

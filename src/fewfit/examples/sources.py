@@ -37,28 +37,28 @@ def read(source: Any) -> Table:
     try:
         is_there, is_folder = path.exists(), path.is_dir()
     except OSError as error:  # a name of a thousand letters, most likely the rows themselves
-        mend = "give a file's path, or the rows as a list"
-        raise UserError(f"no file: {error.strerror}", where=shorten(where), mend=mend) from None
+        hint = "give a file's path, or the rows as a list"
+        raise UserError(f"no file: {error.strerror}", where=shorten(where), hint=hint) from None
     if is_folder:
-        raise UserError("this is a folder", where=where, mend=f"name one file in it: {FORMATS}")
+        raise UserError("this is a folder", where=where, hint=f"name one file in it: {FORMATS}")
     if not is_there:
         folder = path.parent
         near = get_close_matches(path.name, [p.name for p in folder.iterdir()] if folder.is_dir() else [], n=1)
         raise UserError(
-            "no such file", where=where, mend=f"did you mean {folder / near[0]}?" if near else "mend the path"
+            "no such file", where=where, hint=f"did you mean {folder / near[0]}?" if near else "check the path"
         )
     if not path.is_file():
-        mend = "its rows are read more than once: write them to a file first"
-        raise UserError("no file, but a pipe, a socket or a device", where=where, mend=mend)
+        hint = "its rows are read more than once: write them to a file first"
+        raise UserError("no file, but a pipe, a socket or a device", where=where, hint=hint)
     if where != where.encode(errors="replace").decode():
-        raise UserError("the name of the file is not UTF-8", where=where, mend="rename it")
+        raise UserError("the name of the file is not UTF-8", where=where, hint="rename it")
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         kind = f"files of the kind {path.suffix}" if path.suffix else "a file without an ending"
-        raise UserError(f"cannot read {kind}", where=where, mend=f"save it as {FORMATS}, with the ending to match")
+        raise UserError(f"cannot read {kind}", where=where, hint=f"save it as {FORMATS}, with the ending to match")
     try:
         return reader(path)
     except OSError as error:
         raise UserError(
-            f"not readable: {error.strerror or error}", where=where, mend="mend the file's rights"
+            f"not readable: {error.strerror or error}", where=where, hint="change its permissions"
         ) from None

@@ -36,5 +36,5 @@ class Table:
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def broken(number: int, where: str, message: str, mend: str | None = None) -> Row:
-    return Row(number, where, None, UserError(message, where=where, mend=mend))
+def broken(number: int, where: str, message: str, hint: str | None = None) -> Row:
+    return Row(number, where, None, UserError(message, where=where, hint=hint))

@@ -14,10 +14,10 @@ SAVE_AS_UTF8 = "save the file as UTF-8"
 def read_bytes(path: Path) -> bytes:
     content = path.read_bytes()
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise UserError("the file is UTF-16", where=str(path), mend=SAVE_AS_UTF8)
+        raise UserError("the file is UTF-16", where=str(path), hint=SAVE_AS_UTF8)
     content = content.removeprefix(codecs.BOM_UTF8)
     if not content.strip():
-        raise UserError("the file is empty", where=str(path), mend='write one row a line, as in {"prompt": "…"}')
+        raise UserError("the file is empty", where=str(path), hint='write one row a line, as in {"prompt": "…"}')
     return content
 
 
@@ -27,7 +27,7 @@ def decode(content: bytes, path: Path, first_line: int = 1) -> str:
     except UnicodeDecodeError as error:
         line = first_line + content.count(b"\n", 0, error.start)
         raise UserError(
-            f"byte 0x{content[error.start]:02x} is not UTF-8", where=f"{path}:{line}", mend=SAVE_AS_UTF8
+            f"byte 0x{content[error.start]:02x} is not UTF-8", where=f"{path}:{line}", hint=SAVE_AS_UTF8
         ) from None
 
 

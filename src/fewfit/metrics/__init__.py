@@ -37,10 +37,10 @@ def metric(wanted: str | Metric | Callable[[str, Example], Any], *, answer_patte
     patterns = compiled(answer_patterns)
     if not isinstance(wanted, str):
         if patterns:
-            raise UserError("answer patterns with a function of your own", mend="they belong to --metric match")
+            raise UserError("answer patterns with a function of your own", hint="they belong to --metric match")
         return own(wanted)
     if patterns and wanted != "match":
-        raise UserError(f"answer patterns with metric {wanted!r}", mend="they belong to --metric match")
+        raise UserError(f"answer patterns with metric {wanted!r}", hint="they belong to --metric match")
     if wanted.startswith("regex:"):
         return Metric(wanted, "text", regex(wanted.removeprefix("regex:")))
     if wanted == "match":
@@ -51,9 +51,9 @@ def metric(wanted: str | Metric | Callable[[str, Example], Any], *, answer_patte
     if wanted.startswith(OWN):
         name = wanted.removeprefix(OWN)
         raise UserError(
-            f"scored by a function of your own, {name!r}", mend=f"hand it in again: fewfit.resume(RUN, metric={name})"
+            f"scored by a function of your own, {name!r}", hint=f"hand it in again: fewfit.resume(RUN, metric={name})"
         )
-    raise UserError(f"unknown metric {wanted!r}", mend=f"one of: auto, {', '.join(NAMED)}, regex:PATTERN, a function")
+    raise UserError(f"unknown metric {wanted!r}", hint=f"one of: auto, {', '.join(NAMED)}, regex:PATTERN, a function")
 
 
 def auto(dataset: Any) -> str:

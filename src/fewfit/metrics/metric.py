@@ -60,7 +60,7 @@ class Metric:
         found = list(self.later(answers))
         if len(found) != len(answers):
             raise UserError(
-                f"metric {self.name} gave {len(found)} scores for {len(answers)} answers", mend="give one for each"
+                f"metric {self.name} gave {len(found)} scores for {len(answers)} answers", hint="give one for each"
             )
         return [self._checked(value, one.example) for value, one in zip(found, answers, strict=True)]
 
@@ -68,7 +68,7 @@ class Metric:
         number = float(value) if isinstance(value, (int, float)) or hasattr(value, "__float__") else math.nan
         if not 0.0 <= number <= 1.0:
             raise UserError(
-                f"metric {self.name} gave {value!r}", where=f"example {example.id}", mend="a score lies in [0, 1]"
+                f"metric {self.name} gave {value!r}", where=f"example {example.id}", hint="a score lies in [0, 1]"
             )
         return number
 
@@ -77,7 +77,7 @@ def own(function: Callable[[str, Example], Any]) -> Metric:
     """A function f(prediction, example) of the user's."""
     if not callable(function):
         raise UserError(
-            f"a metric of type {type(function).__name__}", mend="give a name or a function f(prediction, example)"
+            f"a metric of type {type(function).__name__}", hint="give a name or a function f(prediction, example)"
         )
     return Metric(OWN + name_of(function), "text", lambda prediction, example, _: function(prediction, example))
 
@@ -100,7 +100,7 @@ def pairwise(
             if (one.seed, one.example.id) not in others:
                 raise UserError(
                     f"no answer of {against} to compare with", where=f"example {one.example.id}",
-                    mend="compare with a lane that runs to its end",
+                    hint="compare with a lane that runs to its end",
                 )  # fmt: skip
             if one.lane == against:
                 found.append(0.5)

@@ -35,7 +35,7 @@ def checked(pattern: str, what: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
-        raise UserError(f"{what} {shortened(pattern)} is no regular expression: {error}", mend="mend it") from None
+        raise UserError(f"{what} {shortened(pattern)} is no regular expression: {error}", hint="correct it") from None
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def a_while(pattern: str) -> Iterator[None]:
     def ring(number: int, frame: object) -> None:
         raise UserError(
             f"the pattern {shortened(pattern)} searches a text for more than {PATTERN_SECONDS:g} seconds",
-            mend="write it without a repetition inside a repetition",
+            hint="write it without a repetition inside a repetition",
         )
 
     before = signal.signal(signal.SIGALRM, ring)

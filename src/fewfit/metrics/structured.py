@@ -20,7 +20,7 @@ def json_equal(prediction: str, answer: str) -> float:
     """Both parsed: order of keys, white space and 1 against 1.0 do not matter. A code fence around it is taken off."""
     wanted = parsed(answer)
     if wanted is NOT_JSON:
-        raise UserError(f"metric json: the answer {shortened(answer)} is no JSON", mend="mend the row, or take match")
+        raise UserError(f"metric json: the answer {shortened(answer)} is no JSON", hint="fix the row, or take match")
     return float(same_value(parsed(prediction), wanted))
 
 

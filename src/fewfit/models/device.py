@@ -15,9 +15,9 @@ LEAST_GAIN = 1.2
 
 def check_settings(dtype: str, quantize: str | None) -> None:
     if dtype not in DTYPES:
-        raise UserError(f"--dtype {dtype}", mend=f"one of: {', '.join(DTYPES)}")
+        raise UserError(f"--dtype {dtype}", hint=f"one of: {', '.join(DTYPES)}")
     if quantize not in (None, "nf4"):
-        raise UserError(f"--quantize {quantize}", mend="only nf4 is known")
+        raise UserError(f"--quantize {quantize}", hint="only nf4 is known")
 
 
 def pick_device(wanted: str) -> str:
@@ -32,10 +32,10 @@ def pick_device(wanted: str) -> str:
     except (RuntimeError, ValueError):
         device = None
     if device is None or device.type not in there:  # torch knows many more, some of which no machine has
-        raise UserError(f"--device {wanted}", mend="one of: auto, cpu, cuda, cuda:1, mps")
+        raise UserError(f"--device {wanted}", hint="one of: auto, cpu, cuda, cuda:1, mps")
     if (device.index or 0) >= there[device.type]:
         found = "no such one" if there[device.type] else "none"
-        raise UserError(f"--device {wanted}, and torch finds {found} here", mend="--device auto takes what there is")
+        raise UserError(f"--device {wanted}, and torch finds {found} here", hint="--device auto takes what there is")
     return "cpu" if device.type == "cpu" else wanted
 
 
@@ -87,7 +87,7 @@ def nf4() -> Any:
     import torch
 
     if importlib.util.find_spec("bitsandbytes") is None:
-        raise UserError("--quantize nf4 needs bitsandbytes", mend="pip install 'fewfit[nf4]'")
+        raise UserError("--quantize nf4 needs bitsandbytes", hint="pip install 'fewfit[nf4]'")
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(

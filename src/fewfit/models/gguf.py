@@ -95,7 +95,7 @@ def from_installed(model: installed.Installed, tell: Tell | None = None) -> tupl
     parts = installed.need_parts(model)
     if sha256_of(parts) != model.gguf.sha256:
         raise EnvironmentProblem(
-            "its installed file is damaged (its SHA-256 differs)", where=model.name, mend=f"again: {model.install}"
+            "its installed file is damaged (its SHA-256 differs)", where=model.name, hint=f"again: {model.install}"
         )
     return convert(Wanted(model.name, model.gguf.file, parts, model.gguf.sha256), tell or say)
 
@@ -121,7 +121,7 @@ def models_folder() -> Path:
         return Path(shared) / "fewfit" / "models"
     home = Path("~").expanduser()
     if not home.is_absolute():
-        raise EnvironmentProblem("no home directory to keep converted models in", mend="set FEWFIT_CACHE to a folder")
+        raise EnvironmentProblem("no home directory to keep converted models in", hint="set FEWFIT_CACHE to a folder")
     return home / ".cache" / "fewfit" / "models"
 
 
@@ -140,7 +140,7 @@ def sha256_of(parts: Sequence[Path]) -> str:
 def convert(wanted: Wanted, tell: Tell) -> tuple[Path, Source]:
     """Made beside its place and then renamed: of two that convert at once, the first one's folder stands."""
     if importlib.util.find_spec("gguf") is None:
-        raise UserError("a GGUF file needs the package gguf", where=wanted.where, mend="pip install 'fewfit[gguf]'")
+        raise UserError("a GGUF file needs the package gguf", where=wanted.where, hint="pip install 'fewfit[gguf]'")
     models = models_folder()
     stem = re.sub(r"[^\w.-]+", "-", wanted.name).strip("-.") or "model"
     folder = models / f"{stem}-{wanted.sha256[:16]}"
@@ -166,7 +166,7 @@ def convert(wanted: Wanted, tell: Tell) -> tuple[Path, Source]:
             shutil.rmtree(work, ignore_errors=True)
     found = converted(wanted.sha256)
     if found is None:
-        raise EnvironmentProblem("a folder of another origin stands there", where=str(folder), mend="remove it")
+        raise EnvironmentProblem("a folder of another origin stands there", where=str(folder), hint="remove it")
     return found
 
 
@@ -184,7 +184,7 @@ def header_of(file: Path, wanted: Wanted) -> Header:
     try:
         return read_header(file)
     except UserError as error:  # the user knows the file by another name
-        raise UserError(error.message, where=wanted.where, mend=error.mend) from None
+        raise UserError(error.message, where=wanted.where, hint=error.hint) from None
 
 
 def write_folder(file: Path, out: Path, header: Header, wanted: Wanted) -> None:
@@ -206,11 +206,11 @@ def write_folder(file: Path, out: Path, header: Header, wanted: Wanted) -> None:
             f"transformers {version('transformers')} cannot convert it (architecture "
             f"{header.facts.get('general.architecture')}): {first_line(error)}",
             where=wanted.where,
-            mend="pip install -U transformers, or take the model's safetensors",
+            hint="pip install -U transformers, or take the model's safetensors",
         ) from error
     if missing:
         raise UserError(
-            f"lacks {len(missing)} weights, {missing[0]} first", where=wanted.where, mend="take another file of it"
+            f"lacks {len(missing)} weights, {missing[0]} first", where=wanted.where, hint="take another file of it"
         )
 
 
@@ -306,7 +306,7 @@ def refuse_full_disk(wanted: Wanted, size: int, models: Path) -> None:
         raise EnvironmentProblem(
             f"its conversion takes {size / 1e9:.1f} GB, and {models} has {free / 1e9:.1f} GB left",
             where=wanted.where,
-            mend="free some disk, or set FEWFIT_CACHE to a folder elsewhere",
+            hint="free some disk, or set FEWFIT_CACHE to a folder elsewhere",
             code="disk",
         )
 
@@ -325,6 +325,6 @@ def disk_errors(wanted: Wanted, models: Path) -> Iterator[None]:
         raise EnvironmentProblem(
             f"cannot be converted into {models}: {error.strerror or first_line(error)}",
             where=wanted.where,
-            mend="free some disk, or set FEWFIT_CACHE to a folder that can be written",
+            hint="free some disk, or set FEWFIT_CACHE to a folder that can be written",
             code="disk",
         ) from error

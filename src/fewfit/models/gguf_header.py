@@ -87,7 +87,7 @@ def is_gguf(path: Path) -> bool:
 def read_header(path: Path) -> Header:
     """Refuses what is no GGUF file, and one that was cut off."""
     if not is_gguf(path):
-        raise UserError("is no GGUF file (it does not begin with GGUF)", where=str(path), mend="name a .gguf file")
+        raise UserError("is no GGUF file (it does not begin with GGUF)", where=str(path), hint="name a .gguf file")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         try:
             header = parsed(Cursor(content))
@@ -95,10 +95,10 @@ def read_header(path: Path) -> Header:
         except UserError:
             raise
         except (Damaged, RecursionError, ValueError, TypeError, OverflowError) as error:
-            raise UserError(f"is a damaged GGUF file: {error}", where=str(path), mend="fetch it again") from None
+            raise UserError(f"is a damaged GGUF file: {error}", where=str(path), hint="fetch it again") from None
     if missing > 0:
         raise UserError(
-            f"is cut off: {missing:,} bytes of its tensors are missing", where=str(path), mend="fetch it again"
+            f"is cut off: {missing:,} bytes of its tensors are missing", where=str(path), hint="fetch it again"
         )
     return header
 
@@ -132,7 +132,7 @@ def end_of(header: Header, path: Path) -> int:
         raise UserError(
             f"holds tensors of type {unknown[0]}, which the installed package gguf does not know",
             where=str(path),
-            mend="pip install -U gguf",
+            hint="pip install -U gguf",
         )
     ends = (
         tensor.offset + math.prod(tensor.shape) // sizes[tensor.kind][0] * sizes[tensor.kind][1]

@@ -29,7 +29,7 @@ def refuse_wrong_tokenizer(folder: Path, header: Header, where: str) -> None:
         raise UserError(
             f"transformers {transformers.__version__} reads its tokenizer wrongly: {wrong}",
             where=where,
-            mend="pip install -U 'fewfit[gguf]', or take the model's safetensors",
+            hint="pip install -U 'fewfit[gguf]', or take the model's safetensors",
         )
 
 

@@ -27,7 +27,7 @@ def fetch(name: str, revision: str | None, weights: bool) -> Path:
 
 @contextmanager
 def hub_errors(name: str, revision: str | None) -> Iterator[None]:
-    """The hub's errors in one line each: what the user can mend, and what the network has to."""
+    """The hub's errors in one line each: what the user can hint, and what the network has to."""
     from huggingface_hub import errors
 
     def named(*names: str) -> tuple[type[BaseException], ...]:
@@ -40,32 +40,32 @@ def hub_errors(name: str, revision: str | None) -> Iterator[None]:
         raise EnvironmentProblem(
             "is gated: its owner asks you to accept terms first",
             where=name,
-            mend=f"accept them at huggingface.co/{name}, then hf auth login",
+            hint=f"accept them at huggingface.co/{name}, then hf auth login",
             code="access",
         ) from None
     except errors.RepositoryNotFoundError:
         raise UserError(
-            f"no such model ({tried})", where=name, mend="check the name; a private one needs hf auth login"
+            f"no such model ({tried})", where=name, hint="check the name; a private one needs hf auth login"
         ) from None
     except named("RevisionNotFoundError", "RevisionResolutionError"):
-        raise UserError(f"the hub has no revision {revision!r} of it", where=name, mend="check --revision") from None
+        raise UserError(f"the hub has no revision {revision!r} of it", where=name, hint="check --revision") from None
     except named("HFValidationError", "HfUriError"):
         raise UserError(
-            f"is neither a folder nor a Hugging Face name ({tried})", where=name, mend="check the path or the name"
+            f"is neither a folder nor a Hugging Face name ({tried})", where=name, hint="check the path or the name"
         ) from None
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled, errors.HfHubHTTPError, ConnectionError) as e:
         raise EnvironmentProblem(
             f"cannot be fetched, and the cache does not hold it ({tried}): {first_line(e)}",
             where=name,
-            mend="check the network (and HF_HUB_OFFLINE), or name a local folder",
+            hint="check the network (and HF_HUB_OFFLINE), or name a local folder",
             code="network",
         ) from e
     except OSError as e:
-        raise EnvironmentProblem(f"fetching failed: {first_line(e)}", where=name, mend="check disk and network") from e
+        raise EnvironmentProblem(f"fetching failed: {first_line(e)}", where=name, hint="check disk and network") from e
     except Exception as e:
         # The client's own transport errors have no common base with Python's.
         if type(e).__module__.split(".")[0] not in ("httpx", "httpx2", "httpcore", "requests", "urllib3"):
             raise
         raise EnvironmentProblem(
-            f"fetching failed: {first_line(e)}", where=name, mend="check the network", code="network"
+            f"fetching failed: {first_line(e)}", where=name, hint="check the network", code="network"
         ) from e

@@ -102,5 +102,5 @@ def need_parts(model: Installed) -> tuple[Path, ...]:
     assert model.gguf is not None
     found = parts(model.gguf)
     if found is None:
-        raise UserError("its weights are not installed", where=model.name, mend=model.install)
+        raise UserError("its weights are not installed", where=model.name, hint=model.install)
     return found

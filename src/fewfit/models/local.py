@@ -97,13 +97,13 @@ def wrap(model: Any, tokenizer: Any = None) -> Loaded:
     name = str(getattr(model, "name_or_path", "") or "")
     shown = name or type(model).__name__
     if not hasattr(model, "config") or not hasattr(model, "get_output_embeddings"):
-        raise UserError(f"a model of type {type(model).__name__}", mend="give a name or a transformers model")
+        raise UserError(f"a model of type {type(model).__name__}", hint="give a name or a transformers model")
     if hasattr(model, "peft_config"):
-        raise UserError(f"{shown} carries adapters already", mend="give the base model: merge_and_unload() or unload()")
+        raise UserError(f"{shown} carries adapters already", hint="give the base model: merge_and_unload() or unload()")
     refuse_non_causal(model.config, shown, type(model).__name__)
     if tokenizer is None:
         if not name:
-            raise UserError("the model handed in has no name to find its tokenizer by", mend="give tokenizer=… as well")
+            raise UserError("the model handed in has no name to find its tokenizer by", hint="give tokenizer=… as well")
         found, folder = resolve(name, None, weights=False)
         tokenizer = tokenizer_of(folder, found)
     at = Path(name).expanduser()
@@ -132,14 +132,14 @@ def resolve(
     """The reference, and the folder that holds config, tokenizer and (with `weights`) the safetensors."""
     text = str(name)
     if not text.strip():
-        raise UserError("no model is named", mend="give --model NAME or FOLDER, for instance --model lab")
+        raise UserError("no model is named", hint="give --model NAME or FOLDER, for instance --model lab")
     made = gguf.converted(digest.removeprefix(gguf.DIGEST)) if digest and digest.startswith(gguf.DIGEST) else None
     if made is not None:
         return from_gguf(text, made)
     path = Path(text).expanduser()
     known = installed.find(text)
     if revision is not None and (known is not None or path.exists()):
-        raise UserError("what is on this machine has no --revision", where=text, mend="leave --revision out")
+        raise UserError("what is on this machine has no --revision", where=text, hint="leave --revision out")
     # Another folder that happens to have the name of an installed model (`lab/` of this repository) does not hide it.
     if path.is_dir() and (known is None or (path / "config.json").is_file()):
         path = path.resolve()
@@ -150,13 +150,13 @@ def resolve(
     if path.is_file():
         if not gguf.is_named(path):
             raise UserError(
-                "is a file, and a model is a folder or a GGUF file", where=text, mend="name the folder that it lies in"
+                "is a file, and a model is a folder or a GGUF file", where=text, hint="name the folder that it lies in"
             )
         return from_gguf(str(path.resolve()), gguf.from_file(path, tell))
     if text.lower().endswith(".gguf"):
-        raise UserError(f"no such file (looked for {path.absolute()})", where=text, mend="check the path")
+        raise UserError(f"no such file (looked for {path.absolute()})", where=text, hint="check the path")
     if text.startswith((".", "/", "~")) or text.count("/") > 1 or "\\" in text:
-        raise UserError(f"no such model folder (looked for {path.absolute()})", where=text, mend="check the path")
+        raise UserError(f"no such model folder (looked for {path.absolute()})", where=text, hint="check the path")
     folder = hub.fetch(text, revision, weights)
     refuse_folder(folder, text, weights)
     return ModelRef(text, revision, None, folder.name), folder
@@ -167,7 +167,7 @@ def from_bundled(name: str) -> tuple[ModelRef, Path]:
     if at is None:
         raise UserError(
             f"this installation does not hold the bundled model {name!r}",
-            mend="install fewfit again, or name a Hugging Face model",
+            hint="install fewfit again, or name a Hugging Face model",
         )
     return ModelRef(name, None, str(at), of_folder(at)), at
 
@@ -182,19 +182,19 @@ def refuse_folder(folder: Path, name: str, weights: bool) -> None:
     if not (folder / "config.json").is_file():
         if (folder / "adapter_config.json").is_file():
             raise UserError(
-                "holds an adapter, not a model", where=name, mend="give the base model that the adapter was made for"
+                "holds an adapter, not a model", where=name, hint="give the base model that the adapter was made for"
             )
-        raise UserError("holds no config.json, so it is no model folder", where=name, mend="name the folder with it")
+        raise UserError("holds no config.json, so it is no model folder", where=name, hint="name the folder with it")
     if not weights or any(folder.glob("*.safetensors")):
         return
     if any(folder.glob("*.safetensors.index.json")):
-        raise UserError("holds an index of safetensors, but not the files", where=name, mend="fetch it again")
+        raise UserError("holds an index of safetensors, but not the files", where=name, hint="fetch it again")
     # On the hub only safetensors are asked for, so other formats are not seen here.
     kind = "pickled weights (.bin)" if any(folder.glob("*.bin")) else "no safetensors"
     raise UserError(
         f"holds {kind}, and fewfit reads safetensors only",
         where=name,
-        mend=f'if you trust it, convert: python -c "from transformers import AutoModelForCausalLM as M; '
+        hint=f'if you trust it, convert: python -c "from transformers import AutoModelForCausalLM as M; '
         f"M.from_pretrained('{name}').save_pretrained('NEW')\", and copy its tokenizer files",
     )
 
@@ -214,7 +214,7 @@ def config_of(folder: Path, ref: ModelRef) -> Any:
         raise UserError(
             f"its config.json is none that transformers knows without code from the model: {reason_of(e)}",
             where=ref.name,
-            mend="take a model that transformers supports itself, or mend the file",
+            hint="take a model that transformers supports itself, or fix the file",
         ) from e
     refuse_non_causal(config, ref.name)
     return config
@@ -225,9 +225,9 @@ def refuse_non_causal(config: Any, name: str, class_name: str | None = None) -> 
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
 
     kind = getattr(config, "model_type", "") or type(config).__name__
-    mend = "take a causal language model (Llama, Qwen, Gemma, …)"
+    hint = "take a causal language model (Llama, Qwen, Gemma, …)"
     if getattr(config, "is_encoder_decoder", False):
-        raise UserError(f"is an encoder-decoder model ({kind})", where=name, mend=mend)
+        raise UserError(f"is an encoder-decoder model ({kind})", where=name, hint=hint)
     known = class_name is not None or type(config) in MODEL_FOR_CAUSAL_LM_MAPPING
     classes = [class_name] if class_name is not None else getattr(config, "architectures", None) or ()
     wrong = [one for one in classes if not one.endswith(CAUSAL)]
@@ -235,7 +235,7 @@ def refuse_non_causal(config: Any, name: str, class_name: str | None = None) -> 
     encoder = type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False)
     if not known or encoder or wrong:
         shown = f"{kind}, {wrong[0]}" if wrong else kind
-        raise UserError(f"is no causal language model ({shown})", where=name, mend=mend)
+        raise UserError(f"is no causal language model ({shown})", where=name, hint=hint)
 
 
 def tokenizer_of(folder: Path, ref: ModelRef) -> Any:
@@ -246,13 +246,13 @@ def tokenizer_of(folder: Path, ref: ModelRef) -> Any:
         raise UserError(
             f"has no tokenizer (none of {', '.join(TOKENIZER_FILES)})",
             where=ref.name,
-            mend="copy the tokenizer files of the model beside its weights",
+            hint="copy the tokenizer files of the model beside its weights",
         )
     try:
         return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
     except Exception as e:  # the tokenizers library raises bare exceptions for damaged files
         raise UserError(
-            f"its tokenizer cannot be read: {first_line(e)}", where=ref.name, mend="save the tokenizer files again"
+            f"its tokenizer cannot be read: {first_line(e)}", where=ref.name, hint="save the tokenizer files again"
         ) from e
 
 
@@ -285,18 +285,18 @@ def model_of(
             if not quantize:
                 model = model.to(torch.device(place))
     except (ValueError, OSError, KeyError) as e:
-        raise UserError(f"cannot be loaded: {first_line(e)}", where=ref.name, mend="check the model's folder") from e
+        raise UserError(f"cannot be loaded: {first_line(e)}", where=ref.name, hint="check the model's folder") from e
     except RuntimeError as e:  # among others, shapes that do not fit the config
-        raise UserError(f"does not fit its config.json: {first_line(e)}", where=ref.name, mend="fetch it again") from e
+        raise UserError(f"does not fit its config.json: {first_line(e)}", where=ref.name, hint="fetch it again") from e
     except Exception as e:
         if "Safetensor" not in type(e).__name__:
             raise
-        raise UserError(f"its weights cannot be read: {first_line(e)}", where=ref.name, mend="fetch it again") from e
+        raise UserError(f"its weights cannot be read: {first_line(e)}", where=ref.name, hint="fetch it again") from e
     if told["missing_keys"]:
         missing = sorted(told["missing_keys"])
         raise UserError(
             f"lacks {len(missing)} weights that its config.json promises, {missing[0]} first",
             where=ref.name,
-            mend="fetch it again",
+            hint="fetch it again",
         )
     return model.eval()

@@ -23,7 +23,7 @@ def memory_errors(name: str) -> Iterator[None]:
         raise EnvironmentProblem(
             f"does not fit the memory: {first_line(e)}",
             where=name,
-            mend="take a smaller model, --dtype bfloat16, --quantize nf4 or --device cpu",
+            hint="take a smaller model, --dtype bfloat16, --quantize nf4 or --device cpu",
             code="memory",
         ) from e
 

@@ -200,7 +200,7 @@ def devices(wanted: str, *, elsewhere: bool) -> tuple[str, str]:
 def named(asked: Settings) -> dict[str | None, str]:
     """By the name that lanes carry: None where there is one model only."""
     if any(not isinstance(one, str | Path) for one in asked.models):
-        raise UserError("plan reads a model's config, not a model in memory", mend="give its name or folder")
+        raise UserError("plan reads a model's config, not a model in memory", hint="give its name or folder")
     if len(asked.models) == 1:
         return {None: str(asked.models[0])}
     return {short_name(one): str(one) for one in asked.models}

@@ -51,7 +51,7 @@ def shape_of(
             model.tie_weights()  # not all versions do so without weights
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise UserError(
-            f"cannot be built from its config.json: {local.first_line(error)}", where=name, mend="check the model"
+            f"cannot be built from its config.json: {local.first_line(error)}", where=name, hint="check the model"
         ) from error
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     outer = {id(m.weight) for m in (model.get_input_embeddings(), model.get_output_embeddings()) if m is not None}

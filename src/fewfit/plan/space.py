@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fewfit.engine import memory
-from fewfit.engine.passes import COPIES, HELPER, SHARE, WIDTH, Need, Sizes, dealt, usual_tokens
+from fewfit.engine.passes import COPIES, HELPER, SHARE, WIDTH, Need, Sizes, choose_sizes, usual_tokens
 from fewfit.engine.places import bucket
 from fewfit.errors import UserError
 from fewfit.grid import Lane
@@ -66,7 +66,7 @@ def space(
     for again in (False, True):
         need = need_of(shape, lanes, lengths, again=again)
         most = need.length * rows_at_once(lanes, seeds)
-        found = dealt(need, room, tokens=min(tokens, most), helpers=processes - 1, base=HELPER)
+        found = choose_sizes(need, room, tokens=min(tokens, most), helpers=processes - 1, base=HELPER)
         if found is not None or not any(lane.trains for lane in lanes):
             break
     sizes = found or Sizes(0, 0)
@@ -136,7 +136,7 @@ def amount_of(text: str) -> int:
     """`24GB`, `512M`: a GB is 2**30 bytes, as everywhere here."""
     match = re.fullmatch(r"(\d{1,15}(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
     if match is None or float(match[1]) == 0:
-        raise UserError(f"--memory {text!r} is no amount of memory", mend="write it like 24GB or 512MB")
+        raise UserError(f"--memory {text!r} is no amount of memory", hint="write it like 24GB or 512MB")
     return int(float(match[1]) * UNITS[match[2].upper()])
 
 

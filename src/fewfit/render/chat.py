@@ -124,14 +124,14 @@ class ChatLayout:
             raise UserError(
                 f"the chat template does not end within {limits.SECONDS:g} seconds",
                 where=where,
-                mend=limits.MEND,
+                hint=limits.HINT,
                 code=limits.CODE,
             ) from None
         except Exception as error:  # a template is a program of its own and may raise anything
             raise UserError(
                 f"the chat template refuses the turns {' '.join(t.role for t in turns)}: {error}",
                 where=where,
-                mend="use --chat off for the plain template, or mend the turns of the examples",
+                hint="use --chat off for the plain template, or fix the turns of the examples",
                 code="chat-template",
             ) from error
         return str(text)
@@ -171,14 +171,14 @@ class ChatLayout:
                 times = "drops" if turn.content not in text else "repeats"
                 raise UserError(
                     f"the chat template {times} the {turn.role} turn of a conversation of {len(turns)} turns",
-                    mend="use --chat off for the plain template",
+                    hint="use --chat off for the plain template",
                     code="chat-template",
                 )
         order = tuple(sorted(range(len(turns)), key=lambda i: text.index(turns[i].content)))
         if order[-1] != len(turns) - 1:
             raise UserError(
                 f"the chat template writes the last turn of {len(turns)} before another",
-                mend="use --chat off for the plain template",
+                hint="use --chat off for the plain template",
                 code="chat-template",
             )
         literals: list[str] = []

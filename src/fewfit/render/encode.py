@@ -41,7 +41,7 @@ class Encoder:
         if not getattr(tokenizer, "is_fast", False):
             raise UserError(
                 f"the tokenizer {type(tokenizer).__name__} gives no character offsets to find answers by",
-                mend="use a model with a fast tokenizer (a tokenizer.json file)",
+                hint="use a model with a fast tokenizer (a tokenizer.json file)",
             )
         self.tokenizer = tokenizer
         added = tokenizer.added_tokens_decoder.values()
@@ -151,7 +151,7 @@ class Encoder:
                 raise UserError(
                     f"text in the data looks like a special token, and the tokenizer {type(self.tokenizer).__name__} "
                     f"cannot be made to read it as text ({text!r})",
-                    mend="take such text out of the data",
+                    hint="take such text out of the data",
                 )
         return copy
 

@@ -20,7 +20,7 @@ SECONDS = 5.0  # real templates take milliseconds
 LARGEST = 10_000_000  # of the numbers that are written in a template
 REPEATS = 10_000
 CODE = "chat-template-limit"
-MEND = "take another chat template, or --chat off for the plain one"
+HINT = "take another chat template, or --chat off for the plain one"
 
 _GENERATION = re.compile(r"{%-?\s*(end)?generation\s*-?%}")  # a tag of transformers' own; it changes nothing here
 _WIDE_FORMAT = re.compile(r"%[-+ #0]*\d{6,}|{[^{}]*:[^{}]*\d{6,}")
@@ -82,7 +82,7 @@ def refuse_costly(source: str) -> None:
 
 
 def costly(what: str, line: int) -> UserError:
-    return UserError(f"the chat template {what} (its line {line}), and is not run", mend=MEND, code=CODE)
+    return UserError(f"the chat template {what} (its line {line}), and is not run", hint=HINT, code=CODE)
 
 
 def _products(node: Any) -> Iterator[Any]:

@@ -68,13 +68,13 @@ def parts(template: str) -> tuple[str, str, str]:
     if template.count(PROMPT) != 1 or template.count(COMPLETION) != 1:
         raise UserError(
             f"the template {template!r} must hold {PROMPT} and {COMPLETION} once each",
-            mend=r"for example --template 'Q: {prompt}\nA: {completion}'",
+            hint=r"for example --template 'Q: {prompt}\nA: {completion}'",
         )
     head, rest = template.split(PROMPT)[0], template.split(PROMPT)[1]
     if COMPLETION not in rest:
         raise UserError(
             f"the template {template!r} has its completion before its prompt",
-            mend="put {prompt} first: the model writes what comes last",
+            hint="put {prompt} first: the model writes what comes last",
         )
     middle, tail = rest.split(COMPLETION)
     return head, middle, tail
@@ -108,5 +108,5 @@ def separator(encoder: Encoder, texts: Iterable[str]) -> str:
             return candidate
     raise UserError(
         "no separator is free: every one that fewfit knows occurs in the examples",
-        mend="use a model with a chat template, or take lines such as '###' out of the data",
+        hint="use a model with a chat template, or take lines such as '###' out of the data",
     )

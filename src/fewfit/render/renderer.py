@@ -65,7 +65,7 @@ class Renderer:
                     f"does not fit: {len(encoded.ids)} tokens of prompt and "
                     f"{self.settings.max_new_tokens} for the answer, and the length is {self.settings.max_length}",
                     where=f"example {target.id}",
-                    mend="raise --max-length, shorten it, or leave it out",
+                    hint="raise --max-length, shorten it, or leave it out",
                     code="too-long",
                 )
             # a system turn moves when the first demonstration goes, and the lengths of all others with it
@@ -92,7 +92,7 @@ class Renderer:
                 f"its answer does not fit: prompt and answer are {len(ids)} tokens, and the "
                 f"length is {self.settings.max_length}",
                 where=f"example {target.id}",
-                mend="raise --max-length, shorten it, or leave it out",
+                hint="raise --max-length, shorten it, or leave it out",
                 code="too-long",
             )
         return Rendered(

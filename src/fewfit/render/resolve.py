@@ -71,7 +71,7 @@ def resolve(
     if settings.max_length is not None and longest >= settings.max_length:
         raise UserError(
             f"no prompt fits: answers may be {longest} tokens long, and the length is {settings.max_length}",
-            mend="raise --max-length",
+            hint="raise --max-length",
             code="too-long",
         )
     renderer = Renderer(tokenizer, settings)
@@ -88,11 +88,11 @@ def _chat(tokenizer: Any, chat: str) -> tuple[bool, str]:
     if chat == "auto":
         return has, "the tokenizer has one" if has else "the tokenizer has none"
     if chat not in ("on", "off"):
-        raise UserError(f"chat is auto, on or off, not {chat!r}", mend="use --chat auto")
+        raise UserError(f"chat is auto, on or off, not {chat!r}", hint="use --chat auto")
     if chat == "on" and not has:
         raise UserError(
             "chat is on, but the tokenizer has no chat template",
-            mend="use --chat off, or a model that was trained for chat",
+            hint="use --chat off, or a model that was trained for chat",
         )
     return chat == "on", "as asked"
 
@@ -107,7 +107,7 @@ def _listing(choices: Sequence[str]) -> str:
 
 def _length(asked: int | None, context: int | None, notices: list[str]) -> int | None:
     if asked is not None and asked <= 0:
-        raise UserError(f"max-length is {asked}", mend="give a number of tokens above 0")
+        raise UserError(f"max-length is {asked}", hint="give a number of tokens above 0")
     if asked is not None and context is not None and asked > context:
         notices.append(f"max-length {asked} is above the model's {context} tokens, which are used")
     known = [n for n in (asked, context) if n is not None]
@@ -128,12 +128,12 @@ def _for_template(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """They are kept in run.json and bundle.json, so they have to be JSON."""
     flag = "--chat-template-kwargs"
     if taken := next((name for name in kwargs if name in TAKEN), None):
-        raise UserError(f"{flag}: {taken} is set by fewfit itself", mend="give what the template names, nothing else")
+        raise UserError(f"{flag}: {taken} is set by fewfit itself", hint="give what the template names, nothing else")
     try:
         json.dumps(dict(kwargs), ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{flag} holds what is not JSON: {reason}", mend="take numbers, text, lists, true") from None
+        raise UserError(f"{flag} holds what is not JSON: {reason}", hint="take numbers, text, lists, true") from None
     return dict(kwargs)
 
 

@@ -16,6 +16,7 @@ from fewfit.engine.task import Task, loss_spans
 from fewfit.engine.teams import team_of
 from fewfit.examples import restore as restore_examples
 from fewfit.examples.example import Example
+from fewfit.files import write_json
 from fewfit.grid import Lane
 from fewfit.metrics import Answer, Metric
 from fewfit.models.local import Loaded
@@ -23,12 +24,12 @@ from fewfit.predict import Predictor
 from fewfit.predictions import read
 from fewfit.run import folders
 from fewfit.run.prepare import TEST
-from fewfit.run.snapshots import Store, write_json
+from fewfit.run.snapshots import Store
 from fewfit.run.watch import Watch
 from fewfit.select import Selection, select
 from fewfit.stats import clopper_pearson
 
-NEXT = Example(id="\0next", prompt="\0next", completion="")  # the example to come: kin to none
+NEXT = Example(id="\0next", prompt="\0next", completion="")  # the example to come conflicts with none
 
 
 @dataclass

@@ -14,7 +14,7 @@ from fewfit.engine import memory
 from fewfit.engine.learner import LaneState, Track
 from fewfit.engine.passes import Sizes
 from fewfit.engine.race import Race
-from fewfit.engine.sizing import sized
+from fewfit.engine.sizing import size_passes
 from fewfit.engine.stream import Progress, Stream, steps
 from fewfit.engine.task import Task
 from fewfit.engine.teams import Team, teams
@@ -29,7 +29,7 @@ from fewfit.predictions import merge
 from fewfit.render import Renderer, RenderSettings
 from fewfit.run import folders
 from fewfit.run.deliver import Delivery, deliver
-from fewfit.run.helpers import SURELY_WORTH, Helper, Helpers, Job, wait_for_orphans
+from fewfit.run.executor import SURELY_WORTH, Helper, Job, LocalExecutor, wait_for_orphans
 from fewfit.run.prepare import Prepared
 from fewfit.run.sessions import MEMORY, Journal
 from fewfit.run.snapshots import Store
@@ -39,7 +39,7 @@ SNAPSHOT_SECONDS = 5.0
 
 
 @dataclass
-class Sitting:
+class Session:
     """One go at a run, from `fit` or `resume` to its end or a signal, and what all its teams share."""
 
     prepared: Prepared
@@ -79,12 +79,12 @@ def execute(prepared: Prepared, judge: Metric, watch: Watch) -> dict[str, Any]:
             return folders.result(folder)
         wait_for_orphans(folder / folders.LANES)
         journal = Journal(folder, prepared.record)
-        sitting = Sitting(prepared, watch, journal, caught, Store(folder / folders.LANES))
+        session = Session(prepared, watch, journal, caught, Store(folder / folders.LANES))
         result, how = None, "failed"
         journal.begin()
         try:
-            with memory.telling(str(folder), mend=f"{memory.MEND}; or go on with: fewfit resume {folder}"):
-                result = _execute(sitting, judge)
+            with memory.report_exhaustion(str(folder), hint=f"{memory.HINT}; or go on with: fewfit resume {folder}"):
+                result = _execute(session, judge)
             how = "done"
         except (Interrupted, KeyboardInterrupt):
             how = "stopped"
@@ -93,15 +93,15 @@ def execute(prepared: Prepared, judge: Metric, watch: Watch) -> dict[str, Any]:
             how = MEMORY if problem.code == memory.CODE else how
             raise
         finally:
-            sitting.store.close()
+            session.store.close()
             journal.end(how)
             watch.end(result)
         clean(folder)
         return result
 
 
-def _execute(sitting: Sitting, judge: Metric) -> dict[str, Any]:
-    prepared, record, store, watch = sitting.prepared, sitting.record, sitting.store, sitting.watch
+def _execute(session: Session, judge: Metric) -> dict[str, Any]:
+    prepared, record, store, watch = session.prepared, session.record, session.store, session.watch
     folder = prepared.folder
     dataset = checked_examples(folder, record)
     lanes = [Lane.from_json(one) for one in record["lanes"]]
@@ -113,13 +113,13 @@ def _execute(sitting: Sitting, judge: Metric) -> dict[str, Any]:
     earlier = {progress.track: store.begin(progress) for progress in tracks}
     if record["race"]:
         halvings = tuple(record.get("halvings", ()))
-        race = sitting.race = Race(
+        race = session.race = Race(
             lanes, record["seeds"], len(dataset.examples), judge.name, halvings, record["select"]
         )
         for was in earlier.values():
             for row in was.rows:
                 race.tell(row)
-    watch.begin(information(sitting, dataset, lanes, plans, tracks))
+    watch.begin(information(session, dataset, lanes, plans, tracks))
     tasks: dict[str | None, Task] = {}
     for model in record["models"]:
         name = model["lane"]
@@ -129,9 +129,9 @@ def _execute(sitting: Sitting, judge: Metric) -> dict[str, Any]:
         for team in teams([lane for lane in lanes if lane.model == name]):
             mine = [progress for progress in tracks if progress.lane in team.lanes]
             states = {progress.track: earlier[progress.track].state for progress in mine}
-            run_team(Work(team, mine, tracks, states, task, model, loaded), sitting)
-            if sitting.caught:
-                raise interrupted(folder, sitting.caught[0])
+            run_team(Work(team, mine, tracks, states, task, model, loaded), session)
+            if session.caught:
+                raise interrupted(folder, session.caught[0])
     watch.phase("choosing")
     names = [lane.name for lane in lanes]
 
@@ -155,15 +155,15 @@ def _execute(sitting: Sitting, judge: Metric) -> dict[str, Any]:
     merge(store.shards(folders.TRAINED), folder / folders.TRAINED, names, before)
 
     def check() -> None:
-        if sitting.caught:
-            raise interrupted(folder, sitting.caught[0])
+        if session.caught:
+            raise interrupted(folder, session.caught[0])
 
     delivery = Delivery(folder, record, lanes, tracks, tasks, prepared.loaded, judge, store, check)
     with one_thread(all(is_small(loaded.model) for loaded in prepared.loaded.values())):
-        return deliver(delivery, watch, sitting.journal.seconds, store.differing())
+        return deliver(delivery, watch, session.journal.seconds, store.differing())
 
 
-def run_team(work: Work, sitting: Sitting) -> None:
+def run_team(work: Work, session: Session) -> None:
     """All tracks of one learner to their end, or to a signal."""
     team, model = work.team, work.loaded.model
     going = [progress for progress in work.tracks if progress.running]
@@ -171,30 +171,30 @@ def run_team(work: Work, sitting: Sitting) -> None:
     helpers = None
     early: list[Helper] = []
     try:
-        most, free = helpers_possible(work, sitting), memory.available()  # before anybody else takes of it
+        most, free = helpers_possible(work, session), memory.available()  # before anybody else takes of it
         if most > 0 and ahead(work, going) > SURELY_WORTH:
             early = [Helper(number) for number in range(min(most, len(going) - 1))]
         with one_thread(most > 0 or is_small(model)):
-            sizes = sized(
+            sizes = size_passes(
                 learner, team, model, work.task, [progress.lane for progress in going], helpers=most, free=free
             )
-            if sizes.told is not None:
-                sitting.tell(sizes.told)
-            sizes = sizes.halved(sitting.journal.halved)
-            helpers = helpers_for(work, sitting, sizes, early) if most > 0 else None
+            if sizes.notice is not None:
+                session.tell(sizes.notice)
+            sizes = sizes.halved(session.journal.halved)
+            helpers = helpers_for(work, session, sizes, early) if most > 0 else None
             early = []
             stream = Stream(
                 work.task,
                 learner,
-                sitting.store,
-                watch=teller(sitting.watch),
-                stop=lambda: bool(sitting.caught),
-                race=sitting.race,
+                session.store,
+                watch=forward_to(session.watch),
+                stop=lambda: bool(session.caught),
+                race=session.race,
                 every=SNAPSHOT_SECONDS,
                 width=team.width,
                 tokens=sizes.tokens,
-                others=helpers,
-                narrowed=lambda tokens: sitting.tell(f"memory ran out: passes of {tokens} tokens from here on"),
+                executor=helpers,
+                on_shrink=lambda tokens: session.tell(f"memory ran out: passes of {tokens} tokens from here on"),
             )
             try:
                 for progress in going:
@@ -221,20 +221,20 @@ def ahead(work: Work, going: Sequence[Progress]) -> float:
     return sum((4 if progress.lane.trains else 2) * progress.left for progress in going) * tokens * parameters
 
 
-def helpers_possible(work: Work, sitting: Sitting) -> int:
+def helpers_possible(work: Work, session: Session) -> int:
     """On a CPU, for a model that another process can load: one process a core, one thread each."""
     device = next(work.loaded.model.parameters()).device.type
     in_memory = work.loaded.ref.digest.startswith("weights:")  # an object: nobody else has it
     packed = getattr(work.loaded.model.config, "quantization_config", None) is not None  # helpers load whole weights
-    alone = device != "cpu" or in_memory or packed or sitting.record["metric"].startswith(OWN) or len(work.tracks) < 2
+    alone = device != "cpu" or in_memory or packed or session.record["metric"].startswith(OWN) or len(work.tracks) < 2
     return 0 if alone else processors() - 1
 
 
-def helpers_for(work: Work, sitting: Sitting, sizes: Sizes, early: Sequence[Helper]) -> Helpers:
-    record = sitting.record
+def helpers_for(work: Work, session: Session, sizes: Sizes, early: Sequence[Helper]) -> LocalExecutor:
+    record = session.record
     job = Job(
-        lanes_folder=str(sitting.store.folder),
-        examples=str(sitting.prepared.folder / folders.EXAMPLES),
+        lanes_folder=str(session.store.folder),
+        examples=str(session.prepared.folder / folders.EXAMPLES),
         model=work.model["name"],
         revision=work.model["revision"],
         digest=work.model["digest"],
@@ -249,7 +249,7 @@ def helpers_for(work: Work, sitting: Sitting, sizes: Sizes, early: Sequence[Help
         stacked=work.team.stacked,
         spare=sizes.spare,
     )
-    return Helpers(job, sitting.store, sizes.helpers, early)
+    return LocalExecutor(job, session.store, sizes.helpers, early)
 
 
 def checked_examples(folder: Path, record: dict[str, Any]) -> Dataset:
@@ -258,12 +258,12 @@ def checked_examples(folder: Path, record: dict[str, Any]) -> Dataset:
         raise UserError(
             "examples.jsonl is not what the run began with",
             where=str(folder),
-            mend="put it back, or start a new run on the new data",
+            hint="put it back, or start a new run on the new data",
         )
     return dataset
 
 
-def teller(watch: Watch) -> Callable[[Progress, dict[str, Any] | None], None]:
+def forward_to(watch: Watch) -> Callable[[Progress, dict[str, Any] | None], None]:
     def tell(progress: Progress, row: dict[str, Any] | None) -> None:
         lane, seed = progress.track
         if row is None:
@@ -275,9 +275,9 @@ def teller(watch: Watch) -> Callable[[Progress, dict[str, Any] | None], None]:
 
 
 def information(
-    sitting: Sitting, dataset: Dataset, lanes: list[Lane], plans: dict[str, list[Any]], tracks: list[Progress]
+    session: Session, dataset: Dataset, lanes: list[Lane], plans: dict[str, list[Any]], tracks: list[Progress]
 ) -> RunInfo:
-    prepared, record = sitting.prepared, sitting.record
+    prepared, record = session.prepared, session.record
     golds = [example.completion for example in dataset.examples]
     return RunInfo(
         folder=prepared.folder,
@@ -288,7 +288,7 @@ def information(
         lanes=tuple(lanes),
         seeds=tuple(record["seeds"]),
         totals={name: len(plan) for name, plan in plans.items()},
-        notices=(*record["notices"], *sitting.journal.notices),
+        notices=(*record["notices"], *session.journal.notices),
         majority=max(map(golds.count, golds)) / len(golds) if record["metric"] == "choice" else None,
         done={(p.track.lane, p.track.seed): p.predicted for p in tracks if p.done},
     )
@@ -299,7 +299,7 @@ def interrupted(folder: Path, number: int) -> Interrupted:
         f"stopped by {signal.Signals(number).name}; nothing is lost",
         exit_code=128 + number,
         where=str(folder),
-        mend=f"go on with: fewfit resume {folder}",
+        hint=f"go on with: fewfit resume {folder}",
     )
 
 

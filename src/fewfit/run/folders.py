@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fewfit.errors import EnvironmentProblem, UserError
-from fewfit.files import hold
-from fewfit.run.snapshots import write_json
+from fewfit.files import hold, write_json
 
 SCHEMA = 1
 RUNS = Path("runs")
@@ -38,13 +37,13 @@ def create(out: Path | None, data: str, model: str) -> Path:
     else:
         folder = out
         if folder.exists() and not folder.is_dir():
-            raise UserError("is a file, and a run is a folder", where=str(folder), mend="name another --out")
+            raise UserError("is a file, and a run is a folder", where=str(folder), hint="name another --out")
         if (folder / RECORD).exists():
             raise UserError(
-                "holds a run already", where=str(folder), mend=f"fewfit resume {folder}, or name another --out"
+                "holds a run already", where=str(folder), hint=f"fewfit resume {folder}, or name another --out"
             )
         if folder.exists() and any(folder.iterdir()):
-            raise UserError("is a folder with other things in it", where=str(folder), mend="name another --out")
+            raise UserError("is a folder with other things in it", where=str(folder), hint="name another --out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
@@ -69,7 +68,7 @@ def is_new(folder: Path) -> bool:
 def no_folder(folder: Path, error: Exception) -> EnvironmentProblem:
     reason = getattr(error, "strerror", None) or error
     return EnvironmentProblem(
-        f"cannot make the run folder: {reason}", where=str(folder), mend="name another one with --out"
+        f"cannot make the run folder: {reason}", where=str(folder), hint="name another one with --out"
     )
 
 
@@ -92,11 +91,11 @@ def find(name: str | Path) -> Path:
         pointer = RUNS / ".last"
         folder = Path(pointer.read_text().strip()) if pointer.exists() else None
         if folder is None or not (folder / RECORD).exists():
-            raise UserError("there is no last run here", mend="start one with: fewfit fit DATA --model MODEL")
+            raise UserError("there is no last run here", hint="start one with: fewfit fit DATA --model MODEL")
         return folder
     folder = Path(name)
     if not (folder / RECORD).exists():
-        raise UserError("is no run folder (it has no run.json)", where=str(name), mend="name a folder that fit made")
+        raise UserError("is no run folder (it has no run.json)", where=str(name), hint="name a folder that fit made")
     return folder
 
 
@@ -104,30 +103,30 @@ def record(folder: Path) -> dict[str, Any]:
     try:
         loaded = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"run.json is damaged: {error}", where=str(folder), mend="start the run anew") from error
+        raise UserError(f"run.json is damaged: {error}", where=str(folder), hint="start the run anew") from error
     if not isinstance(loaded, dict):
-        raise UserError("run.json holds no record of a run", where=str(folder), mend="start the run anew")
+        raise UserError("run.json holds no record of a run", where=str(folder), hint="start the run anew")
     if loaded.get("schema") != SCHEMA:
         raise UserError(
-            f"was written with schema {loaded.get('schema')}", where=str(folder), mend="use the fewfit that wrote it"
+            f"was written with schema {loaded.get('schema')}", where=str(folder), hint="use the fewfit that wrote it"
         )
     if lacking := [name for name, kind in PARTS.items() if not isinstance(loaded.get(name), kind)]:
-        raise UserError(f"run.json lacks {', '.join(lacking)}", where=str(folder), mend="start the run anew")
+        raise UserError(f"run.json lacks {', '.join(lacking)}", where=str(folder), hint="start the run anew")
     return loaded
 
 
 def result(folder: Path) -> dict[str, Any]:
     path = folder / RESULT
     if not path.exists():
-        raise UserError("the run is not done", where=str(folder), mend=f"fewfit resume {folder}")
+        raise UserError("the run is not done", where=str(folder), hint=f"fewfit resume {folder}")
     try:
         loaded = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        mend = f"remove it, then fewfit resume {folder}"
-        raise UserError(f"{RESULT} is damaged: {error}", where=str(folder), mend=mend) from error
+        hint = f"remove it, then fewfit resume {folder}"
+        raise UserError(f"{RESULT} is damaged: {error}", where=str(folder), hint=hint) from error
     if not isinstance(loaded, dict) or not isinstance(loaded.get("best"), str):
-        mend = f"remove it, then fewfit resume {folder}"
-        raise UserError(f"{RESULT} holds no result", where=str(folder), mend=mend)
+        hint = f"remove it, then fewfit resume {folder}"
+        raise UserError(f"{RESULT} holds no result", where=str(folder), hint=hint)
     return loaded
 
 
@@ -145,7 +144,7 @@ def lock(folder: Path) -> Iterator[None]:
         except OSError:
             file.seek(0)
             holder = file.read().strip() or "another process"
-            raise UserError(f"is being written by {holder}", where=str(folder), mend="wait for it, or end it") from None
+            raise UserError(f"is being written by {holder}", where=str(folder), hint="wait for it, or end it") from None
         file.seek(0)
         file.truncate()
         file.write(f"process {os.getpid()}")

@@ -13,7 +13,7 @@ from fewfit.engine.learner import Track
 from fewfit.engine.stream import Progress, Stream, steps
 from fewfit.files import hold
 from fewfit.grid import Lane
-from fewfit.run.helpers import WORTH_HANDING, deal
+from fewfit.run.executor import WORTH_HANDING, deal
 from fewfit.run.snapshots import Store
 
 
@@ -61,7 +61,7 @@ def work(handle: int, number: int) -> None:
             every=job.every,
             width=job.width,
             tokens=job.tokens,
-            others=main,
+            executor=main,
         )
         stream.run([])
         store.close()
@@ -69,7 +69,7 @@ def work(handle: int, number: int) -> None:
 
 
 class _Main:
-    """The main process, as a helper sees it: an `Others` for the helper's stream."""
+    """The main process, as a helper sees it: an `Executor` for the helper's stream."""
 
     def __init__(self, connection: Connection, store: Store):
         self.connection, self.store = connection, store
@@ -82,7 +82,7 @@ class _Main:
         else:
             self._send("row", progress.track, row, progress.done)
 
-    def attend(self, stream: Stream) -> None:
+    def poll(self, stream: Stream) -> None:
         while not self.stopped and self.connection.poll():
             self._hear(stream)
 
@@ -105,8 +105,8 @@ class _Main:
             return
         if what == "stop":
             self.stopped = True
-        elif what == "narrow":
-            stream.narrow()
+        elif what == "shrink":
+            stream.shrink_passes()
         elif what == "take":
             self._idle_said = False
             for record, seed in told[0]:

@@ -29,13 +29,13 @@ def sequence(
     chosen = grid[lane]
     seed = min(record["seeds"]) if seed is None else seed
     if seed not in record["seeds"]:
-        raise UserError(f"no seed {seed} in this run", mend=f"one of: {', '.join(map(str, record['seeds']))}")
+        raise UserError(f"no seed {seed} in this run", hint=f"one of: {', '.join(map(str, record['seeds']))}")
     n = record["data"]["n"]
     if not 1 <= at <= n:
-        raise UserError(f"no row {at} in this run", mend=f"--at 1 to {n}")
+        raise UserError(f"no row {at} in this run", hint=f"--at 1 to {n}")
     if update is not None and not 1 <= update <= max(1, chosen.updates):
         has = f"--update 1 to {chosen.updates}" if chosen.trains else "leave --update out: the lane does not train"
-        raise UserError(f"{lane} makes no update {update}", mend=has)
+        raise UserError(f"{lane} makes no update {update}", hint=has)
     model = next(one for one in record["models"] if one["lane"] == chosen.model)
     if tokenizer is None:
         _, tokenizer = local.load_config_and_tokenizer(model["name"], model["revision"])
@@ -48,5 +48,5 @@ def sequence(
     elif chosen.trains:
         seen = task.trained_rows(track, chosen, at, update)[0]
     else:
-        raise UserError(f"{lane} does not train", mend="leave --update out")
+        raise UserError(f"{lane} does not train", hint="leave --update out")
     return seen.rendered, seen.row.loss, tokenizer

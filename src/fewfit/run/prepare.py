@@ -62,7 +62,7 @@ def load_models(asked: Settings, tokenizer: Any, watch: Watch) -> dict[str | Non
             found = wrap(one, tokenizer)
         name = None if len(asked.models) == 1 else short_name(found.ref.name)
         if name in loaded:
-            raise UserError(f"two models called {name}", mend="rename one folder")
+            raise UserError(f"two models called {name}", hint="rename one folder")
         loaded[name] = found
     return loaded
 
@@ -99,9 +99,9 @@ def read(asked: Settings, data: Any) -> Material:
     judge = find_metric(wanted, answer_patterns=tuple(asked.answer_pattern or ()))
     if judge.needs == "choices" and dataset.choices is None and any(e.choices is None for e in dataset.examples):
         if asked.metric == "auto":
-            message, mend = "some rows have choices and some have none", "give them to every row, or --metric match"
-            raise UserError(message, mend=mend)
-        raise UserError("--metric choice needs choices", mend="give --choices a,b,c, or a `choices` field in every row")
+            message, hint = "some rows have choices and some have none", "give them to every row, or --metric match"
+            raise UserError(message, hint=hint)
+        raise UserError("--metric choice needs choices", hint="give --choices a,b,c, or a `choices` field in every row")
     test = None
     if asked.test is not None:
         # Only where answers are chosen among the labels must those of the test file be among them.
@@ -119,14 +119,14 @@ def read(asked: Settings, data: Any) -> Material:
     refuse_unreadable(judge, [*dataset.examples, *(test.examples if test is not None else ())])
     grid, seeds = asked.lanes((None,)), asked.number_of_seeds
     if judge.against is not None and judge.against not in grid.names:
-        raise UserError(f"answers are compared with those of {judge.against}", mend="give the grid such a lane")
+        raise UserError(f"answers are compared with those of {judge.against}", hint="give the grid such a lane")
     for lane in grid.lanes:
         chooser(lane.demonstrations)
         if lane.augment not in SOURCES:
-            raise UserError(f"{lane.name} learns from {' and '.join(lane.augment)}", mend="there is no such source")
+            raise UserError(f"{lane.name} learns from {' and '.join(lane.augment)}", hint="there is no such source")
     if (updates := updates_of(grid.lanes, len(dataset), seeds)) > MOST_UPDATES:
         message = f"{updates:,} updates are asked for, and {MOST_UPDATES:,} are the most"
-        raise UserError(message, mend="give fewer --updates, --seeds, --lr or --shots, or fewer examples")
+        raise UserError(message, hint="give fewer --updates, --seeds, --lr or --shots, or fewer examples")
     at = Path(data).expanduser().resolve() if isinstance(data, str | Path) else None
     digest = None if at is None else sha256(at.read_bytes()).hexdigest()
     return Material(dataset, test, judge, seeds, None if at is None else str(at), digest)
@@ -143,7 +143,7 @@ def refuse_unreadable(judge: Metric, examples: Sequence[Example]) -> None:
             raise UserError(
                 f"the answer {shortened(example.completion)} is no JSON, which --metric json compares",
                 where=f"example {example.id}",
-                mend="mend the row, or take --metric match",
+                hint="fix the row, or take --metric match",
             )
 
 

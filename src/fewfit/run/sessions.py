@@ -1,6 +1,6 @@
-"""The sittings of a run, as run.json tells them: each begins with a word there and ends with one.
+"""The sessions of a run, as run.json tells them: each begins with a word there and ends with one.
 
-A sitting without its last word died: by `kill -9`, with the machine, or, most likely, because the system kills whoever
+A session without its last word died: by `kill -9`, with the machine, or, most likely, because the system kills whoever
 takes too much memory and says nothing. The next one halves its passes, which changes no number in fp32 (in bf16 none
 beyond rounding).
 """
@@ -13,12 +13,12 @@ from typing import Any
 
 from fewfit.run import folders
 
-DIED, MEMORY = None, "memory"  # how a sitting ended, where its passes were too large
+DIED, MEMORY = None, "memory"  # how a session ended, where its passes were too large
 MOST = 16  # halvings: by then a pass is a single row
 
 
 class Journal:
-    """One sitting's part of it. `halved`: how often passes have been halved by sittings before."""
+    """One session's part of it. `halved`: how often passes have been halved by sessions before."""
 
     def __init__(self, folder: Path, record: dict[str, Any]):
         self.folder, self.record = folder, record
@@ -44,13 +44,13 @@ class Journal:
             else "ended without a word (out of memory, or kill -9)"
         )
         times = "half" if self.halved == 1 else f"1/{2**self.halved}"
-        return [f"the last sitting {why}: passes are {times} as large from here on, which changes no number in float32"]
+        return [f"the last session {why}: passes are {times} as large from here on, which changes no number in float32"]
 
     def begin(self) -> None:
         self._write()
 
     def tell(self, what: str) -> None:
-        """Something that the next sitting, or who looks for what went wrong, may want to know."""
+        """Something that the next session, or who looks for what went wrong, may want to know."""
         self._now["told"].append(what)
         self._write()
 
@@ -59,9 +59,9 @@ class Journal:
         self._write()
 
     def seconds(self) -> float:
-        """Of all sittings together."""
+        """Of all sessions together."""
         return float(self.record.get("seconds", 0.0)) + time.monotonic() - self._started
 
     def _write(self) -> None:
-        sittings = [*self.past, self._now]
-        folders.write_record(self.folder, {**self.record, "seconds": round(self.seconds(), 3), "sittings": sittings})
+        sessions = [*self.past, self._now]
+        folders.write_record(self.folder, {**self.record, "seconds": round(self.seconds(), 3), "sittings": sessions})

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from fewfit.engine.learner import LaneState, Track
 from fewfit.engine.stream import Progress
-from fewfit.files import publish
+from fewfit.files import publish, write_json
 from fewfit.predictions import Shard, dumps
 
 PREDICTIONS, TRAINED, STATE = "predictions.jsonl", "trained.jsonl", "state.json"
@@ -160,7 +160,3 @@ class Store:
 def track_name(track: Track) -> str:
     """A folder name: lane names may hold a model's slash."""
     return f"{quote(track.lane, safe='+@.')}.s{track.seed}"
-
-
-def write_json(path: Path, record: Any) -> None:
-    publish(path, (json.dumps(record, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode())

@@ -42,7 +42,7 @@ def select(
     table = Table.of(rows, lanes, metric, statuses)
     stream = table.stream
     if not stream.can_win_L.any():
-        raise NoUsableLane("no lane finished the stream", mend="see the status of each lane; lower rates diverge less")
+        raise NoUsableLane("no lane finished the stream", hint="see the status of each lane; lower rates diverge less")
     asked = criterion
     if criterion == "nll" and stream.nll_LR is None:
         criterion = "accuracy"

@@ -57,7 +57,7 @@ class Table:
         rows = list(rows)
         keys = sorted({(row["seed"], row["i"]) for row in rows})
         if not keys:
-            raise NoUsableLane("no prediction was made", mend="run on at least one example")
+            raise NoUsableLane("no prediction was made", hint="run on at least one example")
         column_of = {key: column for column, key in enumerate(keys)}
         example_of: dict[Any, int] = {}
         gold: list[str] = []

@@ -15,7 +15,7 @@ import fewfit
 from fewfit.engine import sizing
 from fewfit.errors import EnvironmentProblem
 from fewfit.predictions import read
-from fewfit.run import execute, helpers
+from fewfit.run import execute, executor
 from tests.models_made import tiny
 from tests.streams_made import examples
 from tests.tokenizers_made import byte_level
@@ -35,9 +35,9 @@ def model(tmp_path_factory) -> Path:
 def eager(monkeypatch, tmp_path):
     """A helper from the first moment on, however little there is to do."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(helpers, "LOOK_AFTER", 0.0)
-    monkeypatch.setattr(helpers, "WORTH_STARTING", 0.0)
-    monkeypatch.setattr(helpers, "WORTH_HANDING", 2)
+    monkeypatch.setattr(executor, "LOOK_AFTER", 0.0)
+    monkeypatch.setattr(executor, "WORTH_STARTING", 0.0)
+    monkeypatch.setattr(executor, "WORTH_HANDING", 2)
     monkeypatch.setattr(execute, "processors", lambda: 2)
     monkeypatch.setattr(execute, "SNAPSHOT_SECONDS", 0.5)
 
@@ -49,21 +49,21 @@ def run(model, out, **settings):
 
 def slowly(monkeypatch, seconds=0.02):
     """The main process takes its time, so that the helper has something to take."""
-    inner = helpers.Helpers.attend
+    inner = executor.LocalExecutor.poll
 
-    def attend(self, stream):
+    def poll(self, stream):
         time.sleep(seconds)
         inner(self, stream)
 
-    monkeypatch.setattr(helpers.Helpers, "attend", attend)
+    monkeypatch.setattr(executor.LocalExecutor, "poll", poll)
 
 
 def watched(monkeypatch) -> list[int]:
     """How many tracks a helper has after each hand-over."""
     handed: list[int] = []
-    inner = helpers.Helpers._hand
+    inner = executor.LocalExecutor._hand
     monkeypatch.setattr(
-        helpers.Helpers, "_hand", lambda self, h, s: (inner(self, h, s), handed.append(len(h.tracks)))[0]
+        executor.LocalExecutor, "_hand", lambda self, h, s: (inner(self, h, s), handed.append(len(h.tracks)))[0]
     )
     return handed
 
@@ -75,7 +75,7 @@ def helper_of() -> int | None:
             parent = int((entry.parent / "stat").read_text().rsplit(")", 1)[1].split()[1])
         except (OSError, ValueError):
             continue
-        if b"fewfit.run.helpers" in text and parent == os.getpid():
+        if b"fewfit.run.executor" in text and parent == os.getpid():
             return int(entry.parent.name)
     return None
 
@@ -103,7 +103,7 @@ def test_where_much_is_ahead_a_helper_begins_at_once(model, eager, monkeypatch, 
     alone = run(model, tmp_path / "alone")
     monkeypatch.setattr(execute, "processors", lambda: 2)
     monkeypatch.setattr(execute, "SURELY_WORTH", 0.0)
-    monkeypatch.setattr(helpers, "WORTH_STARTING", 1e9)  # nor by what is measured
+    monkeypatch.setattr(executor, "WORTH_STARTING", 1e9)  # nor by what is measured
     slowly(monkeypatch, 0.15)
     handed = watched(monkeypatch)
     both = run(model, tmp_path / "both")
@@ -117,22 +117,22 @@ def test_a_helper_begun_for_nothing_is_gone(model, eager, monkeypatch, tmp_path)
     wait for its job."""
     monkeypatch.setattr(execute, "SURELY_WORTH", 0.0)
     begun = []
-    inner = helpers.Helper.__init__
-    monkeypatch.setattr(helpers.Helper, "__init__", lambda self, number: (inner(self, number), begun.append(self))[0])
+    inner = executor.Helper.__init__
+    monkeypatch.setattr(executor.Helper, "__init__", lambda self, number: (inner(self, number), begun.append(self))[0])
 
     def cramped(*what, helpers, **how):
         # What /proc says of a process that has just begun may still be its parent's on a busy machine.
         assert helpers == 1 and any(helper_of() is not None or time.sleep(0.05) for _ in range(200))
-        return sizing.sized(*what, helpers=0, **how)
+        return sizing.size_passes(*what, helpers=0, **how)
 
-    monkeypatch.setattr(execute, "sized", cramped)
+    monkeypatch.setattr(execute, "size_passes", cramped)
     run(model, tmp_path / "cramped")
     assert [one.process.returncode is not None for one in begun] == [True]
 
     def failing(*what, **how):
-        raise EnvironmentProblem("no room", mend="none")
+        raise EnvironmentProblem("no room", hint="none")
 
-    monkeypatch.setattr(execute, "sized", failing)
+    monkeypatch.setattr(execute, "size_passes", failing)
     with pytest.raises(EnvironmentProblem, match="no room"):
         run(model, tmp_path / "failing")
     assert [one.process.returncode is not None for one in begun] == [True, True] and helper_of() is None
@@ -210,10 +210,10 @@ def test_tracks_are_dealt_evenly():
     lanes = [Lane(shots=k, lr=1e-3, updates=u) for k in (0, 4) for u in (1, 5, 10)]
     tracks = [Progress(Track(lane.name, 0), lane, list(steps(lane, 60))) for lane in lanes]
     tracks.sort(key=lambda p: p.left, reverse=True)
-    share = helpers.deal(tracks, 2)
+    share = executor.deal(tracks, 2)
     total = sum(p.left for p in tracks)
     assert 0.3 < sum(p.left for p in share) / total < 0.7
-    assert helpers.deal(tracks[:1], 2) == []
+    assert executor.deal(tracks[:1], 2) == []
 
 
 def test_a_lane_that_leaves_the_race_elsewhere_is_told_where():
@@ -226,7 +226,7 @@ def test_a_lane_that_leaves_the_race_elsewhere_is_told_where():
     progress = Progress(Track(lane.name, 0), lane, list(steps(lane, 40)), elsewhere=True)
     told = []
 
-    class Others:
+    class Executor:
         def drop(self, one):
             told.append(one.left_at)
 
@@ -234,7 +234,7 @@ def test_a_lane_that_leaves_the_race_elsewhere_is_told_where():
         def leaving(self, out):
             return {lane.name: 17}
 
-    stream = Stream(None, None, None, others=Others())  # type: ignore[arg-type]
+    stream = Stream(None, None, None, executor=Executor())  # type: ignore[arg-type]
     stream._drop(Decided(), [progress])  # type: ignore[arg-type]
     assert told == [17] and progress.status == "running"
 
@@ -245,6 +245,6 @@ def test_what_helpers_would_load_otherwise_is_run_alone(quantization, alone, mon
     model = tiny("llama")
     model.config.quantization_config = quantization
     loaded = SimpleNamespace(model=model, ref=SimpleNamespace(digest="files:1"))
-    work, sitting = SimpleNamespace(loaded=loaded, tracks=[1, 2]), SimpleNamespace(record={"metric": "choice"})
+    work, session = SimpleNamespace(loaded=loaded, tracks=[1, 2]), SimpleNamespace(record={"metric": "choice"})
     monkeypatch.setattr(execute, "processors", lambda: 2)
-    assert execute.helpers_possible(work, sitting) == (0 if alone else 1)
+    assert execute.helpers_possible(work, session) == (0 if alone else 1)

@@ -60,8 +60,8 @@ class Job:
     spare: bool
 
 
-class Helpers:
-    """The main process's side: an `Others` for its stream."""
+class LocalExecutor:
+    """The main process's side: an `Executor` for its stream."""
 
     def __init__(self, job: Job, store: Store, most: int, early: Sequence[Helper] = ()):
         self.job, self.store, self.most = job, store, most
@@ -75,9 +75,9 @@ class Helpers:
         self._begun = time.monotonic()
         self._at_first: int | None = None
 
-    # ---- Others ------------------------------------------------------------------------------------------------------
+    # ---- as the stream sees it ---------------------------------------------------------------------------------------
 
-    def attend(self, stream: Stream) -> None:
+    def poll(self, stream: Stream) -> None:
         if not self._helpers:
             self._consider(stream)
         for helper in list(self._helpers):
@@ -199,9 +199,9 @@ class Helpers:
         self._helpers.remove(helper)
         if helper.ended() == -signal.SIGKILL:
             # By hand, or by the system for want of memory, and then it may be this process's turn next.
-            stream.narrow()
+            stream.shrink_passes()
             for other in self._helpers:
-                other.say("narrow")
+                other.say("shrink")
         helper.connection.close()
         for progress in stream.tracks:
             if progress.track in helper.tracks:
@@ -232,7 +232,7 @@ class Helper:
         self.tracks: set[Track] = set()
         self.asked = False
         self.process = subprocess.Popen(
-            [sys.executable, "-c", f"{DEAF}; {BEGIN}({theirs.fileno()}, {number})"],
+            [sys.executable, "-c", f"{IGNORE_INTERRUPT}; {BEGIN}({theirs.fileno()}, {number})"],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -271,7 +271,7 @@ class Helper:
             self.say("give")
 
 
-DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"  # Ctrl-C is for the main process
+IGNORE_INTERRUPT = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"  # Ctrl-C is for the main process
 BEGIN = "from fewfit.run.helper import work; work"
 # Pages that torch frees at every step are kept, not mapped and unmapped each time.
 QUICK_MEMORY = {
@@ -286,7 +286,7 @@ QUICK_MEMORY = {
 
 
 def wait_for_orphans(lanes_folder: Path, seconds: float = 30.0) -> None:
-    """Helpers of a killed run may be in their last pass: nobody else may write until they are gone."""
+    """LocalExecutor of a killed run may be in their last pass: nobody else may write until they are gone."""
     deadline = time.monotonic() + seconds
     for path in sorted(lanes_folder.glob(".helper-*.lock")):
         with path.open("a") as file:
@@ -299,6 +299,6 @@ def wait_for_orphans(lanes_folder: Path, seconds: float = 30.0) -> None:
                         raise EnvironmentProblem(
                             "a helper process of the stopped run is still writing",
                             where=str(lanes_folder.parent),
-                            mend="end it, then resume again",
+                            hint="end it, then resume again",
                         ) from error
                     time.sleep(0.05)
