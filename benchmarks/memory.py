@@ -37,9 +37,9 @@ def point(shape: str, lanes: int, tokens: int, rounds: int) -> dict[str, Any]:
     import torch
 
     from benchmarks.scoring import model_of, rows_of
-    from fewfit.engine.passes import CPU_TOKENS
     from fewfit.engine.stack import StackLearner
     from fewfit.grid import Lane
+    from fewfit.run.passes import CPU_TOKENS
 
     torch.set_num_threads(1)
     model = model_of(shape)

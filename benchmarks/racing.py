@@ -31,7 +31,7 @@ Row = dict[str, Any]
 
 def replay(rows: Sequence[Row], lanes: Sequence[Any], metric: str) -> dict[str, int]:
     """Which lanes leave, each with the example at which that is decided."""
-    from fewfit.engine.race import Race
+    from fewfit.stats.race import Race
 
     n = max(row["i"] for row in rows)
     race = Race(lanes, sorted({row["seed"] for row in rows}), n, metric)

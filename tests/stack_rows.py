@@ -10,9 +10,9 @@ import torch
 
 from fewfit.engine.learner import LaneState, Learner, Row, Scored, Track
 from fewfit.engine.plain import PlainLearner
-from fewfit.engine.sizing import Counted
 from fewfit.engine.stack import StackLearner
 from fewfit.grid import Lane
+from fewfit.run.sizing import Counted
 
 END = frozenset({2})
 LENGTHS = (18, 40)  # both sides of the tiny models' sliding window

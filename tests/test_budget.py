@@ -10,12 +10,12 @@ import pytest
 
 import fewfit
 import fewfit.run.watch
-from fewfit.engine import timing
-from fewfit.engine.race import Race, halving_places, share_run
 from fewfit.grid import PRESETS, Grid, Lane
 from fewfit.predictions import read
+from fewfit.run import timing
 from fewfit.run.budget import within_budget
 from fewfit.settings import Settings
+from fewfit.stats.race import Race, halving_places, share_run
 from tests.models_made import tiny
 from tests.streams_made import examples
 from tests.test_race import LANES, N, rows

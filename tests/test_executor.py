@@ -12,10 +12,9 @@ from types import SimpleNamespace
 import pytest
 
 import fewfit
-from fewfit.engine import sizing
 from fewfit.errors import EnvironmentProblem
 from fewfit.predictions import read
-from fewfit.run import execute, executor
+from fewfit.run import execute, executor, sizing
 from tests.models_made import tiny
 from tests.streams_made import examples
 from tests.tokenizers_made import byte_level
@@ -165,9 +164,9 @@ def test_a_track_is_its_folder_wherever_that_lies(tmp_path, optimizer):
     record; the file of weights named by its path."""
     from fewfit.engine.learner import Track
     from fewfit.engine.stream import Progress, Stream, steps
-    from fewfit.engine.teams import team_of
     from fewfit.grid import Lane
     from fewfit.run.snapshots import Store, track_name
+    from fewfit.run.teams import team_of
     from tests.streams_made import task_of
 
     lane = Lane(shots=2, lr=3e-3, updates=3, optimizer=optimizer)

@@ -101,7 +101,7 @@ def test_several_models_are_compared_in_one_grid(model, tmp_path):
 
 def test_the_quick_grid_is_cut_to_the_budget_and_a_grid_spelled_out_is_not(model, monkeypatch):
     """A lane is said to take a second, on any machine. Break seen to fail: a budget that does nothing."""
-    from fewfit.engine import timing
+    from fewfit.run import timing
 
     monkeypatch.setattr(timing, "lane_seconds", lambda model, task, lanes, seeds: {lane.name: 1.0 for lane in lanes})
     short = fewfit.fit(pairs(12), model=model, tokenizer=byte_level(), budget="5s")

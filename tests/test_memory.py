@@ -17,11 +17,11 @@ from tokenizers_made import byte_level
 import fewfit
 from fewfit.engine import memory
 from fewfit.engine.learner import Row, Track
-from fewfit.engine.passes import Sizes
 from fewfit.engine.plain import PlainLearner
 from fewfit.engine.stack import StackLearner
 from fewfit.errors import EnvironmentProblem
 from fewfit.grid import Lane
+from fewfit.run.passes import Sizes
 
 torch.set_num_threads(1)
 GB = 1 << 30

@@ -7,8 +7,8 @@ import random
 import numpy as np
 import pytest
 
-from fewfit.engine.race import Race
 from fewfit.grid import Lane
+from fewfit.stats.race import Race
 
 LANES = [
     Lane(),

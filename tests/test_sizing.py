@@ -12,14 +12,14 @@ from stack_rows import END
 from streams_made import examples, task_of
 from tokenizers_made import byte_level
 
-from fewfit.engine import sizing
 from fewfit.engine.learner import Track
-from fewfit.engine.passes import SHARE, Need, Sizes, choose_sizes, size
-from fewfit.engine.sizing import Counted, size_passes
 from fewfit.engine.stack import StackLearner
-from fewfit.engine.teams import teams
 from fewfit.errors import EnvironmentProblem
 from fewfit.grid import Lane
+from fewfit.run import sizing
+from fewfit.run.passes import SHARE, Need, Sizes, choose_sizes, size
+from fewfit.run.sizing import Counted, size_passes
+from fewfit.run.teams import teams
 
 torch.set_num_threads(1)
 GB = 1 << 30
@@ -65,7 +65,7 @@ import torch
 torch.set_num_threads(1)
 import transformers as tf
 from stack_rows import END, lane, random_row, track_of
-from fewfit.engine.sizing import Counted
+from fewfit.run.sizing import Counted
 from fewfit.engine.stack import StackLearner
 
 def most():

@@ -10,20 +10,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fewfit.engine import memory
+import torch
+
 from fewfit.engine.borrowed import Borrowed
 from fewfit.engine.forward import logits_at
 from fewfit.engine.generate import greedy
 from fewfit.engine.head import read_logits
 from fewfit.engine.learner import LaneState, Row, Scored, Track
+from fewfit.engine.optim import Trained
 from fewfit.engine.places import spans_of, within
-from fewfit.engine.rates import rate
 from fewfit.engine.score import choice_rows, one_token_apart, read_off, scores_of, sum_logp
 from fewfit.engine.targets import adapted_name, initial_a, lora_config
 from fewfit.grid import Lane
-
-CLIP = 1.0
-ADAPTER = "default"
 
 
 class PlainLearner:
@@ -55,7 +53,7 @@ class PlainLearner:
 
     def state(self, track: Track) -> LaneState:
         if self._active is not None and self._active.track == track:
-            return self._active.state()
+            return LaneState() if self._active.trained is None else self._active.trained.state()
         return self._parked.get(track, LaneState())
 
     def restore(self, track: Track, lane: Lane, state: LaneState) -> None:
@@ -74,8 +72,8 @@ class PlainLearner:
 
     def drop_graphs(self) -> None:
         self._graph.clear()
-        for parameter in self._active.trained if self._active is not None else ():
-            parameter.grad = None
+        if self._active is not None and self._active.trained is not None:
+            self._active.trained.optimizer.zero_grad(set_to_none=True)
 
     def enable_recompute(self) -> bool:
         if self._whole is not None:
@@ -105,7 +103,7 @@ class PlainLearner:
         if self._active is not None and self._active.track == track:
             return self._active
         if self._active is not None:
-            self._parked[self._active.track] = self._active.state()
+            self._parked[self._active.track] = self.state(self._active.track)
             self._drop_active()
         if track in self._lanes:
             lane = self._lanes[track]
@@ -113,8 +111,8 @@ class PlainLearner:
         else:
             self._active = _Active(self.model, track)
         kept = self._parked.pop(track, None)
-        if kept is not None and (kept.tensors or kept.steps or kept.diverged):
-            self._active.load(kept)
+        if kept is not None and self._active.trained is not None:
+            self._active.trained.load(kept)
         return self._active
 
     # ---- rows ------------------------------------------------------------------------------------------------------
@@ -131,9 +129,7 @@ class PlainLearner:
         return result
 
     def _forward(self, active: _Active, row: Row) -> tuple[Scored | None, Any]:
-        import torch
-
-        train = bool(row.loss) and active.trains and not active.diverged
+        train = bool(row.loss) and active.learns
         spans = spans_of(row, train)
         places = [p - 1 for s, e in spans for p in range(s, e)]
         last = within(spans, row.spans[-1:]) if row.scored else []
@@ -160,27 +156,17 @@ class PlainLearner:
         self._graph.clear()
         return [alive[row.track] for row in rows]
 
-    def _step(self, active: Any, rows: list[Row]) -> bool:
-        import torch
-
-        if not active.trains:
+    def _step(self, active: _Active, rows: list[Row]) -> bool:
+        if active.trained is None:
             raise ValueError(f"{active.track.lane} trains nothing")
-        if active.diverged:
+        if active.trained.diverged:
             return False
         for row in rows:
             loss = self._graph.pop(row, None)
             if loss is None:
                 _, loss = self._forward(active, Row(row.track, row.ids, row.spans, row.loss, scored=False))
             (loss / len(rows)).backward()
-        norm = torch.nn.utils.clip_grad_norm_(active.trained, CLIP)
-        if not bool(torch.isfinite(norm)):
-            active.diverged = True  # checked before the update, so the weights are still the last good ones
-            for parameter in active.trained:
-                parameter.grad = None
-            return False
-        with memory.no_second_try():
-            active.step(self.totals(active.lane))
-        return True
+        return active.trained.step(self.totals(active.trained.lane))
 
     def generate(
         self, rows: Sequence[Row], max_new_tokens: int, begun: Sequence[Sequence[int]] | None = None
@@ -201,12 +187,14 @@ class PlainLearner:
 class _Active:
     """The track that the model embodies just now: as it is, with an adapter (`_Lora`), or trained whole (`_Full`)."""
 
-    trains = False
+    trained: Trained | None = None
 
     def __init__(self, model: Any, track: Track):
         self.model, self.track = model, track
-        self.trained: list[Any] = []
-        self.diverged = False
+
+    @property
+    def learns(self) -> bool:
+        return self.trained is not None and not self.trained.diverged
 
     def leave(self) -> None:
         pass
@@ -214,74 +202,14 @@ class _Active:
     def export(self, folder: Path) -> None:
         pass
 
-    def state(self) -> LaneState:
-        return LaneState()
 
-    def load(self, state: LaneState) -> None:
-        pass
-
-
-class _Training(_Active):
-    trains = True
-
-    def __init__(self, model: Any, track: Track, lane: Lane):
-        super().__init__(model, track)
-        self.lane = lane
-        self.names: list[str] = []
-        self.optimizer: Any = None
-        self.steps = 0
-
-    def _begin(self, named: list[tuple[str, Any]]) -> None:
-        self.names = [name for name, _ in named]
-        self.trained = [parameter for _, parameter in named]
-        self.optimizer = optimizer(self.lane, self.trained)
-
-    def step(self, total: int) -> None:
-        self.steps += 1
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate(self.lane, self.steps, total)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-
-    def state(self) -> LaneState:
-        import torch
-
-        tensors = {f"weight/{n}": p.detach().cpu().clone() for n, p in zip(self.names, self.trained, strict=True)}
-        for name, parameter in zip(self.names, self.trained, strict=True):
-            for key, value in self.optimizer.state.get(parameter, {}).items():
-                tensor = value if isinstance(value, torch.Tensor) else torch.tensor(value, dtype=torch.float64)
-                tensors[f"optimizer/{key}/{name}"] = tensor.detach().cpu().clone()
-        return LaneState(tensors, self.steps, self.diverged)
-
-    def load(self, state: LaneState) -> None:
-        import torch
-
-        self.steps, self.diverged = state.steps, state.diverged
-        with torch.no_grad():
-            for name, parameter in zip(self.names, self.trained, strict=True):
-                parameter.copy_(state.tensors[f"weight/{name}"])
-        by_name = dict(zip(self.names, self.trained, strict=True))
-        for full, tensor in state.tensors.items():
-            where, _, rest = full.partition("/")
-            if where != "optimizer":
-                continue
-            key, _, name = rest.partition("/")
-            slot = self.optimizer.state[by_name[name]]
-            # AdamW counts in a CPU tensor, transformers' Adafactor in a plain int and its RMS in a float.
-            if self.lane.optimizer == "adafactor" and key in ("step", "RMS"):
-                slot[key] = int(tensor) if key == "step" else float(tensor)
-            else:
-                slot[key] = tensor.clone() if key == "step" else tensor.clone().to(by_name[name].device)
-
-
-class _Lora(_Training):
+class _Lora(_Active):
     """Stock PEFT around the model, taken off again on leaving."""
 
     def __init__(self, model: Any, track: Track, lane: Lane):
-        import torch
         from peft import get_peft_model
 
-        super().__init__(model, track, lane)
+        super().__init__(model, track)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of PEFT about transformers: nothing to act on
             self.peft = get_peft_model(model, lora_config(model, lane))
@@ -295,7 +223,7 @@ class _Lora(_Training):
                 else:
                     parameter.zero_()
         self.model = model  # PEFT has put its layers into the very modules of the model
-        self._begin(named)
+        self.trained = Trained(lane, named)
 
     def export(self, folder: Path) -> None:
         self.peft.save_pretrained(str(folder), save_embedding_layers=False)
@@ -307,42 +235,23 @@ class _Lora(_Training):
         self.model.requires_grad_(False)
 
 
-class _Full(_Training):
+class _Full(_Active):
     """Every parameter of the model trains; a copy on the CPU gives the base back."""
 
     def __init__(self, model: Any, track: Track, lane: Lane):
-        super().__init__(model, track, lane)
+        super().__init__(model, track)
         named = list(model.named_parameters())  # tied weights come once
         self.base = [parameter.detach().cpu().clone() for _, parameter in named]
         for _, parameter in named:
             parameter.requires_grad_(True)
-        self._begin(named)
+        self.trained = Trained(lane, named)
 
     def export(self, folder: Path) -> None:
         self.model.save_pretrained(str(folder))
 
     def leave(self) -> None:
-        import torch
-
         with torch.no_grad():
-            for parameter, kept in zip(self.trained, self.base, strict=True):
+            for parameter, kept in zip(self.model.parameters(), self.base, strict=True):
                 parameter.copy_(kept)
                 parameter.grad = None
         self.model.requires_grad_(False)
-
-
-def optimizer(lane: Lane, parameters: list[Any]) -> Any:
-    """Stock optimizers. Adafactor takes absolute rates: scaled by the parameter's own size LoRA's B would stay 0."""
-    import torch
-    from transformers.optimization import Adafactor
-
-    if lane.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, lr=lane.lr, weight_decay=lane.weight_decay)
-    return Adafactor(
-        parameters,
-        lr=lane.lr,
-        weight_decay=lane.weight_decay,
-        scale_parameter=False,
-        relative_step=False,
-        warmup_init=False,
-    )

@@ -23,24 +23,19 @@ from fewfit.engine.generate import greedy
 from fewfit.engine.head import Read, read, read_logits, says_all, wide
 from fewfit.engine.learner import LaneState, Row, Scored, Track
 from fewfit.engine.places import BUCKET, bucket, offsets, spans_of, within
-from fewfit.engine.rates import rate
 from fewfit.engine.rowmap import Adapter, Layout, Pass
 from fewfit.engine.score import choice_rows, one_token_apart, read_off, scores_of, several, sum_logp
-from fewfit.engine.targets import adapted_modules, layer_prefixes, lora_config
-from fewfit.errors import UserError
+from fewfit.engine.targets import adaptable, adapted_modules, layer_prefixes, lora_config
 from fewfit.grid import Lane
 from fewfit.models import library
 
 
 @dataclass
 class _Track:
-    """What a lane that trains is under one seed."""
+    """What a lane that trains is under one seed: its vector, and what trains in it, which are views of that."""
 
-    lane: Lane
     adapter: Adapter
-    optimizer: Any
-    steps: int = 0
-    diverged: bool = False
+    trained: optim.Trained
 
 
 @dataclass
@@ -84,7 +79,8 @@ class StackLearner:
         layout = self._layout(lane)
         dtype = torch.float64 if self.model.dtype == torch.float64 else torch.float32
         weight_P = layout.fresh(track.seed, dtype, self.device)
-        self._tracks[track] = _Track(lane, Adapter(layout, weight_P), optim.optimizer(layout, lane, weight_P))
+        named = [(name, torch.nn.Parameter(layout.view(weight_P, name))) for name in layout.parameters]
+        self._tracks[track] = _Track(Adapter(layout, weight_P), optim.Trained(lane, named))
 
     def _adapter(self, track: Track) -> Adapter | None:
         one = self._tracks.get(track)
@@ -92,7 +88,7 @@ class StackLearner:
 
     def _learning(self, track: Track) -> _Track | None:
         one = self._tracks.get(track)
-        return None if one is None or one.diverged else one
+        return None if one is None or one.trained.diverged else one
 
     @property
     def wrapped(self) -> Wrapped:
@@ -111,22 +107,12 @@ class StackLearner:
 
     def state(self, track: Track) -> LaneState:
         one = self._tracks.get(track)
-        if one is None:
-            return LaneState()
-        layout, weight_P = one.adapter.layout, one.adapter.weight_P
-        tensors = {f"weight/{name}": optim.copied(layout.view(weight_P, name)) for name in layout.parameters}
-        return LaneState(tensors | one.optimizer.record(one.steps), one.steps, one.diverged)
+        return LaneState() if one is None else one.trained.state()
 
     def restore(self, track: Track, lane: Lane, state: LaneState) -> None:
         self.open(track, lane)
-        one = self._tracks.get(track)
-        if one is None:
-            return
-        one.steps, one.diverged = state.steps, state.diverged
-        if state.tensors:
-            for name in one.adapter.layout.parameters:
-                one.adapter.layout.view(one.adapter.weight_P, name).copy_(state.tensors[f"weight/{name}"])
-            one.optimizer.load(state.tensors)
+        if lane.trains:
+            self._tracks[track].trained.load(state)
 
     def forget(self, track: Track) -> None:
         self._graphs.clear()  # they hold the adapters of all rows just predicted
@@ -140,14 +126,13 @@ class StackLearner:
         if one is None:
             return
         folder.mkdir(parents=True, exist_ok=True)
-        config = lora_config(self.model, one.lane)
+        config = lora_config(self.model, one.trained.lane)
         config.base_model_name_or_path = getattr(self.model.config, "_name_or_path", None) or None
         config.inference_mode = True
         config.save_pretrained(str(folder))
-        layout = one.adapter.layout
         weights = {
-            name.replace(".default.", "."): optim.copied(layout.view(one.adapter.weight_P, name)).contiguous()
-            for name in layout.parameters
+            name.replace(".default.", "."): optim.copied(parameter).contiguous()
+            for name, parameter in one.trained.parameters.items()
         }
         save_file(weights, str(folder / "adapter_model.safetensors"), metadata={"format": "pt"})
 
@@ -180,7 +165,7 @@ class StackLearner:
         parts: dict[str, list[int]] = {}
         for i, row in enumerate(rows):
             one = self._learning(row.track) if row.loss else None
-            parts.setdefault("none" if one is None else one.lane.layers, []).append(i)
+            parts.setdefault("none" if one is None else one.trained.lane.layers, []).append(i)
         for kind, part in parts.items():
             for i, result in zip(part, self._forward([rows[i] for i in part], train=kind != "none"), strict=True):
                 out[i] = result
@@ -311,7 +296,7 @@ class StackLearner:
         for track in groups:
             if track not in self._tracks:
                 raise ValueError(f"{track.lane} trains nothing")
-        learning = {track: some for track, some in groups.items() if not self._tracks[track].diverged}
+        learning = {track: some for track, some in groups.items() if self._learning(track)}
         known = {row for graph in self._graphs for row in graph.places}
         missing = [row for some in learning.values() for row in dict.fromkeys(some) if row not in known]
         if missing:
@@ -321,12 +306,12 @@ class StackLearner:
             self._graphs[-1].places = {row: places[short] for row, short in bare.items()}
         try:
             self._backward(learning)
-            with memory.no_second_try():
+            with memory.no_second_try():  # some lanes may have stepped
                 for track in learning:
                     self._step(self._tracks[track])
         finally:
             self._graphs.clear()
-        return [not self._tracks[row.track].diverged for row in rows]
+        return [self._learning(row.track) is not None for row in rows]
 
     def _backward(self, learning: dict[Track, list[Row]]) -> None:
         """Each learning lane's gradient, in the groups of the graphs that hold its rows."""
@@ -353,12 +338,9 @@ class StackLearner:
                 for lane, adapter in enumerate(group.adapters):
                     if adapter is one.adapter and group.gradient_GP is not None:
                         gradient_P.add_(group.gradient_GP[lane])
-        if not optim.clip(gradient_P):
-            one.diverged = True  # checked before the update, so the weights are still the last good ones
-            return
-        one.steps += 1
-        lr = rate(one.lane, one.steps, self.totals(one.lane))
-        one.optimizer.step(one.adapter.weight_P, gradient_P, one.steps, lr)
+        for name, parameter in one.trained.parameters.items():
+            parameter.grad = one.adapter.layout.view(gradient_P, name)
+        one.trained.step(self.totals(one.trained.lane))
 
     def generate(
         self, rows: Sequence[Row], max_new_tokens: int, begun: Sequence[Sequence[int]] | None = None
@@ -372,14 +354,6 @@ class StackLearner:
             begun=begun,
             around=lambda indices: self._using([rows[i].track for i in indices]),
         )
-
-
-def adaptable(model: Any) -> list[str]:
-    """All modules that any lane may adapt; none where the model has no linear layer (it may still be prompted)."""
-    try:
-        return adapted_modules(model, Lane(lr=1e-3, updates=1))
-    except UserError:
-        return []
 
 
 def by_track(rows: Sequence[Row], adapters: Sequence[Adapter | None]) -> list[int]:

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, Protocol
 from fewfit.engine import memory
 from fewfit.engine.learner import LaneState, Learner, Row, Scored, Track
 from fewfit.engine.places import bucket
-from fewfit.engine.race import Race
 from fewfit.engine.task import Seen, Task
 from fewfit.grid import Lane
+from fewfit.stats.race import Race
 
 
 class Step(NamedTuple):

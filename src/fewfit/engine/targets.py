@@ -87,3 +87,11 @@ def initial_a(seed: int, module: str, shape: tuple[int, ...]) -> Any:
     generator = torch.Generator().manual_seed(draw.init_seed(seed, module))
     bound = shape[1] ** -0.5
     return torch.rand(shape, generator=generator) * (2 * bound) - bound
+
+
+def adaptable(model: Any) -> list[str]:
+    """All modules that any lane may adapt; none where the model has no linear layer (it may still be prompted)."""
+    try:
+        return adapted_modules(model, Lane(lr=1e-3, updates=1))
+    except UserError:
+        return []

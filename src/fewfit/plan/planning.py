@@ -136,7 +136,7 @@ def plan(
         kept, halvings, told = within_budget(asked, grid, cost, budget, n)
         notices += told
         if halvings:
-            from fewfit.engine.race import share_run
+            from fewfit.stats.race import share_run
 
             run = share_run(n, halvings)
     processes = max(1, min(processors(), seeds * len(kept.lanes))) if device == "cpu" else 1

@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fewfit.engine import memory
-from fewfit.engine.passes import COPIES, HELPER, SHARE, WIDTH, Need, Sizes, choose_sizes, usual_tokens
 from fewfit.engine.places import bucket
 from fewfit.errors import UserError
 from fewfit.grid import Lane
 from fewfit.plan.lengths import Length
 from fewfit.plan.shape import ModelShape
+from fewfit.run.passes import COPIES, HELPER, SHARE, WIDTH, Need, Sizes, choose_sizes, usual_tokens
 
 PREDICTION_BYTES, TRAINED_BYTES, ID_BYTES = 420, 110, 8  # of one row, as files of real runs have them
 TOKENIZER_BYTES = 60  # an entry of the vocabulary in tokenizer.json

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fewfit.engine.race import halving_places, share_run
 from fewfit.grid import QUICK_ORDER, Grid, Lane
 from fewfit.settings import Settings
+from fewfit.stats.race import halving_places, share_run
 
 
 def within_budget(

@@ -13,7 +13,6 @@ from fewfit.demonstrations import chooser
 from fewfit.engine.learner import Learner, Row, Track
 from fewfit.engine.stream import Progress, total_updates
 from fewfit.engine.task import Task, loss_spans
-from fewfit.engine.teams import team_of
 from fewfit.examples import restore as restore_examples
 from fewfit.examples.example import Example
 from fewfit.files import write_json
@@ -25,6 +24,7 @@ from fewfit.predictions import read
 from fewfit.run import folders
 from fewfit.run.prepare import TEST
 from fewfit.run.snapshots import Store
+from fewfit.run.teams import team_of
 from fewfit.run.watch import Watch
 from fewfit.select import Selection, select
 from fewfit.stats import clopper_pearson

@@ -12,12 +12,8 @@ from typing import Any
 
 from fewfit.engine import memory
 from fewfit.engine.learner import LaneState, Track
-from fewfit.engine.passes import Sizes
-from fewfit.engine.race import Race
-from fewfit.engine.sizing import size_passes
 from fewfit.engine.stream import Progress, Stream, steps
 from fewfit.engine.task import Task
-from fewfit.engine.teams import Team, teams
 from fewfit.engine.threads import is_small, one_thread, processors
 from fewfit.errors import EnvironmentProblem, Interrupted, UserError
 from fewfit.examples import Dataset
@@ -30,10 +26,14 @@ from fewfit.render import Renderer, RenderSettings
 from fewfit.run import folders
 from fewfit.run.deliver import Delivery, deliver
 from fewfit.run.executor import SURELY_WORTH, Helper, Job, LocalExecutor, wait_for_orphans
+from fewfit.run.passes import Sizes
 from fewfit.run.prepare import Prepared
 from fewfit.run.sessions import MEMORY, Journal
+from fewfit.run.sizing import size_passes
 from fewfit.run.snapshots import Store
+from fewfit.run.teams import Team, teams
 from fewfit.run.watch import RunInfo, Watch
+from fewfit.stats.race import Race
 
 SNAPSHOT_SECONDS = 5.0
 

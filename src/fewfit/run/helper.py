@@ -30,11 +30,11 @@ def work(handle: int, number: int) -> None:
     library.silent = True  # the main process says it
 
     from fewfit.engine.task import Task
-    from fewfit.engine.teams import Team
     from fewfit.examples import restore
     from fewfit.metrics import metric
     from fewfit.models.local import load
     from fewfit.render import Renderer, RenderSettings
+    from fewfit.run.teams import Team
 
     torch.set_num_threads(1)
     try:

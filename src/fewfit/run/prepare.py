@@ -167,7 +167,7 @@ def prepare(asked: Settings, material: Material, loaded: dict[str | None, Loaded
     if asked.is_sized or asked.budget is not None:
         from fewfit.engine.task import Task
         from fewfit.engine.threads import is_small, one_thread
-        from fewfit.engine.timing import lane_seconds
+        from fewfit.run.timing import lane_seconds
 
         watch.phase("timing a few steps")
         for name, one in loaded.items():

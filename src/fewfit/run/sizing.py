@@ -20,13 +20,13 @@ from torch.utils._pytree import tree_leaves
 
 from fewfit.engine.learner import Learner, Row, Track
 from fewfit.engine.memory import CODE, HINT, available, lines
-from fewfit.engine.passes import COPIES, HELPER, SHARE, WIDTH, Need, Sizes, choose_sizes, size
 from fewfit.engine.places import BUCKET, bucket
 from fewfit.engine.targets import adapted_modules
 from fewfit.engine.task import Task
-from fewfit.engine.teams import Team
 from fewfit.errors import EnvironmentProblem
 from fewfit.grid import Lane
+from fewfit.run.passes import COPIES, HELPER, SHARE, WIDTH, Need, Sizes, choose_sizes, size
+from fewfit.run.teams import Team
 
 
 class Counted(TorchDispatchMode):

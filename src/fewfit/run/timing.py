@@ -8,11 +8,11 @@ from typing import Any
 
 from fewfit.engine.learner import Learner, Row, Track
 from fewfit.engine.places import bucket
-from fewfit.engine.sizing import size_passes
 from fewfit.engine.stream import steps
 from fewfit.engine.task import MISS_SHARE, Task
-from fewfit.engine.teams import teams
 from fewfit.grid import Lane
+from fewfit.run.sizing import size_passes
+from fewfit.run.teams import teams
 
 SHARING = 2  # lanes that share a pass, where few lanes are left to several processes
 

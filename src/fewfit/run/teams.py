@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from fewfit.engine.learner import Learner
-from fewfit.engine.passes import WIDTH, usual_tokens
 from fewfit.engine.plain import PlainLearner
 from fewfit.engine.stack import StackLearner
 from fewfit.engine.stream import total_updates
 from fewfit.grid import Lane
 from fewfit.render import Renderer
+from fewfit.run.passes import WIDTH, usual_tokens
 
 
 @dataclass(frozen=True)
