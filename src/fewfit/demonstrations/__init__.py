@@ -5,12 +5,14 @@ A lane names its chooser (`Lane.demonstrations`); tests/conformance/test_chooser
 
 from __future__ import annotations
 
+from fewfit.demonstrations.balanced import Balanced
 from fewfit.demonstrations.chooser import Chooser, Moment
 from fewfit.demonstrations.random import Random
 from fewfit.errors import UserError
 
 CHOOSERS: dict[str, Chooser] = {
     "random": Random(),
+    "balanced": Balanced(),
 }
 
 __all__ = ["CHOOSERS", "Chooser", "Moment", "chooser"]

@@ -11,6 +11,7 @@ from typing import Any
 
 from fewfit.errors import UserError
 from fewfit.examples.example import Example
+from fewfit.metrics.edits import edit_similarity
 from fewfit.metrics.metric import OWN, Answer, Metric, Needs, deferred, own, pairwise
 from fewfit.metrics.patterns import compiled
 from fewfit.metrics.structured import json_equal, regex
@@ -24,6 +25,7 @@ METRICS: dict[str, tuple[Needs, Callable[[str, str], float]]] = {
     "rouge-l": ("text", rouge_l),
     "chrf": ("text", chrf),
     "json": ("text", json_equal),
+    "edit": ("text", edit_similarity),
 }
 NAMED = ("match", *METRICS)
 
