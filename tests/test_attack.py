@@ -301,7 +301,7 @@ def test_the_limit_of_time_holds_on_every_thread_and_ends_with_its_body() -> Non
 
 @posix
 def test_a_pattern_that_does_not_end_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "PATTERN_SECONDS", 0.3)
+    monkeypatch.setattr(metrics.patterns, "PATTERN_SECONDS", 0.3)
     with pytest.raises(UserError, match="repetition"):
         match("a" * 40 + "!", "a", metrics.compiled(["(a+)+$"]))
     with pytest.raises(OutOfPatience):  # the alarm that was set before is set again

@@ -18,7 +18,7 @@ from fewfit.settings import DEFAULTS, Settings
 
 def test_every_flag_of_the_design_is_there(capsys: pytest.CaptureFixture[str]) -> None:
     """Break seen to fail: one flag left out."""
-    missing = """preset methods shots lr updates rank tune optimizer loss replay seeds model revision
+    missing = """preset methods shots lr updates rank tune optimizer loss replay demos seeds model revision
     budget race no-race metric choices instruction no-instruction system template chat chat-template-kwargs
     max-length input output labels order skip-bad keep-duplicates test final device dtype quantize out quiet json
     yes"""

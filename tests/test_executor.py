@@ -74,7 +74,7 @@ def helper_of() -> int | None:
             parent = int((entry.parent / "stat").read_text().rsplit(")", 1)[1].split()[1])
         except (OSError, ValueError):
             continue
-        if b"fewfit.run.executor" in text and parent == os.getpid():
+        if b"fewfit.run.helper" in text and parent == os.getpid():
             return int(entry.parent.name)
     return None
 

@@ -126,15 +126,15 @@ class Tight:
 
     def _checked(self, what, rows, *more):
         self.calls.append((what, len(rows)))
-        if what == "predict" and len(rows) > self.most:
+        if what == "score" and len(rows) > self.most:
             self.inner.score(rows)  # it gets some way
             raise self.error("CUDA out of memory. Tried to allocate 20.00 MiB")
         if what == "update" and len(rows) > max(1, self.most - 1):
             raise self.error("CUDA out of memory. Tried to allocate 20.00 MiB")
         return getattr(self.inner, what)(rows, *more)
 
-    def predict(self, rows):
-        return self._checked("predict", rows)
+    def score(self, rows):
+        return self._checked("score", rows)
 
     def update(self, rows):
         return self._checked("update", rows)
@@ -142,7 +142,7 @@ class Tight:
     def generate(self, rows, most, begun=None):
         return self._checked("generate", rows, most, begun)
 
-    def spare(self):
+    def enable_recompute(self):
         self.spared += 1
         self.most += self.spared == 1
         return self.spared == 1
@@ -178,7 +178,7 @@ def test_passes_are_halved_until_they_fit_and_nothing_else_changes(judge: str, m
         for name, tensor in state.tensors.items():
             assert torch.equal(tensor, halved.states[track].tensors[name])
     assert on_shrink and on_shrink == sorted(on_shrink, reverse=True)
-    failed = sum(rows > most for what, rows in tight.calls if what == "predict")
+    failed = sum(rows > most for what, rows in tight.calls if what == "score")
     assert failed <= 8, "a pass that did not fit is not tried again at every step"
 
 
@@ -229,7 +229,7 @@ def test_the_tensors_of_a_pass_that_failed_are_gone_before_the_next() -> None:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return rows
 
-    learner = SimpleNamespace(abandon=lambda: None, spare=lambda: False)
+    learner = SimpleNamespace(drop_graphs=lambda: None, enable_recompute=lambda: False)
     track = Track("ft", 0)
     rows = [Row(track, (k,), ((0, 1),)) for k in range(4)]
     assert memory.in_parts(call, rows, learner, lambda rows: None) == rows
@@ -238,7 +238,7 @@ def test_the_tensors_of_a_pass_that_failed_are_gone_before_the_next() -> None:
 
 @pytest.mark.parametrize("kind", [StackLearner, PlainLearner])
 def test_gradients_of_a_pass_that_failed_are_zeroed(kind, monkeypatch) -> None:
-    """A backward that ends half-way, then the same update: as if nothing had been. Breaks seen to fail: `abandon`
+    """A backward that ends half-way, then the same update: as if nothing had been. Breaks seen to fail: `drop_graphs`
     doing nothing, for either learner."""
     one = lane()
     rows = [random_row(track_of(one), random.Random(k)) for k in range(3)]
@@ -343,19 +343,19 @@ def test_a_run_in_little_memory_says_so_and_gives_the_same(tmp_path, monkeypatch
     usual = fit(tmp_path / "usual")
     assert [one["ended"] for one in record(usual.folder)["sittings"]] == ["done"]
     assert record(usual.folder)["sittings"][0]["told"] == []
-    inner, predict, rows_seen = execute.sized, StackLearner.predict, []
+    inner, predict, rows_seen = execute.size_passes, StackLearner.score, []
 
     def sized_small(*args, **kwargs):
         inner(*args, **kwargs)
         rows_seen.clear()
-        return Sizes(1, 0, told="little memory")
+        return Sizes(1, 0, notice="little memory")
 
     def counted(self, rows):
         rows_seen.append(len(rows))
         return predict(self, rows)
 
     monkeypatch.setattr(execute, "size_passes", sized_small)
-    monkeypatch.setattr(StackLearner, "predict", counted)
+    monkeypatch.setattr(StackLearner, "score", counted)
     heard = Heard()
     less = fit(tmp_path / "less", watch=heard)
     assert "little memory" in heard.said and max(rows_seen) == 1
@@ -367,7 +367,7 @@ def test_a_run_in_little_memory_says_so_and_gives_the_same(tmp_path, monkeypatch
 def test_a_run_that_does_not_fit_can_be_resumed_where_it_does(tmp_path, monkeypatch) -> None:
     """Exit 3, with how to go on; the next session halves. Break seen to fail: the error as a bug with its traceback."""
     monkeypatch.chdir(tmp_path)
-    inner, left = StackLearner.predict, [15]
+    inner, left = StackLearner.score, [15]
 
     def predict(self, rows):
         left[0] -= 1
@@ -375,7 +375,7 @@ def test_a_run_that_does_not_fit_can_be_resumed_where_it_does(tmp_path, monkeypa
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return inner(self, rows)
 
-    monkeypatch.setattr(StackLearner, "predict", predict)
+    monkeypatch.setattr(StackLearner, "score", predict)
     with pytest.raises(EnvironmentProblem, match="does not fit the memory") as told:
         fit(tmp_path / "run")
     assert (told.value.exit_code, told.value.code) == (3, "memory")
@@ -427,7 +427,7 @@ def test_a_helper_that_was_killed_makes_passes_smaller() -> None:
         helper = SimpleNamespace(ended=lambda: code, connection=SimpleNamespace(close=lambda: None), tracks=set())
         helpers = LocalExecutor(None, None, 1)
         helpers._helpers = [helper]
-        helpers._lost(helper, SimpleNamespace(tracks=[], narrow=lambda: on_shrink.append(1)))
+        helpers._lost(helper, SimpleNamespace(tracks=[], shrink_passes=lambda: on_shrink.append(1)))
         return on_shrink
 
     assert (lost(-9), lost(0), lost(1)) == ([1], [], [])

@@ -16,10 +16,10 @@ torch.set_num_threads(1)
 MANY = (lane(), lane(rank=4), lane(lr=1e-3, layers="upper-half"), Lane(shots=2), lane(optimizer="adafactor"))
 
 
-def trained(name, lanes, kind=StackLearner, *, spare: bool, steps: int = 6, dtype=torch.float32):
+def trained(name, lanes, kind=StackLearner, *, recompute: bool, steps: int = 6, dtype=torch.float32):
     """What was predicted, and every lane's last state."""
     learner = kind(tiny(name, dtype=dtype), end_ids=END)
-    assert not spare or learner.enable_recompute()
+    assert not recompute or learner.enable_recompute()
     for one in lanes:
         learner.open(track_of(one), one)
     told = []
@@ -41,7 +41,7 @@ def assert_same_bits(one: LaneState, other: LaneState) -> None:
 def test_lanes_are_the_same_to_the_last_bit(name: str) -> None:
     """Over six steps with choices of one and several tokens, mixed ranks and layers, both optimizers, hand-written
     layers and stock ones. Breaks seen to fail: the second run without the pass's lanes; with its cache."""
-    kept, again = (trained(name, MANY, spare=spare) for spare in (False, True))
+    kept, again = (trained(name, MANY, recompute=recompute) for recompute in (False, True))
     assert kept[0] == again[0]
     for one in MANY:
         assert_same_bits(kept[1][one.name], again[1][one.name])
@@ -50,7 +50,7 @@ def test_lanes_are_the_same_to_the_last_bit(name: str) -> None:
 @pytest.mark.parametrize("name", MIXTURES)
 def test_mixtures_are_the_same_too(name: str) -> None:
     """Their rounding hangs on who shares a pass, and here that is the same. Break seen to fail: as above."""
-    kept, again = (trained(name, MANY, spare=spare) for spare in (False, True))
+    kept, again = (trained(name, MANY, recompute=recompute) for recompute in (False, True))
     for one in MANY:
         assert_same_bits(kept[1][one.name], again[1][one.name])
 
@@ -59,7 +59,7 @@ def test_mixtures_are_the_same_too(name: str) -> None:
 def test_one_lane_at_a_time_is_the_same_too(tune: str) -> None:
     """Gradients of the weights themselves, embeddings included. Break seen to fail: no gradient for the input."""
     lanes = (lane(tune=tune, lr=1e-3),)
-    kept, again = (trained("qwen3", lanes, PlainLearner, spare=spare, steps=3) for spare in (False, True))
+    kept, again = (trained("qwen3", lanes, PlainLearner, recompute=recompute, steps=3) for recompute in (False, True))
     assert kept[0] == again[0]
     assert_same_bits(kept[1][lanes[0].name], again[1][lanes[0].name])
 
@@ -81,10 +81,10 @@ def test_a_step_takes_less_memory(name: str) -> None:
     took = []
     one = lane()
     (row,) = rows_of([one], 1, length=120)[0]
-    for spare in (False, True):
+    for recompute in (False, True):
         model = deep(name)
         learner = StackLearner(model, end_ids=END)
-        assert not spare or learner.enable_recompute()
+        assert not recompute or learner.enable_recompute()
         took.append(bytes_of_a_step(learner, one, row))
     assert took[1] < 0.45 * took[0]
 

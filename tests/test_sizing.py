@@ -160,8 +160,8 @@ def test_less_memory_means_smaller_passes_and_a_word(small, monkeypatch) -> None
     with_free(monkeypatch, (kept + need.of(3) + 100) / SHARE + sum(p.numel() * 4 for p in model.parameters()))
     monkeypatch.setattr(sizing, "is_mapped", lambda model: True)
     found, _ = measured(model, task, lanes)
-    assert (found.tokens, found.helpers, found.spare) == (3 * need.length, 0, False)
-    assert found.told == f"{size((kept + need.of(3) + 100) / SHARE)} of memory are free: passes of " \
+    assert (found.tokens, found.helpers, found.recompute) == (3 * need.length, 0, False)
+    assert found.notice == f"{size((kept + need.of(3) + 100) / SHARE)} of memory are free: passes of " \
         f"{3 * need.length} tokens in 1 of 2 processes"  # fmt: skip
 
 
@@ -172,7 +172,7 @@ def test_written_answers_need_their_keys_and_values(monkeypatch) -> None:
     task = task_of(examples(12), judge="match")
     monkeypatch.setattr(sizing, "is_mapped", lambda model: False)
     need = Need(once=0, row=10_000, length=64)
-    monkeypatch.setattr(sizing, "probed", lambda *args, **kwargs: need)
+    monkeypatch.setattr(sizing, "measure_need", lambda *args, **kwargs: need)
     extra = sizing.cache_bytes(model) * (64 + task.renderer.settings.max_new_tokens)
     with_free(monkeypatch, (4 * (10_000 + extra) + 1) / SHARE)
     assert measured(model, task, lanes, helpers=0)[0].tokens == 4 * 64
@@ -198,7 +198,7 @@ def test_a_step_that_does_not_fit_runs_layers_again(monkeypatch) -> None:
     with_free(monkeypatch, room / SHARE)
     found, learner = measured(model, task, [one], helpers=0)
     learner.close()
-    assert found.spare and "layers run again in the backward" in found.told
+    assert found.recompute and "layers run again in the backward" in found.notice
 
 
 def longest(task, lane):

@@ -132,7 +132,7 @@ def test_rows_of_one_length_only_share_a_pass():
 
         return inner
 
-    learner.predict = watched(learner.predict)
+    learner.score = watched(learner.score)
     learner.update = watched(learner.update)
     run_lanes(model, task, lanes, learner=learner, width=8, tokens=2048)
     learner.close()

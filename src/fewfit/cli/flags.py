@@ -17,6 +17,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
+from fewfit.demonstrations import CHOOSERS
 from fewfit.errors import UserError
 from fewfit.examples.text import shorten
 from fewfit.metrics import NAMED
@@ -163,6 +164,10 @@ FLAGS: dict[str, Flag] = {
     "loss": Flag("Which answers of a sequence carry loss.", GRID, shown="every-answer"),
     "replay": Flag("Which earlier examples updates 2, 3, … train on.", GRID, shown="balanced; preset paper: newest"),
     "layers": Flag("Which layers carry adapters.", GRID, shown="all"),
+    "demonstrations": Flag(
+        "Which earlier examples stand in a prompt: any, or such that answers take turns.", GRID, shown="random",
+        metavar="|".join(CHOOSERS), names=("--demos",),
+    ),
     "seeds": Flag(
         "Seeds 0 to N-1, each an order of the examples of its own.", GRID, shown="1; preset paper: 5",
         metavar="N",
@@ -228,7 +233,7 @@ FLAGS: dict[str, Flag] = {
 MODELS = ("model", "revision", "device", "dtype", "quantize")
 LANES = (
     "preset", "methods", "shots", "lr", "updates", "rank", "tune", "optimizer", "loss", "replay", "layers",
-    "seeds", "budget", "race",
+    "demonstrations", "seeds", "budget", "race",
 )  # fmt: skip
 SCORES = ("metric", "choices", "answer_pattern", "select", "test")
 PROMPTS = ("instruction", "no_instruction", "system", "template", "chat", "chat_template_kwargs", "max_length")

@@ -131,6 +131,8 @@ class PlainLearner:
     def _forward(self, active: _Active, row: Row) -> tuple[Scored | None, Any]:
         train = bool(row.loss) and active.learns
         spans = spans_of(row, train)
+        if not spans:
+            return None, None
         places = [p - 1 for s, e in spans for p in range(s, e)]
         last = within(spans, row.spans[-1:]) if row.scored else []
         apart = one_token_apart(row.choices) if row.choices else None

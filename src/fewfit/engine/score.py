@@ -28,7 +28,7 @@ def read_off(logits_V: Any, choices: Sequence[Sequence[int]], place: int) -> tup
     """
     import torch
 
-    norm = float(torch.logsumexp(logits_V, dim=-1))
+    norm = float(torch.logsumexp(logits_V.detach(), dim=-1))
     return tuple(logit - norm for logit in logits_V.detach()[[c[place] for c in choices]].tolist())
 
 

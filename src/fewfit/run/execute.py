@@ -247,7 +247,7 @@ def helpers_for(work: Work, session: Session, sizes: Sizes, early: Sequence[Help
         width=work.team.width,
         tokens=sizes.tokens,
         stacked=work.team.stacked,
-        spare=sizes.spare,
+        recompute=sizes.recompute,
     )
     return LocalExecutor(job, session.store, sizes.helpers, early)
 

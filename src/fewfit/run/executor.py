@@ -57,7 +57,7 @@ class Job:
     width: int
     tokens: int
     stacked: bool
-    spare: bool
+    recompute: bool
 
 
 class LocalExecutor:

@@ -49,7 +49,7 @@ def work(handle: int, number: int) -> None:
         task = Task(restore(Path(job.examples)).examples, renderer, judge, order=job.order)
         store = Store(Path(job.lanes_folder))
         learner = Team(job.stacked, ()).learner(loaded.model, renderer, len(task))
-        if job.spare:
+        if job.recompute:
             learner.enable_recompute()
         main = _Main(connection, store)
         stream = Stream(

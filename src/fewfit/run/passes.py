@@ -52,7 +52,7 @@ class Sizes:
 
     tokens: int
     helpers: int
-    spare: bool = False  # layers are run again in the backward
+    recompute: bool = False  # layers are run again in the backward
     notice: str | None = None
 
     def halved(self, times: int) -> Sizes:

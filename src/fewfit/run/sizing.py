@@ -106,7 +106,7 @@ def size_passes(
     if found == usual:
         return usual
     processes = f" in {found.helpers + 1} of {helpers + 1} processes" if found.helpers < helpers else ""
-    again = ", layers run again in the backward" if found.spare else ""
+    again = ", layers run again in the backward" if found.recompute else ""
     return replace(found, notice=f"{size(free)} of memory are free: passes of {found.tokens} tokens{processes}{again}")
 
 
