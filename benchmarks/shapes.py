@@ -1,4 +1,4 @@
-"""Model shapes for benchmarks, with random weights: what a step costs does not depend on what a model knows."""
+"""Models for benchmarks: real ones that come by package, and shapes with random weights."""
 
 from __future__ import annotations
 
@@ -51,9 +51,17 @@ def shaped(
     attention: str = "sdpa",
     meta: bool = False,
 ) -> Any:
-    """`meta`: without weights, to count. In fp32 weights are such as models are published with, in bf16."""
+    """`meta`: without weights, to count. In fp32 weights are such as models are published with, in bf16. A folder is
+    that of a real model."""
     import transformers
 
+    if "/" in name:
+        if not meta:
+            how = {"dtype": dtype, "attn_implementation": attention}
+            return transformers.AutoModelForCausalLM.from_pretrained(name, **how).eval()
+        with torch.device("meta"):
+            config = transformers.AutoConfig.from_pretrained(name)
+            return transformers.AutoModelForCausalLM.from_config(config, dtype=dtype).eval()
     settings = {"max_position_embeddings": 4096, "bos_token_id": 1, "eos_token_id": 2, **SHAPES[name]}
     kind = {"llama": transformers.LlamaConfig, "qwen3": transformers.Qwen3Config}[settings.pop("kind")]
     if layers is not None:

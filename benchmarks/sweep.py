@@ -1,6 +1,7 @@
 """How fast is a sweep over LoRA lanes? fewfit's stack, a plain PEFT loop and TRL's SFTTrainer, in one run.
 
-    python -m benchmarks.sweep [--shape 5m|135m|0.6b] [--lanes 32] [--tokens 128] [--rounds 5] [--json PATH]
+    python -m benchmarks.sweep [--shape smollm2|gemma3-270m|5m|135m|0.6b] [--old SOURCE] [--lanes 32] [--tokens 128]
+        [--rounds 5] [--json PATH]
 
 All train the same rows: random tokens, five answers each, loss on the answers; LoRA rank 8 on all linear layers, AdamW,
 clipping at 1. The unit is the lane-step: forward and backward of one row and its share of the update. Every contender
@@ -35,7 +36,8 @@ from typing import Any, NamedTuple
 
 SETTINGS = ("1x2", "2x1")  # processes x threads
 BATCHES = (1, 4, 8)
-KINDS = ("fewfit", "peft", "trl")
+KINDS = ("fewfit", "old", "peft", "trl")
+OURS = ("fewfit", "old")
 DTYPES = ("fp32", "bf16")
 KEPT = {
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
@@ -81,11 +83,15 @@ class Crew:
                     stdout=subprocess.PIPE,
                     stderr=None if self.arguments.verbose else subprocess.DEVNULL,
                     text=True,
-                    env={**os.environ, **threads_of(threads), **KEPT},
+                    env={**os.environ, **threads_of(threads), **KEPT, **self.source()},
                 )
             )
         for member in self.members:
             self._hear(member)
+
+    def source(self) -> dict[str, str]:
+        """The old contender is fewfit as it lies in another checkout."""
+        return {"PYTHONPATH": str(self.arguments.old / "src")} if self.kind == "old" else {}
 
     def round(self, **order: Any) -> dict[str, float]:
         """All members do the same; wall time is that of the slowest."""
@@ -121,9 +127,9 @@ def ways(arguments: argparse.Namespace) -> list[Way]:
     for kind in arguments.kinds:
         for dtype in arguments.dtypes:
             # torch's attention is slow at bf16's backward on a CPU, so the rivals may have the library's other one.
-            both = kind != "fewfit" and dtype == "bf16"
+            both = kind not in OURS and dtype == "bf16"
             for attention in ("sdpa", "eager") if both else ("sdpa",):
-                sizes = arguments.pass_tokens if kind == "fewfit" else arguments.batches
+                sizes = arguments.pass_tokens if kind in OURS else arguments.batches
                 out += [Way(kind, dtype, attention, s, size) for s in arguments.settings for size in sizes]
     return out
 
@@ -207,7 +213,7 @@ def table(records: list[dict[str, Any]]) -> str:
             f"| {r['lane_steps_per_second']:.2f} | {r['cpu_ms_per_lane_step']:.1f} | {r['peak_share']:.0%} |"
         )
     lines.append("")
-    for rival in ("peft", "trl"):
+    for rival in ("old", "peft", "trl"):
         for mine, theirs in (*((dtype, dtype) for dtype in DTYPES), ("", "")):
             ours = [r for r in finals if r["kind"] == "fewfit" and mine in r["dtype"]]
             others = [r for r in finals if r["kind"] == rival and theirs in r["dtype"]]
@@ -227,7 +233,8 @@ def in_turn(ours: list[dict[str, Any]], others: list[dict[str, Any]], key: str, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", default="5m", choices=["5m", "135m", "0.6b"])
+    parser.add_argument("--shape", default="smollm2", help="an installed model, or 5m, 135m, 0.6b with random weights")
+    parser.add_argument("--old", type=Path, help="a checkout of fewfit to compare with")
     parser.add_argument("--lanes", type=int, default=32)
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
@@ -243,9 +250,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--verbose", action="store_true")
     arguments = parser.parse_args()
+    if arguments.old is None and "old" in arguments.kinds:
+        arguments.kinds.remove("old")
 
-    from benchmarks.shapes import base_parameters, shaped
+    from benchmarks.shapes import SHAPES, base_parameters, shaped
+    from fewfit.models import local
 
+    if arguments.shape not in SHAPES:
+        arguments.shape = str(local.resolve(arguments.shape, None, weights=True)[1])
     arguments.parameters = base_parameters(shaped(arguments.shape, meta=True))
     records = measure(arguments)
     print(table(records))

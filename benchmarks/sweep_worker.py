@@ -16,7 +16,6 @@ from benchmarks.shapes import shaped
 from fewfit.engine.forward import logits_at
 from fewfit.engine.learner import Row, Track
 from fewfit.engine.stack import StackLearner
-from fewfit.engine.targets import lora_config
 from fewfit.grid import Lane
 
 ANSWERS, ANSWER_TOKENS = 5, 2
@@ -45,6 +44,7 @@ def fewfit_rounds(task: dict[str, Any]) -> Round:
     rows = rows_of(task, task["lanes"], model.config.vocab_size)
     for row in rows:
         learner.open(row.track, lane)
+    score = getattr(learner, "score", None) or learner.predict  # its name in earlier engines
     turn = 0
 
     def round_(tokens: int) -> int:
@@ -53,7 +53,7 @@ def fewfit_rounds(task: dict[str, Any]) -> Round:
         made = 0
         while made < task["steps"]:
             some = [rows[(turn + k) % len(rows)] for k in range(width)]
-            learner.score(some)  # scores every row as well, which the rivals do not
+            score(some)  # scores every row as well, which the rivals do not
             learner.update(some)
             made, turn = made + width, turn + width
         return made
@@ -64,6 +64,8 @@ def fewfit_rounds(task: dict[str, Any]) -> Round:
 def peft_rounds(task: dict[str, Any]) -> Round:
     """What a careful user writes: frozen base, head on answer places, fused AdamW."""
     from peft import get_peft_model
+
+    from fewfit.engine.targets import lora_config
 
     model = shaped(task["shape"], dtype=DTYPES[task["dtype"]], attention=task["attention"])
     vocabulary = model.config.vocab_size
@@ -97,6 +99,8 @@ def trl_rounds(task: dict[str, Any]) -> Round:
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast, TrainerCallback
     from trl import SFTConfig, SFTTrainer
+
+    from fewfit.engine.targets import lora_config
 
     vocabulary = shaped(task["shape"], meta=True).config.vocab_size
     rows = rows_of({**task, "shared": False}, 32, vocabulary)
@@ -189,6 +193,7 @@ def main() -> None:
     torch.set_num_threads(task["threads"])
     kinds: dict[str, Callable[[dict[str, Any]], Round]] = {
         "fewfit": fewfit_rounds,
+        "old": fewfit_rounds,
         "peft": peft_rounds,
         "trl": trl_rounds,
         "peak": peak_rounds,
