@@ -7,7 +7,7 @@ harms itself alone. Equal, lane by lane, to `plain.PlainLearner`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from torch import Tensor
 from fewfit.engine import keyvalue, memory, optim, recompute, sharing
 from fewfit.engine.adapters import Wrapped
 from fewfit.engine.borrowed import Borrowed
-from fewfit.engine.forward import logits_at, padded_ids
+from fewfit.engine.forward import logits_at, padded_ids, trained_attention
 from fewfit.engine.generate import greedy
 from fewfit.engine.head import Read, read, read_logits, says_all, wide
 from fewfit.engine.learner import LaneState, Row, Scored, Track
@@ -44,6 +44,7 @@ class _Graph:
 
     loss_N: Tensor
     now: Pass
+    tokens: int  # of its longest row
     places: dict[Row, tuple[list[int], int]] = field(default_factory=dict)  # where in loss_N, and how many tokens
 
 
@@ -190,10 +191,12 @@ class StackLearner:
         ]
         telling = {b: one_token_apart(row.choices) for b, row in enumerate(batch) if row.choices and last[b]}
         keep = [last[b][place or 0] for b, place in telling.items()]
-        with torch.set_grad_enabled(train), self._using([row.track for row in batch]) as now:
+        longest = max(len(row.ids) for row in batch)
+        attention = trained_attention(self.model, longest) if train else nullcontext()
+        with torch.set_grad_enabled(train), attention, self._using([row.track for row in batch]) as now:
             said = self._read(now, batch, places, wanted, [n for some in last for n in some], keep, cache)
         if train:
-            graph = _Graph(said.loss_N, now)
+            graph = _Graph(said.loss_N, now, longest)
             for row, some, start in zip(batch, spans, starts, strict=True):
                 carried = sum(e - s for s, e in row.loss)
                 graph.places[row] = (within(some, row.loss, start), carried)
@@ -327,7 +330,8 @@ class StackLearner:
                 weight_N = torch.tensor(weight, dtype=graph.loss_N.dtype, device=self.device)
                 groups = [group for group, _, _ in graph.now.groups]
                 leaves = [leaf for group in groups for leaf in group.all_leaves()]
-                found = iter(torch.autograd.grad([graph.loss_N], leaves, [weight_N], allow_unused=True))
+                with trained_attention(self.model, graph.tokens):  # layers may be run again
+                    found = iter(torch.autograd.grad([graph.loss_N], leaves, [weight_N], allow_unused=True))
                 for group in groups:
                     group.collect(found)
 
