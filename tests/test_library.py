@@ -11,9 +11,9 @@ from models_made import tiny
 from stack_rows import assert_alike, lane, opened, random_row, track_of
 
 from fewfit.engine import keyvalue
+from fewfit.engine.beginning import prefix
 from fewfit.engine.head import says_all
 from fewfit.engine.plain import PlainLearner
-from fewfit.engine.prefix import prefix
 from fewfit.models import library
 
 DTYPES = [torch.float32, torch.bfloat16]

@@ -19,10 +19,11 @@ from models_made import NAMES, tiny
 from peft import AutoPeftModelForCausalLM
 
 from fewfit import predict
+from fewfit.engine.beginning import prefix
 from fewfit.engine.forward import logits_at
 from fewfit.engine.generate import greedy
 from fewfit.engine.learner import Row
-from fewfit.engine.prefix import logits_behind, prefix
+from fewfit.engine.prefix import logits_behind
 from fewfit.engine.score import sum_logp
 from fewfit.errors import UserError
 from fewfit.examples.example import Example, Message

@@ -15,9 +15,10 @@ from fewfit.bundle import Bundle
 from fewfit.bundle import load as load_bundle
 from fewfit.demonstrations import Moment, chooser
 from fewfit.engine import keyvalue
+from fewfit.engine.beginning import prefix
 from fewfit.engine.forward import logits_at
 from fewfit.engine.generate import greedy
-from fewfit.engine.prefix import Prefix, logits_behind, prefix
+from fewfit.engine.prefix import Prefix, logits_behind
 from fewfit.engine.score import one_token_apart, read_off, sum_logp
 from fewfit.engine.task import best_choice, softmax
 from fewfit.errors import UserError
