@@ -8,7 +8,7 @@
                    linear layers), head.py (losses a few rows at a time), sharing.py (what lies below the first adapter)
     optim.py       a lane's parameters and their stock optimizer;  rates.py  its schedule;  targets.py  where they sit
     score.py       what logits say of an answer;  forward.py, places.py  logits at some places of some rows
-    generate.py    greedy text;  prefix.py, beginning.py  behind a shared beginning;  keyvalue.py  choices over kept keys
+    generate.py    greedy text;  prefix.py, beginning.py  after a shared start;  keyvalue.py  choices over kept keys
     memory.py      how much there is, and what is done when it does not suffice;  recompute.py  layers run again
     threads.py, borrowed.py   the process and the model, left as they were found
 
