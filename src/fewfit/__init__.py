@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fewfit.api import Run, fit, load, resume
     from fewfit.examples import Example, Message
     from fewfit.grid import Grid, Lane
+    from fewfit.metrics import deferred, pairwise
     from fewfit.predict import Predictor
     from fewfit.settings import Settings
 
@@ -30,10 +31,26 @@ _WHERE = {
     "load": "fewfit.api",
     "Run": "fewfit.api",
     "Settings": "fewfit.settings",
+    "deferred": "fewfit.metrics",
+    "pairwise": "fewfit.metrics",
     "fit": "fewfit.api",
     "resume": "fewfit.api",
 }
-__all__ = ["Example", "Grid", "Lane", "Message", "Predictor", "Run", "Settings", "__version__", "fit", "load", "resume"]
+__all__ = [
+    "Example",
+    "Grid",
+    "Lane",
+    "Message",
+    "Predictor",
+    "Run",
+    "Settings",
+    "__version__",
+    "deferred",
+    "fit",
+    "load",
+    "pairwise",
+    "resume",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 class Run:
     """A finished run: its result, its evidence, its bundle. The folder holds all of it."""
 
-    def __init__(self, folder: Path, result: dict[str, Any], model: Any = None):
-        self.folder, self.result, self._model = folder, result, model
+    def __init__(self, folder: Path, result: dict[str, Any], models: Mapping[str | None, Any] | None = None):
+        """`models` are those that were handed in as objects, by the name that their lanes carry."""
+        self.folder, self.result, self._models = folder, result, models or {}
 
     @property
     def best(self) -> str:
@@ -60,7 +61,8 @@ class Run:
     @property
     def bundle(self) -> Predictor:
         """The product, ready to predict. A model that was handed to `fit` is used again, not loaded twice."""
-        return load(self.folder, model=self._model)
+        best = next(lane for lane in self.lanes if lane["name"] == self.best)
+        return load(self.folder, model=self._models.get(best["model"]))
 
     def __repr__(self) -> str:
         low, high = self.interval
@@ -93,7 +95,7 @@ def fit(
     material = read(asked, data)  # what is wrong with the data is said before a model is fetched
     loaded = load_models(asked, tokenizer, callbacks)
     prepared = prepare(asked, material, loaded, callbacks)
-    return _run(prepared, material.judge, callbacks, handed_in(asked.model))
+    return _run(prepared, material.judge, callbacks)
 
 
 def resume(
@@ -101,7 +103,7 @@ def resume(
     *,
     model: Any = None,
     tokenizer: Any = None,
-    metric: Callable[..., float] | None = None,
+    metric: Any = None,
     watch: Watch | None = None,
     on_row: OnRow | None = None,
     on_lane: OnLane | None = None,
@@ -114,7 +116,9 @@ def resume(
     record = folders.record(where)
     callbacks = Callbacks(watch, on_row, on_lane)
     if (where / folders.RESULT).exists():
-        return Run(where, folders.result(where), handed_in(model))
+        pairs = zip(of_objects(record), objects_in(model), strict=False)
+        mine = {one["lane"]: an_object[0] if is_pair(an_object) else an_object for one, an_object in pairs}
+        return Run(where, folders.result(where), mine)
     refuse_changed_data(record, where)
     judge = find_metric(metric or record["metric"], answer_patterns=tuple(record["answer_patterns"]))
     if judge.name != record["metric"]:
@@ -123,16 +127,19 @@ def resume(
             where=str(where),
             hint="hand in the metric that it began with, or start a new run",
         )
-    objects = handed_in_all(model)
-    if objects and len(objects) != len(record["models"]):
+    objects, wanted = objects_in(model), of_objects(record)
+    if len(objects) == len(record["models"]):
+        wanted = record["models"]  # one that has a name may be handed in, too
+    if objects and len(objects) != len(wanted):
         raise UserError(
-            f"{len(objects)} models for a run of {len(record['models'])}", where=str(where), hint="hand in all of them"
+            f"{len(objects)} models for a run of {len(wanted)}", where=str(where), hint="hand in all of them"
         )
+    given = {one["lane"]: an_object for one, an_object in zip(wanted, objects, strict=False)}
     loaded: dict[str | None, Loaded] = {}
-    for number, one in enumerate(record["models"]):
+    for one in record["models"]:
         callbacks.phase(f"loading {one['name']}")
-        if objects:
-            loaded[one["lane"]] = wrap(objects[number], tokenizer)
+        if one["lane"] in given:
+            loaded[one["lane"]] = wrap(given[one["lane"]], tokenizer)
         else:
             loaded[one["lane"]] = local.load(
                 one["name"],
@@ -149,7 +156,7 @@ def resume(
                 where=str(where),
                 hint="put the old one back, or start a new run",
             )
-    return _run(Prepared(where, record, loaded), judge, callbacks, handed_in(model))
+    return _run(Prepared(where, record, loaded), judge, callbacks)
 
 
 def load(path: str | Path, *, model: Any = None, device: str = "auto") -> Predictor:
@@ -159,12 +166,11 @@ def load(path: str | Path, *, model: Any = None, device: str = "auto") -> Predic
     return predict.load(folders.find(path) if str(path) == "last" else path, model=model, device=device)
 
 
-def _run(prepared: Prepared, judge: Metric, watch: Watch, model: Any) -> Run:
-    from fewfit.run.execute import (
-        execute,  # the engine, and torch with it: `plan` asks this module without needing either
-    )
+def _run(prepared: Prepared, judge: Metric, watch: Watch) -> Run:
+    from fewfit.run.execute import execute  # torch with it, which `plan` does without
 
-    return Run(prepared.folder, execute(prepared, judge, watch), model)
+    objects = {lane: one.model for lane, one in prepared.loaded.items() if one.ref.digest.startswith("weights:")}
+    return Run(prepared.folder, execute(prepared, judge, watch), objects)
 
 
 def refuse_changed_data(record: dict[str, Any], where: Path) -> None:
@@ -179,14 +185,12 @@ def refuse_changed_data(record: dict[str, Any], where: Path) -> None:
         )
 
 
-def handed_in_all(model: Any) -> list[Any]:
+def objects_in(model: Any) -> list[Any]:
     """The models that were given as objects, not by name."""
     given = list(model) if isinstance(model, list | tuple) and not is_pair(model) else [model]
     return [one for one in given if one is not None and not isinstance(one, str | Path)]
 
 
-def handed_in(model: Any) -> Any:
-    """The one model that was given as an object, for the bundle to use again."""
-    if is_pair(model):
-        return model[0]
-    return None if model is None or isinstance(model, list | tuple | str | Path) else model
+def of_objects(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """The models of a run that were handed in."""
+    return [one for one in record["models"] if one["digest"].startswith("weights:")]

@@ -10,14 +10,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from fewfit.draw import Replay
 from fewfit.errors import UserError
 from fewfit.examples.text import shorten
 
 Kind = Literal["zero-shot", "icl", "ft", "icl+ft"]
-KINDS: tuple[Kind, ...] = ("zero-shot", "icl", "ft", "icl+ft")  # cheapest to serve first: the order of ties
+KINDS: tuple[Kind, ...] = ("zero-shot", "icl", "ft", "icl+ft")  # as they are shown
 # What a coordinate may be. The upper bounds are far above sense; beyond them a run would not end, or not fit.
 BOUNDS: dict[str, tuple[float, float]] = {
     "shots": (0, 10_000),
@@ -30,7 +30,6 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "use_shots": (0, 10_000),
 }
 MOST_LANES = 1_000
-PROMPTING: tuple[Kind, ...] = ("zero-shot", "icl")
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,13 @@ class Lane:
     model: str | None = None  # with several models in one grid: which
 
     def __post_init__(self) -> None:
+        for name, words in WORDS.items():
+            if getattr(self, name) not in words:
+                raise UserError(f"{name} {getattr(self, name)!r}", hint=f"choose among {', '.join(words)}")
+        for name in BOUNDS:
+            value, whole = getattr(self, name), name not in ("lr", "weight_decay")
+            if value is not None and (not isinstance(value, int if whole else int | float) or isinstance(value, bool)):
+                raise UserError(f"{name} {shorten(repr(value))}", hint=f"give a {'whole ' * whole}number")
         if (self.lr > 0) != (self.updates > 0):
             raise UserError(f"a lane with lr={self.lr:g} and updates={self.updates}", hint="give both or neither")
         for name, (least, most) in BOUNDS.items():
@@ -124,12 +130,20 @@ class Lane:
     @staticmethod
     def from_json(record: dict[str, Any]) -> Lane:
         known = {field.name for field in fields(Lane)}
+        record = {
+            name: value for name, value in record.items() if (name, value) != ("order", "stream")
+        }  # of early runs
         unknown = set(record) - known
         if unknown:
             raise UserError(
                 f"a lane with unknown fields {sorted(unknown)}", hint="use the fewfit version that wrote the run"
             )
         return Lane(**{**record, "augment": tuple(record.get("augment", ()))})
+
+
+WORDS: dict[str, tuple[str, ...]] = {
+    name: get_args(kind) for name, kind in get_type_hints(Lane).items() if get_origin(kind) is Literal
+}
 
 
 @dataclass(frozen=True)

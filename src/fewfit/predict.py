@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,7 @@ class Predictor:
         if not bundle.pool:
             return bundle.demonstrations
         at = Moment(bundle.seed, bundle.n + 1, 1)
+        query = replace(query, id="\0query")  # its number must not be taken for an example's
         return chooser(bundle.lane.demonstrations).choose(bundle.pool, query, bundle.lane.shots_at_use, at)
 
     def close(self) -> None:

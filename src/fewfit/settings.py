@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
@@ -61,7 +62,7 @@ class Settings:
     seeds: int | None = None
     budget: str | float | None = None
     race: bool = True
-    # The scores: `metric` may be a name, a function of one's own, or an object (metrics.py).
+    # The scores: `metric` may be a name, a function of one's own, or a `Metric`.
     metric: Any = "auto"
     choices: Any = "auto"
     answer_pattern: Sequence[str] = ()
@@ -109,8 +110,9 @@ class Settings:
         if self.budget is not None:
             seconds(self.budget)
         if self.grid is not None and (given := [name for name in COORDINATES if getattr(self, name) is not None]):
-            raise UserError(f"a grid of lanes and {given[0]} beside it", hint="a lane says all of it itself")
-        self.lanes((None,))
+            raise UserError(f"grid= and {given[0]}= together", hint="set it in each Lane")
+        named = [short_name(one) for one in self.models if isinstance(one, str | Path)]
+        self.lanes(tuple(named) if self.several_models and len(named) == len(self.models) else (None,))
 
     @property
     def several_models(self) -> bool:
@@ -131,6 +133,8 @@ class Settings:
             if not isinstance(lane, Lane):
                 raise UserError(f"a grid that holds a {type(lane).__name__}", hint="give a Grid, or a list of Lanes")
         if models == (None,):
+            if (lane := next((lane for lane in given if lane.model), None)) and not self.several_models:
+                raise UserError(f"a lane of {lane.model}, and one model", hint="leave the lane's model out")
             return Grid(tuple(dict.fromkeys(replace(lane, model=None) for lane in given)))
         named = [(lane, (lane.model,) if lane.model else models) for lane in given]
         if lost := next((lane.model for lane, some in named if not set(some) <= set(models)), None):
@@ -200,7 +204,9 @@ OPTIONS: dict[str, tuple[str, ...]] = {name: options(kind) for name, kind in TYP
 def settings_of(settings: Settings | None, wanted: Mapping[str, Any]) -> Settings:
     """From keywords, or those changed in settings that were handed over."""
     if unknown := next((name for name in wanted if name not in DEFAULTS), None):
-        raise TypeError(f"no setting is called {unknown!r}; there are {', '.join(DEFAULTS)}")
+        near = get_close_matches({"demos": "demonstrations"}.get(unknown, unknown), DEFAULTS, 1)
+        among = f"did you mean {near[0]}?" if near else f"there are {', '.join(DEFAULTS)}"
+        raise TypeError(f"unknown setting {unknown!r}; {among}")
     return Settings(**wanted) if settings is None else replace(settings, **wanted)
 
 
@@ -239,7 +245,7 @@ def seconds(text: str | float | int) -> float:
 
 def is_pair(model: Any) -> bool:
     """A loaded model and its tokenizer."""
-    return isinstance(model, tuple) and len(model) == 2 and not isinstance(model[0], str | Path)
+    return isinstance(model, tuple) and len(model) == 2 and hasattr(model[1], "convert_ids_to_tokens")
 
 
 def short_name(model: str | Path) -> str:

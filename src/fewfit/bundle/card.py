@@ -61,7 +61,7 @@ def body(bundle: Bundle) -> list[str]:
         f"| its {'commit' if bundle.model.from_hub else 'digest'} | {bundle.model.digest} |",
         *gguf_rows(bundle),
         f"| ran in | {bundle.model.dtype}{f', {bundle.model.quantize}' if bundle.model.quantize else ''} |",
-        f"| demonstrations in the prompt | {len(bundle.demonstrations)} |",
+        f"| demonstrations in the prompt | {shots(bundle)} |",
     ]
     if lane.trains:
         what = "all weights" if lane.tune == "full" else f"LoRA of rank {lane.rank}"
@@ -134,13 +134,19 @@ def usage(bundle: Bundle) -> list[str]:
     return lines
 
 
+def shots(bundle: Bundle) -> str:
+    if bundle.pool:
+        return f"{bundle.lane.shots_at_use}, chosen anew for each query among {len(bundle.pool)}"
+    return str(len(bundle.demonstrations))
+
+
 def contents(bundle: Bundle, private: bool) -> list[str]:
     lines = ["## Before sharing this folder", ""]
-    if bundle.demonstrations:
-        lines.append(f"`bundle.json` holds {len(bundle.demonstrations)} of the examples word for word.")
+    if kept := len(bundle.pool) or len(bundle.demonstrations):
+        lines.append(f"`bundle.json` holds {kept} of the examples word for word.")
     if bundle.lane.trains:
         lines.append("Trained weights may give parts of the examples away.")
-    if not bundle.demonstrations and not bundle.lane.trains:
+    if not kept and not bundle.lane.trains:
         lines.append("No example stands in it; the instruction and the choices in `bundle.json` are yours.")
     if private and bundle.demonstrations:
         lines += ["", "## Demonstrations", ""]

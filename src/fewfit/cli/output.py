@@ -78,7 +78,7 @@ def ended(error: BaseException, as_json: bool) -> int:
 
 
 def as_known(error: BaseException) -> FewfitError | None:
-    """What the user or the environment can hint, though it was not raised as that."""
+    """What the user or the environment can mend, though it was not raised as that."""
     if isinstance(error, FewfitError):
         return error
     if isinstance(error, KeyboardInterrupt | typer.Abort):

@@ -1,6 +1,6 @@
 """How a prediction is scored: a name or a function of one's own, always a number in [0, 1].
 
-A new metric is a function in a file here and its line below; tests/conformance/test_metrics.py says what every one
+A new metric is a function in a file here and its line below; tests/conformance/test_every_metric.py says what every one
 keeps to. Judges, and functions that see all answers at once or compare two, are `deferred` and `pairwise`.
 """
 

@@ -84,7 +84,7 @@ def own(function: Callable[[str, Example], Any]) -> Metric:
 
 def deferred(function: Callable[[Sequence[Answer]], Sequence[float]], *, name: str | None = None) -> Metric:
     """A function that scores all answers at once, when the stream is over."""
-    return Metric(OWN + (name or name_of(function)), "text", later=function)
+    return Metric(f"{OWN}deferred({name or name_of(function)})", "text", later=function)
 
 
 def pairwise(
@@ -94,21 +94,21 @@ def pairwise(
     it is worse, between them where neither is; against itself a lane scores one half."""
 
     def later(answers: Sequence[Answer]) -> list[float]:
-        others = {(one.seed, one.example.id): one.prediction for one in answers if one.lane == against}
+        by_lane = {(one.lane, one.seed, one.example.id): one.prediction for one in answers}
         found = []
         for one in answers:
-            if (one.seed, one.example.id) not in others:
+            _, at, model = one.lane.partition("@")  # with several models each has a lane `against` of its own
+            other = (against + at + model, one.seed, one.example.id)
+            if other not in by_lane:
                 raise UserError(
-                    f"no answer of {against} to compare with", where=f"example {one.example.id}",
-                    hint="compare with a lane that runs to its end",
+                    f"no answer of {other[0]} to compare with", where=f"example {one.example.id}",
+                    hint="choose against= among the lanes that run to their end",
                 )  # fmt: skip
-            if one.lane == against:
-                found.append(0.5)
-            else:
-                found.append(compare(one.prediction, others[one.seed, one.example.id], one.example))
+            same = one.lane == other[0]
+            found.append(0.5 if same else compare(one.prediction, by_lane[other], one.example))
         return found
 
-    return Metric(OWN + (name or name_of(compare)), "text", later=later, against=against)
+    return Metric(f"{OWN}pairwise({name or name_of(compare)})", "text", later=later, against=against)
 
 
 def name_of(function: Any) -> str:

@@ -27,7 +27,7 @@ def fetch(name: str, revision: str | None, weights: bool) -> Path:
 
 @contextmanager
 def hub_errors(name: str, revision: str | None) -> Iterator[None]:
-    """The hub's errors in one line each: what the user can hint, and what the network has to."""
+    """The hub's errors in one line each: what the user can mend, and what the network has to."""
     from huggingface_hub import errors
 
     def named(*names: str) -> tuple[type[BaseException], ...]:

@@ -11,7 +11,7 @@ are not needed), one that trains everything 6 P T.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,8 @@ def plan(
     budget = asked.budget_seconds
     kept, run = grid, 1.0  # lanes, and how much of their steps
     if device == here and (asked.is_sized or asked.budget is not None):
-        kept, halvings, told = within_budget(asked, grid, cost, budget, n)
+        racing = replace(asked, race=asked.race and not judge.is_deferred)
+        kept, halvings, told = within_budget(racing, grid, cost, budget, n)
         notices += told
         if halvings:
             from fewfit.stats.race import share_run

@@ -71,11 +71,19 @@ def deliver(run: Delivery, watch: Watch, seconds: Callable[[], float], differing
         target = run.folder / folders.BUNDLE if best else run.folder / folders.RUNNERS_UP / quote(name, safe="+@.")
         write_bundle(run, run.lane(name), target, selection, refit=best and run.record["final"] == "refit")
         written[kind] = (name, target)
+    opponents: list[
+        tuple[str, Path]
+    ] = []  # that a pairwise metric compares with, where they are not the best of a kind
+    for lane in run.lanes if run.judge.against is not None and run.record["test"] else ():
+        if lane.name.partition("@")[0] == run.judge.against and lane.name not in [name for name, _ in written.values()]:
+            target = run.folder / folders.RUNNERS_UP / quote(lane.name, safe="+@.")
+            write_bundle(run, lane, target, selection, refit=False)
+            opponents.append((lane.name, target))
     result = {
         "schema": folders.SCHEMA,
         "run": str(run.folder),
         **selection.as_json(),
-        "test": judge_test(run, written, watch),
+        "test": judge_test(run, written, opponents, watch),
         "seconds": round(seconds(), 3),
         "warnings": [*selection.warnings, *differing_warning(differing)],
     }
@@ -148,13 +156,15 @@ def train_again(task: Task, lane: Lane, learner: Learner, track: Track) -> None:
     assert step == total_updates(lane, n)
 
 
-def judge_test(run: Delivery, written: dict[str, tuple[str, Path]], watch: Watch) -> list[dict[str, Any]] | None:
+def judge_test(
+    run: Delivery, written: dict[str, tuple[str, Path]], opponents: Sequence[tuple[str, Path]], watch: Watch
+) -> list[dict[str, Any]] | None:
     """The bundles as delivered, on examples that nothing was chosen on: plain Clopper-Pearson intervals."""
     if run.record["test"] is None:
         return None
     examples = restore_examples(run.folder / TEST).examples
     answers: list[Answer] = []
-    for name, folder in written.values():
+    for name, folder in (*written.values(), *opponents):
         run.check()
         watch.phase(f"judging {name} on the test file")
         loaded = run.loaded[run.lane(name).model]

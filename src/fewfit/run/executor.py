@@ -286,7 +286,7 @@ QUICK_MEMORY = {
 
 
 def wait_for_orphans(lanes_folder: Path, seconds: float = 30.0) -> None:
-    """LocalExecutor of a killed run may be in their last pass: nobody else may write until they are gone."""
+    """Helpers of a killed run may be in their last pass: nobody else may write until they are gone."""
     deadline = time.monotonic() + seconds
     for path in sorted(lanes_folder.glob(".helper-*.lock")):
         with path.open("a") as file:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from fewfit.errors import UserError
 from fewfit.examples import Dataset, Example
 from fewfit.examples import load as load_examples
 from fewfit.examples import save as save_examples
-from fewfit.grid import Lane
+from fewfit.grid import Grid, Lane
 from fewfit.metrics import Metric
 from fewfit.metrics import auto as auto_metric
 from fewfit.metrics import metric as find_metric
@@ -118,12 +118,13 @@ def read(asked: Settings, data: Any) -> Material:
         )
     refuse_unreadable(judge, [*dataset.examples, *(test.examples if test is not None else ())])
     grid, seeds = asked.lanes((None,)), asked.number_of_seeds
-    if judge.against is not None and judge.against not in grid.names:
-        raise UserError(f"answers are compared with those of {judge.against}", hint="give the grid such a lane")
     for lane in grid.lanes:
         chooser(lane.demonstrations)
         if lane.augment not in SOURCES:
-            raise UserError(f"{lane.name} learns from {' and '.join(lane.augment)}", hint="there is no such source")
+            known = ", ".join("+".join(one) or "the examples" for one in SOURCES)
+            raise UserError(
+                f"unknown training source {'+'.join(lane.augment)!r} in {lane.name}", hint=f"there is: {known}"
+            )
     if (updates := updates_of(grid.lanes, len(dataset), seeds)) > MOST_UPDATES:
         message = f"{updates:,} updates are asked for, and {MOST_UPDATES:,} are the most"
         raise UserError(message, hint="give fewer --updates, --seeds, --lr or --shots, or fewer examples")
@@ -144,6 +145,17 @@ def refuse_unreadable(judge: Metric, examples: Sequence[Example]) -> None:
                 f"the answer {shortened(example.completion)} is no JSON, which --metric json compares",
                 where=f"example {example.id}",
                 hint="fix the row, or take --metric match",
+            )
+
+
+def refuse_no_opponent(judge: Metric, grid: Grid) -> None:
+    """Of a pairwise metric, for each model."""
+    for model in {lane.model for lane in grid.lanes} if judge.against is not None else ():
+        wanted = judge.against if model is None else f"{judge.against}@{model}"
+        if wanted not in grid.names:
+            raise UserError(
+                f"a pairwise metric compares with {wanted}, which is no lane of the grid",
+                hint="add it, or choose against= among " + ", ".join(grid.names),
             )
 
 
@@ -175,8 +187,10 @@ def prepare(asked: Settings, material: Material, loaded: dict[str | None, Loaded
             task = Task(dataset.examples, renderers[name], judge, order=asked.order)
             with one_thread(is_small(one.model)):
                 cost |= lane_seconds(one.model, task, lanes, seeds)
-        grid, halvings, told = within_budget(asked, grid, cost, budget, len(dataset.examples))
+        racing = replace(asked, race=asked.race and not judge.is_deferred)
+        grid, halvings, told = within_budget(racing, grid, cost, budget, len(dataset.examples))
         notices += told
+    refuse_no_opponent(judge, grid)
     if (updates := updates_of(grid.lanes, len(dataset), seeds)) > MANY_UPDATES:
         predictions = seeds * len(dataset) * len(grid.lanes)
         notices.append(
