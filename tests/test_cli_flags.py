@@ -40,7 +40,7 @@ def test_what_flags_give_is_what_fit_takes() -> None:
 
 
 def test_a_setting_that_does_not_exist_is_refused_by_name() -> None:
-    with pytest.raises(TypeError, match="no setting is called 'shot'"):
+    with pytest.raises(TypeError, match="unknown setting 'shot'; did you mean shots"):
         fewfit.fit([], "lab", shot=4)
 
 

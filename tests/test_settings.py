@@ -42,7 +42,7 @@ def test_a_grid_is_for_each_model_but_for_lanes_that_name_theirs() -> None:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"grid": LANES, "shots": [4]}, "a grid of lanes and shots beside it"),
+        ({"grid": LANES, "shots": [4]}, "grid= and shots= together"),
         ({"grid": ["icl-4"]}, "a grid that holds a str"),
         ({"grid": []}, "no lane"),
         ({"dtype": "float8"}, "--dtype float8"),
@@ -51,11 +51,33 @@ def test_a_grid_is_for_each_model_but_for_lanes_that_name_theirs() -> None:
         ({"template": "Q: {prompt}"}, "--template has no {completion}"),
         ({"model": ["x/a", "y/a"]}, "two models called a"),
         ({"model": None}, "no model"),
+        ({"grid": [Lane(model="other")]}, "a lane of other, and one model"),
+        ({"model": ["x/a", "y/b"], "grid": [Lane(model="c")]}, "a lane of c"),
     ],
 )
 def test_what_makes_no_sense_is_refused_where_it_is_said(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(UserError, match=says):
         Settings(**{"model": "lab", **settings})
+
+
+@pytest.mark.parametrize(
+    ("lane", "says"),
+    [
+        ({"loss": "all"}, "loss 'all'; choose among every-answer, last-answer"),
+        ({"lr": 1e-3, "updates": 1, "optimizer": "sgd"}, "optimizer 'sgd'"),
+        ({"shots": 2.5}, "shots 2.5; give a whole number"),
+        ({"rank": True}, "rank True"),
+        ({"lr": "1e-3", "updates": 1}, "lr '1e-3'; give a number"),
+    ],
+)
+def test_a_lane_that_is_none_is_refused(lane: dict[str, Any], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        Lane(**lane)
+
+
+def test_two_models_are_no_model_and_its_tokenizer() -> None:
+    one, other = tiny("llama"), tiny("gpt2")
+    assert Settings(model=(one, other)).several_models and not Settings(model=(one, byte_level())).several_models
 
 
 def test_the_record_is_frozen_and_says_where_each_value_comes_from() -> None:

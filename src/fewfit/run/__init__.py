@@ -3,6 +3,7 @@
 prepare.py   settings, data and models → run.json;  budget.py  what of the grid fits a time
 execute.py   run.json → lanes run to their end;  deliver.py  → the choice, bundles, the test file
 folders.py   a run's folder and its lock;  snapshots.py  lanes' state on disk;  sessions.py  how each go at it ended
-helpers.py   processes beside this one: the executor of one machine
+teams.py     which learner runs which lanes;  sizing.py, passes.py  how large passes may be;  timing.py  how long
+executor.py  processes beside this one, on this machine;  helper.py  their side
 watch.py     what a run tells while it goes;  inspection.py  what a lane saw at a place
 """
