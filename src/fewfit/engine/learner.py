@@ -1,9 +1,9 @@
 """The faces of what predicts and learns: who scores, who writes text, who trains.
 
-A lane under a seed is a track. A track that only prompts is of the model as it is and asks for a Scorer and a Generator,
-no more, which a model behind an endpoint could be. A learner is all three over one model: `plain.PlainLearner` runs one track at a
-time on stock PEFT, `stack.StackLearner` many in one pass. The stream knows nothing else of them, and
-tests/conformance/test_learners.py says what each has to keep to.
+A lane under a seed is a track. A track that only prompts is of the model as it is and asks for a Scorer and a
+Generator, no more, which a model behind an endpoint could be. A learner is all three over one model:
+`plain.PlainLearner` runs one track at a time on stock PEFT, `stack.StackLearner` many in one pass. The stream knows
+nothing else of them, and tests/conformance/test_learners.py says what each has to keep to.
 """
 
 from __future__ import annotations
