@@ -29,6 +29,7 @@ from fewfit.examples.example import Example
 from fewfit.examples.shapes import PAIRS, columns
 from fewfit.models import installed, local
 from fewfit.models.digest import of_object
+from fewfit.models.lent import as_it_was, put_adapter_on, take_adapter_off
 from fewfit.render import Prompt, Renderer
 
 Query = str | Sequence[Mapping[str, str]] | Example | Mapping[str, Any]
@@ -350,53 +351,3 @@ def as_example(query: Query, number: int) -> Example:
     else:
         value = query
     return Example(id, read_prompt(value, where, notices), "", choices)
-
-
-def put_adapter_on(model: Any, folder: Path) -> Any:
-    """The bundle's adapter inside the model's own layers, by plain PEFT; off again where it does not fit."""
-    from peft import PeftConfig, get_peft_model
-    from peft.utils import load_peft_weights, set_peft_model_state_dict
-
-    problem = ""
-    peft = None
-    try:
-        config = PeftConfig.from_pretrained(str(folder))
-        config.inference_mode = True
-        config.base_model_name_or_path = None  # else a warning where a folder goes by another name
-        peft = get_peft_model(model, config).eval()
-        told: Any = set_peft_model_state_dict(peft, load_peft_weights(str(folder), device="cpu"))
-        lacking = [key for key in told.missing_keys if ".lora_" in key]
-        if lacking or told.unexpected_keys:
-            problem = f"{len(lacking)} weights too few and {len(told.unexpected_keys)} too many"
-    except (RuntimeError, ValueError) as error:
-        problem = local.first_line(error)
-    if problem:
-        take_adapter_off(model, peft)
-        raise UserError(
-            f"the adapter does not fit the model: {problem}",
-            where=str(folder),
-            hint="give the base model that the bundle was made with",
-        )
-    return peft
-
-
-def take_adapter_off(model: Any, peft: Any) -> None:
-    if peft is not None:
-        peft.unload()
-    if hasattr(model, "peft_config"):
-        del model.peft_config
-
-
-@contextmanager
-def as_it_was(model: Any) -> Iterator[None]:
-    """Puts modes and gradient flags back; the model is in eval mode meanwhile."""
-    modes = {name: module.training for name, module in model.named_modules()}
-    wanted = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for name, module in model.named_modules():
-            module.training = modes.get(name, False)
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(wanted.get(name, False))
