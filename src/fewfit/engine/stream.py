@@ -20,6 +20,9 @@ from fewfit.grid import Lane
 from fewfit.stats.race import Race
 
 
+STEP = 4  # items: one row of a few tokens takes as long as the weights take to be read
+
+
 class Step(NamedTuple):
     i: int  # the example, from 1
     update: int  # 0 where it only predicts
@@ -74,8 +77,8 @@ class Progress:
 
     @property
     def left(self) -> int:
-        """What is still to be done, in sequences (a prompt of k shots is about k + 1)."""
-        return (len(self.plan) - self.done) * (self.lane.shots + 1)
+        """What is still to be done, in items of a prompt: k shots are k + 1, and a step costs about STEP by itself."""
+        return (len(self.plan) - self.done) * (self.lane.shots + 1 + STEP)
 
     def pending(self, most: int) -> list[Step]:
         """The steps that may be made now: one where it learns, any number where it only prompts."""
