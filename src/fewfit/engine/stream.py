@@ -19,7 +19,6 @@ from fewfit.engine.task import Seen, Task
 from fewfit.grid import Lane
 from fewfit.stats.race import Race
 
-
 STEP = 4  # items: one row of a few tokens takes as long as the weights take to be read
 
 
