@@ -47,14 +47,16 @@ def test_it_grows_at_its_end_and_from_what_was_predicted(name: str, seed: int) -
 
 
 def test_a_lane_learns_from_its_source_and_says_what_from() -> None:
-    """Break seen to fail: `made_from` of the target alone written down."""
+    """Breaks seen to fail: `made_from` of the target alone written down; what it was made from in its own prompt."""
     plain = task_of(examples(16))
     task = Task(plain.examples, plain.renderer, plain.judge, sources={(): Examples(), ("pairs",): Pairs()})
     lanes = [Lane(lr=1e-3, updates=4), Lane(lr=1e-3, updates=4, augment=("pairs",))]
+    lanes.append(Lane(shots=4, lr=1e-3, updates=4, augment=("pairs",)))
     memory = run_lanes(tiny("llama", vocab_size=len(byte_level())), task, lanes)
     place = {example.id: k for k, example in enumerate(task.order(0), 1)}
     made: dict[str, int] = {lane.name: 0 for lane in lanes}
     for row in memory.updates:
         assert all(place[id] <= row["i"] for id in row["ids"])
         made[row["lane"]] += len(row["ids"]) == 2
+        assert len(set(row["ids"])) == len(row["ids"])
     assert made[lanes[0].name] == 0 < made[lanes[1].name]

@@ -83,16 +83,28 @@ class Task:
     ) -> Rendered:
         """What stands before a lane of so many shots at update `update` of example i, its target being the `target`-th
         of what its source has released by then."""
+        own = self.order(seed)[i - 1]
         first = update == 1 and slot == 0
-        example = self.order(seed)[i - 1] if first else self._released(seed, i, source)[target - 1].example
-        return self.renderer.render(self.demonstrations(seed, i, update, shots, example, chooser, slot), example)
+        example, made_from = Item(own, (own.id,)) if first else self._released(seed, i, source)[target - 1]
+        demos = self.demonstrations(seed, i, update, shots, example, chooser, slot, apart=made_from)
+        return self.renderer.render(demos, example)
 
     def demonstrations(
-        self, seed: int, i: int, update: int, shots: int, target: Example, chooser: str = "random", slot: int = 0
+        self,
+        seed: int,
+        i: int,
+        update: int,
+        shots: int,
+        target: Example,
+        chooser: str = "random",
+        slot: int = 0,
+        apart: Sequence[str] = (),
     ) -> list[Example]:
-        """Update 1 has the examples before i as candidates: nothing of i was known. Later ones have all predicted."""
+        """Update 1 has the examples before i as candidates: nothing of i was known. Later ones have all predicted, but
+        for those that the target was made of (`apart`)."""
         order = self.order(seed)
         candidates = order[: i - 1] if update == 1 and slot == 0 else order[:i]
+        candidates = [one for one in candidates if one.id not in apart]
         # The rows of one batch have demonstrations of their own.
         at = Moment(seed, i, update, "demos" if slot == 0 else f"demos of slot {slot}")
         return self.choosers[chooser].choose(candidates, target, shots, at) if shots else []
