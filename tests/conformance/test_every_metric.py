@@ -81,5 +81,5 @@ def test_a_run_is_judged_when_all_answers_are_there(judge: Metric, tmp_path, mon
     assert {lane["status"] for lane in run.lanes} == {"done"}
     assert not json.loads(Path("run/run.json").read_text())["race"]
     assert len(run.result["test"]) == 3 and all(0.0 <= row["score"] <= 1.0 for row in run.result["test"])
-    with pytest.raises(UserError, match="are compared"):
+    with pytest.raises(UserError, match="compares with zero-shot"):
         fewfit.fit(rows, model, tokenizer=byte_level(), grid=lanes[1:], metric=pairwise(longer), choices="none")
