@@ -103,7 +103,7 @@ def test_time_left_takes_what_was_timed(tmp_path: Path, watch: Clock) -> None:
 
 
 def test_time_left_of_a_resumed_run_counts_from_now(tmp_path: Path, watch: Clock) -> None:
-    """Break seen to fail: the share done before taken for the work of this session."""
+    """Break seen to fail: the share done before taken for work done now."""
     board = Board(info(tmp_path, (Lane(),), done={("zero-shot", 0): 10}))
     assert board.lanes["zero-shot"].done == 10
     watch.now += 10.0
