@@ -203,6 +203,7 @@ def test_a_line_is_one_for_every_reader(capsys: pytest.CaptureFixture[str]) -> N
     assert json.loads(line) == {"prediction": "a\u2028b\x85"}
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_is_no_error(place: Place, fitted: dict[str, Any]) -> None:
     """`fewfit predict … | head -0`. Break seen to fail: BrokenPipeError not caught."""
     reader, writer = os.pipe()

@@ -111,6 +111,7 @@ def test_where_much_is_ahead_a_helper_begins_at_once(model, eager, monkeypatch, 
         assert (both.folder / name).read_bytes() == (alone.folder / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_helper_begun_for_nothing_is_gone(model, eager, monkeypatch, tmp_path):
     """Where memory has room for one process only, and where the run fails before it begins. Break seen to fail: left to
     wait for its job."""

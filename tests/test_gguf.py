@@ -112,6 +112,7 @@ def test_the_folder_is_its_owners_and_holds_no_pickle(file: Path, cache: Path) -
     assert source["transformers"] == transformers.__version__
 
 
+@pytest.mark.slow
 def test_two_at_once_both_end_well(file: Path, cache: Path) -> None:
     """Break seen to fail: an error of the rename, where the other one was first, let through."""
     code = (

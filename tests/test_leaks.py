@@ -52,6 +52,7 @@ def test_unique_random_answers_are_never_predicted():
     assert not any(row["correct"] for row in rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("judge", ("choice", "exact"))
 def test_changing_an_answer_changes_nothing_before_it(judge):
     """Rows i < j are byte-equal, and the choice probabilities of row j too.
@@ -92,6 +93,7 @@ def test_no_row_trains_before_its_prediction_is_written():
             assert set(trained[track.lane, i, update]) <= seen
 
 
+@pytest.mark.slow
 def test_the_recorded_demonstrations_pass_the_audit():
     """Groups and equal prompts among the examples. Break seen to fail: `conflicts_with` that forgets groups."""
     items = [

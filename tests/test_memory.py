@@ -164,6 +164,7 @@ def told(sink: Memory) -> list[str]:
     return sorted(json.dumps(row, sort_keys=True) for row in (*sink.rows, *sink.updates))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("judge", ["exact", "choice", "match"])
 @pytest.mark.parametrize("most", [3, 1])
 def test_passes_are_halved_until_they_fit_and_nothing_else_changes(judge: str, most: int) -> None:
@@ -182,6 +183,7 @@ def test_passes_are_halved_until_they_fit_and_nothing_else_changes(judge: str, m
     assert failed <= 8, "a pass that did not fit is not tried again at every step"
 
 
+@pytest.mark.slow
 def test_a_single_step_that_does_not_fit_runs_layers_again_and_then_says_so() -> None:
     """Break seen to fail: tried for ever."""
     _, tight = run(0)
@@ -436,6 +438,7 @@ def test_a_helper_that_was_killed_makes_passes_smaller() -> None:
 # ---- flat ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_resident_memory_is_flat_over_a_thousand_steps() -> None:
     """ENGINE rule 14: predictions and updates of two lanes, both optimizers, in several lengths. After 200 steps not
     two megabytes more come to it. Breaks seen to fail: the graphs of every step kept, without what their backward

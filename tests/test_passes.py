@@ -22,6 +22,7 @@ LANES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("judge", ("choice", "match"))
 def test_all_lanes_at_once_equal_each_lane_alone(judge):
     """Bit for bit on one thread. Breaks seen to fail: padding to the longest row of the pass; skipping rows of

@@ -78,6 +78,7 @@ def test_probabilities_and_nll_are_the_engines(name: str, tmp_path: Path) -> Non
             assert row["nll"] == pytest.approx(trained.scored(answered).nll, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lane", [LORA, FULL], ids=lambda lane: lane.name)
 def test_plain_libraries_give_the_predictors_answers(lane: Lane, loaded: local.Loaded, tmp_path: Path) -> None:
     """The folder, the prompt's text, and nothing else of fewfit's: generation, and the arg-max over the choices.

@@ -95,6 +95,7 @@ def test_decisions_do_not_depend_on_the_order_of_the_rows():
         assert run(rows(accuracy), shuffle) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("criterion", ["z23", "accuracy", "nll"])
 def test_the_winner_is_hardly_ever_dropped(criterion):
     """At most 5 of 100 in the long run; 40 runs here, of which more than 6 would be a sign. Break seen to fail: 1.0

@@ -46,6 +46,7 @@ texts = st.lists(pieces, min_size=1, max_size=8).map(lambda parts: unicodedata.n
 examples = st.tuples(texts, texts).map(lambda pair: Example("x", *pair))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(demos=st.lists(examples, max_size=3), target=examples, template=st.sampled_from(TEMPLATES))

@@ -143,6 +143,7 @@ def test_a_run_killed_at_twenty_moments_equals_one_never_killed(material, tmp_pa
     assert not (killed / "lanes").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM))
 def test_an_interrupted_run_says_so_and_goes_on(material, tmp_path, number):
     """It left a last word, so its passes are as large as before. Break seen to fail: halved after every resume."""

@@ -42,6 +42,7 @@ def test_the_count_of_bytes_is_that_of_tensors() -> None:
     assert three.numel() == 1 << 18
 
 
+@pytest.mark.slow
 def test_the_count_comes_near_what_the_process_takes() -> None:
     """Resident memory of the same step in a process of its own, within a third. Break seen to fail: a backward that is
     not counted."""

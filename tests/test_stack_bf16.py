@@ -26,6 +26,7 @@ def distance(some: list[Scored], exact: list[Scored]) -> float:
     return float(torch.tensor([a.nll - b.nll for a, b in zip(some, exact, strict=True)]).square().mean().sqrt())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["llama", "qwen3", "mistral", "gemma3"])
 def test_a_lane_is_as_near_to_the_exact_one_as_stock_peft_is(name: str) -> None:
     """After twelve updates; exact is fp64 on the same weights."""
@@ -43,6 +44,7 @@ def test_a_lane_is_as_near_to_the_exact_one_as_stock_peft_is(name: str) -> None:
         assert {t.dtype for t in ours[track_of(one)][1].tensors.values()} <= {torch.float32, torch.float64}
 
 
+@pytest.mark.slow
 def test_what_is_exported_is_what_was_tested(tmp_path: Any) -> None:
     """The exported adapter in fp64: what was said in bf16 is no farther from it than stock PEFT in bf16 is, and far
     nearer than a model without the adapter. Breaks seen to fail: the adapters' share 1.5 times what it should be; A·x

@@ -139,6 +139,7 @@ def test_a_run_stops_on_time_decays_and_leaves_a_model(tmp_path, monkeypatch, ea
     assert run.progress.tokens == 6 * 256
 
 
+@pytest.mark.slow
 def test_a_run_whose_time_is_over_goes_on_at_the_full_rate(tmp_path, monkeypatch, eager):
     from lab import skills, train
 
