@@ -103,8 +103,8 @@ class Task:
         """Update 1 has the examples before i as candidates: nothing of i was known. Later ones have all predicted, but
         for those that the target was made of (`apart`)."""
         order = self.order(seed)
-        candidates = order[: i - 1] if update == 1 and slot == 0 else order[:i]
-        candidates = [one for one in candidates if one.id not in apart]
+        known = order[: i - 1] if update == 1 and slot == 0 else order[:i]
+        candidates = [one for one in known if one.id not in apart]
         # The rows of one batch have demonstrations of their own.
         at = Moment(seed, i, update, "demos" if slot == 0 else f"demos of slot {slot}")
         return self.choosers[chooser].choose(candidates, target, shots, at) if shots else []
