@@ -4,7 +4,7 @@
     python -m benchmarks.racing --runs runs/a runs/b               any runs made with `--no-race`
 
 A lane's predictions do not depend on what runs beside it, so a run without racing holds the run with it: its rows are
-told to `engine/race.py`, and the choice is made again from what is left. Lanes are taken to walk in step, as the stream
+told to `stats/race.py`, and the choice is made again from what is left. Lanes are taken to walk in step, as the stream
 makes them do as far as it can: what a faster lane had done beyond the example at which it was dropped is not saved, and
 counts as saved here.
 

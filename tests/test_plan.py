@@ -323,8 +323,7 @@ def test_layers_are_run_again_where_a_step_would_not_fit(data: Path, large: Path
 
 
 def test_the_estimate_comes_near_what_a_step_takes() -> None:
-    """Beside the bytes counted in a real step, hand-written layers and stock ones. Break seen to fail: one layer's
-    activations for all."""
+    """Beside the bytes counted in a real step. Break seen to fail: one layer's activations for all."""
     import random
 
     import transformers as tf

@@ -39,8 +39,8 @@ def assert_same_bits(one: LaneState, other: LaneState) -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in MIXTURES])
 def test_lanes_are_the_same_to_the_last_bit(name: str) -> None:
-    """Over six steps with choices of one and several tokens, mixed ranks and layers, both optimizers, hand-written
-    layers and stock ones. Breaks seen to fail: the second run without the pass's lanes; with its cache."""
+    """Over six steps with choices of one and several tokens, mixed ranks and layers, both optimizers, on every
+    family. Breaks seen to fail: the second run without the pass's lanes; with its cache."""
     kept, again = (trained(name, MANY, recompute=recompute) for recompute in (False, True))
     assert kept[0] == again[0]
     for one in MANY:
@@ -85,7 +85,7 @@ def test_the_model_comes_back_as_it_was(kind) -> None:
 
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
 def test_a_step_takes_less_memory(name: str) -> None:
-    """Ten layers, hand-written or stock. Break seen to fail: a forward that keeps its graph."""
+    """Ten layers. Break seen to fail: a forward that keeps its graph."""
     took = []
     one = lane()
     (row,) = rows_of([one], 1, length=120)[0]
