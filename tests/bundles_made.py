@@ -94,7 +94,7 @@ class Made:
             "loaded": self.loaded,
             "settings": self.renderer.settings,
             "metric": self.metric,
-            "demonstrations": self.demos,
+            "sets": [self.demos],
             "export": weights,
             "score": 0.75,
             "interval": (0.5, 0.875),

@@ -332,7 +332,7 @@ def test_the_next_commands(
 ) -> None:
     """They can be pasted. Break seen to fail: a path with a space left unquoted."""
 
-    asked = {"model": {"value": "lab"}, "preset": {"value": preset}}
+    asked = {"model": {"value": "lab", "source": "given"}, "preset": {"value": preset, "source": "given"}}
     record = {"data": {"path": str(tmp_path / "my data.csv")}, "asked": asked, "seeds": [0]}
     monkeypatch.setattr(folders, "record", lambda folder: record)
     monkeypatch.chdir(tmp_path)
@@ -364,7 +364,7 @@ def test_the_next_command_reads_the_data_as_this_one_did(
 ) -> None:
     """Break seen to fail: the grid's flags alone."""
 
-    asked = {"model": "lab", "preset": "quick", "chat": "auto", "race": True, "answer_pattern": [], **given}
+    asked = {"model": "lab", "preset": "quick", "chat": "auto", "race": None, "answer_pattern": [], **given}
     record = {
         "data": {"path": str(tmp_path / "data.csv")},
         "asked": {name: {"value": value, "source": "given"} for name, value in asked.items()},

@@ -216,6 +216,18 @@ def test_tracks_are_dealt_evenly():
     assert executor.deal(tracks[:1], 2) == []
 
 
+def test_lanes_that_share_passes_are_dealt_together():
+    """The quick grid in two hands: none of the three numbers of shots is parted. Break seen to fail: lanes in turn."""
+    from fewfit.engine.learner import Track
+    from fewfit.engine.stream import Progress, steps
+    from fewfit.grid import Grid
+
+    lanes = [lane for lane in Grid.of().lanes if lane.trains]
+    share = executor.deal([Progress(Track(x.name, 0), x, list(steps(x, 60))) for x in lanes], 2)
+    assert len(share) in (4, 8)
+    assert all(sum(p.lane.shots == k for p in share) in (0, 4) for k in (0, 4, 8))
+
+
 def test_a_lane_that_leaves_the_race_elsewhere_is_told_where():
     """What it writes until it hears of it must not count. Break seen to fail: telling it before the place is noted."""
     from fewfit.engine.learner import Track
@@ -245,6 +257,9 @@ def test_what_helpers_would_load_otherwise_is_run_alone(quantization, alone, mon
     model = tiny("llama")
     model.config.quantization_config = quantization
     loaded = SimpleNamespace(model=model, ref=SimpleNamespace(digest="files:1"))
-    work, session = SimpleNamespace(loaded=loaded, tracks=[1, 2]), SimpleNamespace(record={"metric": "choice"})
+    work, session = (
+        SimpleNamespace(loaded=loaded, tracks=[1, 2], team=SimpleNamespace(lanes=())),
+        SimpleNamespace(record={"metric": "choice"}),
+    )
     monkeypatch.setattr(execute, "processors", lambda: 2)
     assert execute.helpers_possible(work, session) == (0 if alone else 1)

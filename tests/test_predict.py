@@ -247,9 +247,10 @@ def test_reuse_changes_no_answer(name: str, metric: str, tmp_path: Path) -> None
     for row, other in zip(rows, whole, strict=True):
         assert row["nll"] == pytest.approx(other["nll"], rel=1e-4)
         assert row["probs"] == (other["probs"] and pytest.approx(other["probs"], abs=1e-5))
-    assert with_it._prefix is not None
-    assert without._prefix is None
-    assert few[0] == (1, len(with_it._prefix.ids))
+    (kept,) = with_it._kept
+    assert kept is not None
+    assert without._kept == [None]
+    assert few[0] == (1, len(kept.ids))
     assert few[0][1] > 40
     assert max(width for _, width in many) > 90, "whole prompts"
     assert max(width for _, width in few[1:]) < 60, "the demonstrations were computed again"
@@ -308,7 +309,7 @@ def test_a_query_that_crowds_demonstrations_out_is_answered_as_the_engine_would(
     predictor = Predictor(tmp_path / "bundle", device="cpu")
     rows = predictor.predict(asked)
     assert [row["prediction"] for row in rows] == [trained.answer(query) for query in asked]
-    kept = predictor._prefix
+    (kept,) = predictor._kept
     assert kept is not None
     assert [kept.begins(trained.row(query).ids) for query in asked] == [True, True, True, False, False]
 

@@ -62,6 +62,8 @@ class Lane:
             value, whole = getattr(self, name), name not in ("lr", "weight_decay")
             if value is not None and (not isinstance(value, int if whole else int | float) or isinstance(value, bool)):
                 raise UserError(f"{name} {shorten(repr(value))}", hint=f"give a {'whole ' * whole}number")
+        if self.use_shots is not None and not self.updates:
+            raise UserError("use_shots in a lane that trains nothing", hint="its shots are those that it uses")
         if (self.lr > 0) != (self.updates > 0):
             raise UserError(f"a lane with lr={self.lr:g} and updates={self.updates}", hint="give both or neither")
         for name, (least, most) in BOUNDS.items():
@@ -234,7 +236,7 @@ def number(value: Any, name: str, kind: type) -> Any:
 
 def prompting(common: dict[str, Any]) -> dict[str, Any]:
     """Of the coordinates common to a grid those that mean something where nothing is trained."""
-    return {k: v for k, v in common.items() if k in ("demonstrations", "use_shots")}
+    return {k: v for k, v in common.items() if k == "demonstrations"}
 
 
 PAPER = {  # arXiv 2512.19879, section 4: full tuning, Adafactor; Algorithm 1's replay (the newest, again and again)

@@ -6,15 +6,18 @@ predictor.predict(["The soup was cold."])  # [{"id": "1", "prediction": "negativ
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from fewfit.bundle import Bundle
 from fewfit.bundle import load as load_bundle
 from fewfit.demonstrations import Moment, chooser
+from fewfit.demonstrations.delivery import Delivery, query_number
 from fewfit.engine import keyvalue
 from fewfit.engine.beginning import prefix
 from fewfit.engine.forward import logits_at
@@ -35,8 +38,10 @@ from fewfit.render import Prompt, Renderer
 Query = str | Sequence[Mapping[str, str]] | Example | Mapping[str, Any]
 Ids = tuple[int, ...]
 Use = Callable[[int, Any], None]
+T = TypeVar("T")
 
 BATCH, TOKENS = 32, 4096  # rows and tokens of one forward
+TINY = 1e-300
 SLACK = 8  # tokens at the end of what all prompts begin with that a query may change
 WORTH_KEEPING = 16  # a shorter prefix costs less than the care for it
 PROMPT_COLUMNS = ("prompt", "messages", *dict.fromkeys(first for first, _ in PAIRS if first != "prompt"))
@@ -46,6 +51,15 @@ KNOWN_ATTENTION = ("sdpa", "eager")  # others need a device or a package that ma
 def load(path: str | Path, *, model: Any = None, device: str = "auto") -> Predictor:
     """The predictor of a run or a bundle."""
     return Predictor(load_bundle(path), model=model, device=device)
+
+
+class Asked(NamedTuple):
+    """A query behind one set of demonstrations."""
+
+    query: int
+    example: Example
+    set: int | None  # None where a chooser took them for this query alone
+    prompt: Prompt
 
 
 class Predictor:
@@ -71,8 +85,9 @@ class Predictor:
             tokenizer = local.tokenizer_of(self.bundle.folder, ref)
         self.tokenizer = tokenizer
         self.renderer = Renderer(self.tokenizer, self.bundle.settings)
-        self._prefix: Prefix | None = None
-        self._begins = self.renderer.prefix(self.bundle.demonstrations)
+        self._delivery = Delivery.of(self.bundle.deliver)
+        self._begins = [self.renderer.prefix(one) for one in self.bundle.sets]  # of each set
+        self._kept: list[Prefix | None] = [None] * len(self._begins)
         self._lent = model is not None and self.bundle.weights != "model"
         if self._lent:
             self._model = self._checked(model)
@@ -131,61 +146,66 @@ class Predictor:
         examples = [as_example(query, number) for number, query in enumerate(queries, start=1)]
         if not examples:
             return []
-        prompts = [self.renderer.prompt(self._demonstrations(example), example) for example in examples]
-        with self._embodied(prompts):
-            if self.bundle.by_choice:
-                return self._choose(examples, prompts, nll)
-            return self._write(examples, prompts, nll)
+        asked = [Asked(n, example, *one) for n, example in enumerate(examples) for one in self._prompts(example)]
+        with self._embodied(asked):
+            return self._choose(examples, asked, nll) if self.bundle.by_choice else self._write(examples, asked, nll)
 
-    def _demonstrations(self, query: Example) -> Sequence[Example]:
-        """Those of the bundle, or what its chooser takes from the pool for this query: as for example n + 1."""
+    def _prompts(self, query: Example) -> Iterator[tuple[int | None, Prompt]]:
+        """The query behind its set of demonstrations, or behind several; each with the set's number."""
         bundle = self.bundle
-        if not bundle.pool:
-            return bundle.demonstrations
-        at = Moment(bundle.seed, bundle.n + 1, 1)
-        query = replace(query, id="\0query")  # its number must not be taken for an example's
-        return chooser(bundle.lane.demonstrations).choose(bundle.pool, query, bundle.lane.shots_at_use, at)
+        if not bundle.sets:  # its chooser takes from the pool for this query: as for example n + 1
+            at = Moment(bundle.seed, bundle.n + 1, 1, f"demos of query {query_number(query)}")
+            apart = replace(query, id="\0query")  # its number must not be taken for an example's
+            demos = chooser(bundle.lane.demonstrations).choose(bundle.pool, apart, bundle.lane.shots_at_use, at)
+            yield None, self.renderer.prompt(demos, query)
+            return
+        for k in self._delivery.of_query(query) if len(bundle.sets) > 1 else (0,):
+            yield k, self.renderer.prompt(bundle.sets[k], query)
 
     def close(self) -> None:
         """Give the model's memory back. The predictor is of no use afterwards."""
-        self._model = self._prefix = None
+        self._model, self._kept = None, []
 
     # ---- answers -----------------------------------------------------------------------------------------------------
 
-    def _choose(self, examples: Sequence[Example], prompts: Sequence[Prompt], wanted: bool) -> list[dict[str, Any]]:
-        """The likeliest choice, told apart as the engine does it (engine/score.py)."""
+    def _choose(self, examples: Sequence[Example], asked: Sequence[Asked], wanted: bool) -> list[dict[str, Any]]:
+        """The likeliest choice, told apart as the engine does it (engine/score.py); of several prompts by the mean of
+        their probabilities."""
         names = [self._choices(example) for example in examples]
-        ids = [self.renderer.continuations(*pair) for pair in zip(prompts, names, strict=True)]
+        ids = [self.renderer.continuations(one.prompt, names[one.query]) for one in asked]
         places = [one_token_apart(one) for one in ids]
-        logp = [[0.0] * len(choices) for choices in names]
-        jobs: list[tuple[int, int, Ids, Ids]] = []  # example, choice, what stands before what is asked for
-        known = self._over_kept_keys(prompts, ids, [n for n, place in enumerate(places) if place is None])
-        for n, (choices, place) in enumerate(zip(ids, places, strict=True)):
-            if n in known:
-                logp[n] = list(known[n])
+        logp = [[0.0] * len(choices) for choices in ids]
+        jobs: list[tuple[int, int, Ids, Ids]] = []  # prompt, choice, what stands before what is asked for
+        known = self._over_kept_keys(
+            [one.prompt for one in asked], ids, [j for j, at in enumerate(places) if at is None]
+        )
+        for j, (choices, place) in enumerate(zip(ids, places, strict=True)):
+            if j in known:
+                logp[j] = list(known[j])
             elif place is None:
-                jobs += [(n, c, (), choice) for c, choice in enumerate(choices)]
+                jobs += [(j, c, (), choice) for c, choice in enumerate(choices)]
             else:
-                jobs.append((n, 0, choices[0][:place], choices[0][place : place + 1]))
+                jobs.append((j, 0, choices[0][:place], choices[0][place : place + 1]))
 
-        def told(j: int, logits_NV: Any) -> None:
-            n, c, _, asked = jobs[j]
-            place = places[n]
+        def told(number: int, logits_NV: Any) -> None:
+            j, c, _, wanted = jobs[number]
+            place = places[j]
             if place is None:
-                logp[n][c] = sum_logp(logits_NV, [asked])[0]
+                logp[j][c] = sum_logp(logits_NV, [wanted])[0]
             else:
-                logp[n] = list(read_off(logits_NV[0], ids[n], place))
+                logp[j] = list(read_off(logits_NV[0], ids[j], place))
 
-        self._forward([(prompts[n].ids + before, asked) for n, _, before, asked in jobs], told)
-        best = [best_choice(names[n], logp[n])[0] for n in range(len(examples))]
-        chosen = [ids[n][names[n].index(best[n])] for n in range(len(examples))]
-        nll = [-logp[n][names[n].index(best[n])] for n in range(len(examples))]
+        self._forward([(asked[j].prompt.ids + before, wanted) for j, _, before, wanted in jobs], told)
+        probs = [mean_probs(one) for one in grouped(asked, [softmax(names[a.query], p) for a, p in zip(asked, logp)])]
+        best = [best_choice(some, [math.log(max(p[name], TINY)) for name in some])[0] for some, p in zip(names, probs)]
+        chosen = [names[one.query].index(best[one.query]) for one in asked]
+        nll = [-some[c] for some, c in zip(logp, chosen, strict=True)]
         # What was read off at one place says nothing of the answer's other tokens.
-        open_ = [n for n in range(len(examples)) if wanted and places[n] is not None and len(chosen[n]) > 1]
-        for n, value in zip(open_, self._nll([(prompts[n].ids, chosen[n]) for n in open_]), strict=True):
-            nll[n] = value
-        probs = [softmax(names[n], logp[n]) for n in range(len(examples))]
-        return [row(*one) for one in zip(examples, best, probs, nll if wanted else [None] * len(nll), strict=True)]
+        open_ = [j for j, c in enumerate(chosen) if wanted and places[j] is not None and len(ids[j][c]) > 1]
+        for j, value in zip(open_, self._nll([(asked[j].prompt.ids, ids[j][chosen[j]]) for j in open_]), strict=True):
+            nll[j] = value
+        mean = [mean_nll(some) if wanted else None for some in grouped(asked, nll)]
+        return [row(*one) for one in zip(examples, best, probs, mean, strict=True)]
 
     def _over_kept_keys(
         self, prompts: Sequence[Prompt], choices: Sequence[Sequence[Ids]], some: Sequence[int]
@@ -202,25 +222,32 @@ class Predictor:
                 out |= {} if found is None else dict(zip(chunk, found, strict=True))
         return out
 
-    def _write(self, examples: Sequence[Example], prompts: Sequence[Prompt], nll: bool) -> list[dict[str, Any]]:
-        """Greedy text up to the end mark."""
-        new: list[Ids] = [()] * len(prompts)
-        for kept, some in self._parted([prompt.ids for prompt in prompts]):
+    def _write(self, examples: Sequence[Example], asked: Sequence[Asked], wanted: bool) -> list[dict[str, Any]]:
+        """Greedy text up to the end mark; of several prompts what most of them give, the first of equals."""
+        new: list[Ids] = [()] * len(asked)
+        for kept, some in self._parted([one.prompt.ids for one in asked]):
             texts = greedy(
                 self._model,
-                [prompts[n].ids for n in some],
+                [asked[j].prompt.ids for j in some],
                 max_new_tokens=self.bundle.max_new_tokens,
                 end_ids=self.bundle.end_ids,
                 ended=lambda ids: self.renderer.answer_text(ids)[1],
                 batch=BATCH,
                 past=kept,
             )
-            for n, text in zip(some, texts, strict=True):
-                new[n] = text
-        answers = [self.renderer.answer_text(text)[0] for text in new]
-        pairs = [(prompt.ids, text) for prompt, text in zip(prompts, new, strict=True)]
-        found = self._nll(pairs) if nll else [None] * len(pairs)
-        return [row(example, text, None, value) for example, text, value in zip(examples, answers, found, strict=True)]
+            for j, text in zip(some, texts, strict=True):
+                new[j] = text
+        said = list(grouped(asked, [self.renderer.answer_text(text)[0] for text in new]))
+        answers = [max(some, key=some.count) for some in said]
+        nll: list[float | None] = [None] * len(examples)
+        if wanted:
+            # What another prompt gave stands in for a prompt that gave something else.
+            pairs = []
+            for texts_, mine, answer in zip(said, grouped(asked, range(len(asked))), answers, strict=True):
+                likely = new[mine[texts_.index(answer)]]
+                pairs += [(asked[j].prompt.ids, likely if text != answer else new[j]) for j, text in zip(mine, texts_)]
+            nll = [mean_nll(some) for some in grouped(asked, self._nll(pairs))]
+        return [row(example, text, None, value) for example, text, value in zip(examples, answers, nll, strict=True)]
 
     def _choices(self, example: Example) -> tuple[str, ...]:
         choices = example.choices or self.bundle.choices
@@ -235,41 +262,41 @@ class Predictor:
     # ---- the model ---------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _embodied(self, prompts: Sequence[Prompt]) -> Iterator[None]:
+    def _embodied(self, asked: Sequence[Asked]) -> Iterator[None]:
         """The model as the bundle has it; one that was handed in is as it was afterwards, whatever happens."""
         if not self._lent:
-            self._prepare_prefix(prompts)
+            self._keep_beginnings(asked)
             yield
             return
         with as_it_was(self._model):
             peft = put_adapter_on(self._model, self.bundle.folder) if self.bundle.weights == "adapter" else None
             try:
-                self._prepare_prefix(prompts)
+                self._keep_beginnings(asked)
                 yield
             finally:
-                self._prefix = None  # the model may be changed before the next call
+                self._kept = [None] * len(self._kept)  # the model may be changed before the next call
                 take_adapter_off(self._model, peft)
 
-    def _prepare_prefix(self, prompts: Sequence[Prompt]) -> None:
-        """What every prompt begins with is computed once for all queries, and for all calls where the model is ours."""
-        if not self.reuse:
-            return
-        kept = self._prefix
-        ids = self._begins if kept is None else kept.ids
-        ids = ids[: common([prompt.ids for prompt in prompts], ids)]
-        if kept is None or len(ids) < len(kept.ids):
-            self._prefix = prefix(self._model, ids) if len(ids) >= WORTH_KEEPING else None
-            self._begins = ids if self._prefix is not None else ()
+    def _keep_beginnings(self, asked: Sequence[Asked]) -> None:
+        """What all prompts of a set begin with is computed once for all queries, and for all calls where the model is
+        ours."""
+        for k in sorted({one.set for one in asked if one.set is not None}) if self.reuse else ():
+            kept = self._kept[k]
+            ids = self._begins[k] if kept is None else kept.ids
+            ids = ids[: common([one.prompt.ids for one in asked if one.set == k], ids)]
+            if kept is None or len(ids) < len(kept.ids):
+                self._kept[k] = prefix(self._model, ids) if len(ids) >= WORTH_KEEPING else None
+                self._begins[k] = ids if self._kept[k] is not None else ()
 
     def _parted(self, rows: Sequence[Ids]) -> Iterator[tuple[Prefix | None, list[int]]]:
         """Indices of the rows that begin with what is kept, and of others: long queries crowd demonstrations out."""
-        kept = self._prefix
-        behind = [n for n, ids in enumerate(rows) if kept is not None and kept.begins(ids)]
-        whole = sorted(set(range(len(rows))) - set(behind))
-        if behind:
-            yield kept, behind
-        if whole:
-            yield None, whole
+        there = [kept for kept in self._kept if kept is not None]
+        parts: dict[int, list[int]] = {}
+        for n, ids in enumerate(rows):
+            at = next((k for k, kept in enumerate(there) if kept.begins(ids)), -1)
+            parts.setdefault(at, []).append(n)
+        for at, some in parts.items():
+            yield (there[at] if at >= 0 else None), some
 
     def _nll(self, pairs: Sequence[tuple[Ids, Ids]]) -> list[float]:
         out = [0.0] * len(pairs)
@@ -296,6 +323,22 @@ class Predictor:
                         logits_NV = logits_behind(self._model, kept, ids, places)
                 for n, part_NV in zip(chunk, logits_NV.split([len(one) for one in places]), strict=True):
                     told(n, part_NV)
+
+
+def grouped(asked: Sequence[Asked], values: Sequence[T]) -> Iterator[list[T]]:
+    """The values of each query's prompts; prompts of one query stand next to each other."""
+    for _, some in groupby(zip(asked, values, strict=True), key=lambda pair: pair[0].query):
+        yield [value for _, value in some]
+
+
+def mean_probs(several: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: sum(one[name] for one in several) / len(several) for name in several[0]}
+
+
+def mean_nll(nll: Sequence[float]) -> float:
+    """Of the mean of the probabilities."""
+    least = min(nll)
+    return least - math.log(sum(math.exp(least - one) for one in nll) / len(nll))
 
 
 def batches(sized: Sequence[tuple[int, int]]) -> Iterator[list[int]]:

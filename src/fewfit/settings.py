@@ -22,6 +22,7 @@ from fewfit.grid import PAPER_SEEDS, PRESETS, Grid, Lane, several
 QUICK_BUDGET = 600.0  # seconds
 LONGEST_BUDGET = 8760 * 3600.0
 MOST_SEEDS = 1_000
+FEWEST_FOR_A_RACE = 30  # examples
 
 SIZED = ("methods", "shots", "lr", "updates")  # what the quick preset's grid may be cut in
 COORDINATES = (
@@ -53,6 +54,7 @@ class Settings:
     replay: Replay | None = None
     layers: Literal["all", "upper-half"] | None = None
     demonstrations: str | None = None
+    deliver: str = "per-query"
     batch: int | None = None
     block: int | None = None
     schedule: Literal["constant", "linear", "cosine"] | None = None
@@ -61,7 +63,7 @@ class Settings:
     grid: Grid | Sequence[Lane] | None = None
     seeds: int | None = None
     budget: str | float | None = None
-    race: bool = True
+    race: bool | None = None
     # The scores: `metric` may be a name, a function of one's own, or a `Metric`.
     metric: Any = "auto"
     choices: Any = "auto"
@@ -102,6 +104,11 @@ class Settings:
             raise UserError(
                 f"two models called {doubled}", hint="name each once; rename a folder that is called the same"
             )
+        for name, kind in TYPES.items():
+            if (kind is bool or (kind == (bool | None) and getattr(self, name) is not None)) and not isinstance(
+                getattr(self, name), bool
+            ):
+                raise UserError(f"{name}={getattr(self, name)!r}", hint="give True or False")
         for part in ("{prompt}", "{completion}"):
             if self.template is not None and part not in self.template:
                 raise UserError(f"--template has no {part}", hint="write it like 'Q: {prompt}\\nA: {completion}'")
@@ -154,6 +161,10 @@ class Settings:
             return PRESETS[self.preset][name], f"preset {self.preset}"
         return None, "default"
 
+    def races(self, n: int) -> bool:
+        """Whether lanes may leave early. With few examples a race saves seconds and may cost the best lane."""
+        return n >= FEWEST_FOR_A_RACE if self.race is None else self.race
+
     @property
     def number_of_seeds(self) -> int:
         if self.seeds is not None:
@@ -184,7 +195,7 @@ class Settings:
             default = DEFAULTS[name]
             return "default" if value is default or (type(value) is type(default) and value == default) else "given"
 
-        values = {name: getattr(self, name) for name in DEFAULTS}
+        values = {name: self.coordinate(name)[0] if name in COORDINATES else getattr(self, name) for name in DEFAULTS}
         return {name: {"value": plain(value), "source": source(name, value)} for name, value in values.items()}
 
 

@@ -135,9 +135,14 @@ def usage(bundle: Bundle) -> list[str]:
 
 
 def shots(bundle: Bundle) -> str:
-    if bundle.pool:
+    if not bundle.sets:
         return f"{bundle.lane.shots_at_use}, chosen anew for each query among {len(bundle.pool)}"
-    return str(len(bundle.demonstrations))
+    count, number = len(bundle.sets), len(bundle.demonstrations)
+    if count == 1:
+        return str(number)
+    if bundle.deliver.startswith("ensemble"):
+        return f"{number}, and the probabilities behind {count} such sets are averaged"
+    return f"{number}, one of {count} sets, which a query's hash picks"
 
 
 def contents(bundle: Bundle, private: bool) -> list[str]:

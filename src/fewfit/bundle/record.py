@@ -48,13 +48,19 @@ class Bundle:
     settings: RenderSettings
     metric: str
     answer_patterns: tuple[str, ...]
-    demonstrations: tuple[Example, ...]
-    pool: tuple[Example, ...]  # what the chooser takes from for each query, where it does
+    sets: tuple[tuple[Example, ...], ...]  # of demonstrations; none where a chooser takes them from the pool
+    pool: tuple[Example, ...]  # what several sets are made of, or a chooser takes from for each query
+    deliver: str  # how a query comes by its set (demonstrations/delivery.py)
     end_ids: frozenset[int]
     end_text: str
     score: float | None
     interval: tuple[float, float] | None
     version: str
+
+    @property
+    def demonstrations(self) -> tuple[Example, ...]:
+        """The first set: what stands in a prompt that has to be one for all queries."""
+        return self.sets[0] if self.sets else ()
 
     @property
     def choices(self) -> tuple[str, ...] | None:
@@ -90,6 +96,8 @@ def as_json(bundle: Bundle) -> dict[str, Any]:
         "choices": None if bundle.choices is None else list(bundle.choices),
         "demonstrations": [as_dict(example) for example in bundle.demonstrations],
         "chooser": bundle.lane.demonstrations,
+        "deliver": bundle.deliver,
+        "sets": [[example.id for example in one] for one in bundle.sets] if len(bundle.sets) > 1 else [],
         "pool": [as_dict(example) for example in bundle.pool],
         "decoding": {
             "max_new_tokens": bundle.max_new_tokens,
@@ -103,6 +111,11 @@ def as_json(bundle: Bundle) -> dict[str, Any]:
 
 def from_json(record: Mapping[str, Any], folder: Path) -> Bundle:
     interval = record["interval"]
+    pool = tuple(from_dict(row) for row in record.get("pool", ()))
+    by_id = {example.id: example for example in pool}
+    sets = tuple(tuple(by_id[id] for id in one) for one in record.get("sets", ()))
+    if not sets and (record["demonstrations"] or not pool):
+        sets = (tuple(from_dict(row) for row in record["demonstrations"]),)
     return Bundle(
         folder=folder,
         lane=Lane.from_json(record["lane"]),
@@ -112,8 +125,9 @@ def from_json(record: Mapping[str, Any], folder: Path) -> Bundle:
         settings=RenderSettings.from_json(record["render"]),
         metric=record["metric"],
         answer_patterns=tuple(record["answer_patterns"]),
-        demonstrations=tuple(from_dict(row) for row in record["demonstrations"]),
-        pool=tuple(from_dict(row) for row in record.get("pool", ())),
+        sets=sets,
+        pool=pool,
+        deliver=record.get("deliver", "fixed"),
         end_ids=frozenset(record["decoding"]["end_ids"]),
         end_text=record["decoding"]["end_text"],
         score=record["score"],

@@ -12,9 +12,11 @@ from typing import Any
 from fewfit.cli.board import clock, points
 from fewfit.cli.flags import FLAGS, LANES, MODELS, PROMPTS, ROWS, SCORES, spelled
 from fewfit.grid import KINDS, short
+from fewfit.metrics.patterns import shortened
 from fewfit.settings import DEFAULTS
 
 MOST_ROWS = 20
+MOST_LABELS = 6
 WIDE = 100  # columns; below it shots, rates and updates are left to the lanes' names
 
 
@@ -29,6 +31,8 @@ def closing(result: dict[str, Any], folder: Path, *, next_steps: bool = True) ->
     if result["test"]:
         console.print()
         console.print(test_table(result))
+        if result.get("labels"):
+            console.print(label_line(result["labels"]), markup=False)
     console.print()
     console.print(result["verdict"], style="bold", markup=False)
     for warning in result.get("warnings", ()):
@@ -127,6 +131,14 @@ def test_table(result: dict[str, Any]) -> Any:
     return table
 
 
+def label_line(labels: dict[str, dict[str, float]]) -> str:
+    ours, theirs = labels["examples"], labels["test"]
+    few = list(ours)[:MOST_LABELS]
+    more = f" and {len(ours) - len(few)} more" if len(ours) > len(few) else ""
+    told = ", ".join(f"{shortened(name)} {points(ours[name])} and {points(theirs[name])}" for name in few)
+    return f"Labels of 100 examples, and of 100 of the test: {told}{more}."
+
+
 def next_commands(result: dict[str, Any], folder: Path) -> list[str]:
     """Use it, look at what the model saw, and make the evidence better where it is thin."""
     run = shlex.quote(str(folder))
@@ -142,12 +154,12 @@ def third_command(result: dict[str, Any], folder: Path, run: str) -> str:
 
     record = folders.record(folder)
     data = record["data"]["path"]
-    asked = {name: (one or {}).get("value") for name, one in record["asked"].items()}
+    asked = {name: one["value"] for name, one in record["asked"].items() if (one or {}).get("source") == "given"}
     model = asked.get("model")
     more: dict[str, Any] = {}
     if "not settled" in result["verdict"] and len(record["seeds"]) == 1:
         more = {"seeds": 3}
-    elif asked.get("preset") == "quick":
+    elif asked.get("preset", "quick") == "quick":
         more = {"preset": "thorough"}
     given = given_flags({**asked, **more})
     if data is not None and isinstance(model, str) and not model.startswith("<") and more and given is not None:
@@ -168,7 +180,7 @@ def given_flags(asked: dict[str, Any]) -> str | None:
         texts = typed(name, value)
         if texts is None:
             return None
-        flag = "--no-race" if name == "race" else spelled(name)
+        flag = "--no-race" if name == "race" and not value else spelled(name)
         words += [f" {flag} {shlex.quote(text)}" for text in texts] if not isinstance(value, bool) else [f" {flag}"]
     return "".join(words)
 

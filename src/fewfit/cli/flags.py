@@ -47,6 +47,8 @@ class Flag:
         """As it is typed."""
         if self.switch or TYPES[name] is bool:
             return bool
+        if TYPES[name] == bool | None:
+            return bool | None
         if self.repeated:
             return list[str] | None
         if TYPES[name] == int | None:
@@ -136,17 +138,17 @@ GRID, MODEL, SCORE, PROMPT, DATA, RUN = "Lanes", "Model", "Scores", "Prompts", "
 
 FLAGS: dict[str, Flag] = {
     "model": Flag(
-        "A Hugging Face name, a folder, a GGUF file, or one that needs no network: lab (a "
-        "bundled toy), smollm2, gemma3-270m (see `fewfit models`). Repeat it to compare several in one grid.", MODEL,
-        shown="none; it has to be named", metavar="NAME|FOLDER|FILE.gguf|lab", repeated=True,
+        "A Hugging Face name, a folder, a GGUF file, or a model that is installed as a package: smollm2, gemma3-270m, "
+        "lab (a toy); `fewfit models` lists them. Repeat the flag to compare several in one grid.", MODEL,
+        shown="none: it has to be given", metavar="NAME|FOLDER|FILE.gguf|lab", repeated=True,
     ),
     "revision": Flag("Branch, tag or commit of a Hugging Face model.", MODEL, shown="its newest"),
     "device": Flag("auto takes a GPU where there is one.", MODEL, metavar="auto|cpu|cuda|mps"),
-    "dtype": Flag("auto: bfloat16 on CUDA, and on a CPU where that is measured to be faster; else float32.", MODEL),
+    "dtype": Flag("auto: bfloat16 on CUDA and on CPUs where it is measured to be faster, else float32.", MODEL),
     "quantize": Flag("4-bit base weights (CUDA).", MODEL, shown="no"),
     "preset": Flag("The grid to begin from; flags below change it.", GRID),
     "methods": Flag(
-        "Which kinds run.", GRID, shown="zero-shot,icl,ft,icl+ft", metavar="zero-shot,icl,ft,icl+ft",
+        "Which kinds of lanes are compared.", GRID, shown="zero-shot,icl,ft,icl+ft", metavar="zero-shot,icl,ft,icl+ft",
         read=names,
     ),
     "shots": Flag(
@@ -160,49 +162,64 @@ FLAGS: dict[str, Flag] = {
     ),
     "rank": Flag("Rank of the LoRA adapters; alpha is twice that.", GRID, shown="8", metavar="R"),
     "tune": Flag("Train adapters, or all weights.", GRID, shown="lora; preset paper: full"),
-    "optimizer": Flag("What makes the updates.", GRID, shown="adamw; preset paper: adafactor"),
-    "loss": Flag("Which answers of a sequence carry loss.", GRID, shown="every-answer"),
+    "optimizer": Flag("The optimizer.", GRID, shown="adamw; preset paper: adafactor"),
+    "loss": Flag(
+        "Whether the demonstrations' answers are trained on too, or the last answer alone.", GRID,
+        shown="every-answer",
+    ),
     "replay": Flag("Which earlier examples updates 2, 3, … train on.", GRID, shown="balanced; preset paper: newest"),
     "layers": Flag("Which layers carry adapters.", GRID, shown="all"),
     "demonstrations": Flag(
-        "Which earlier examples stand in a prompt: any, or such that answers take turns.", GRID, shown="random",
-        metavar="|".join(CHOOSERS), names=("--demos",),
+        "Which earlier examples stand in a prompt: any (random), as many of each answer as can be (balanced), those "
+        "most like the query (similar), or half of them like it (mixed).", GRID,
+        shown="random", metavar="|".join(CHOOSERS), names=("--demos",),
+    ),
+    "deliver": Flag(
+        "Demonstrations of the bundle: one of 16 draws for each query, by its hash (per-query), one set for all "
+        "(fixed), or the answers behind m draws averaged (ensemble:m).", GRID, metavar="per-query|fixed|ensemble:m",
     ),
     "seeds": Flag(
         "Seeds 0 to N-1, each an order of the examples of its own.", GRID, shown="1; preset paper: 5",
         metavar="N",
     ),
     "budget": Flag(
-        "The quick grid is cut to what fits into it; one that you give first halves the field on the "
-        "way, without the promise of --race. A grid that was spelled out is left alone.", GRID,
+        "How long the run may take, roughly. The quick grid is cut to fit; where the budget is given by hand and the "
+        "grid is still too large, the worse half of the lanes is dropped on the way. Lanes chosen by --shots, --lr … "
+        "are never cut.", GRID,
         shown="10m", metavar="10m", read=duration,
     ),
     "race": Flag(
-        "Lanes surely behind leave early (a would-be winner in at most 5 of 100 runs).", GRID,
-        shown="--race", names=("--race/--no-race",),
+        "Drop lanes early that are clearly behind. In at most 5 of 100 runs the lane that would have won is among "
+        "them.", GRID,
+        shown="--race from 30 examples on", names=("--race/--no-race",),
     ),
     "metric": Flag(
         "auto: choice where answers are labels, else match.", SCORE,
         metavar="|".join(("auto", *NAMED, "regex:…")),
     ),
     "choices": Flag(
-        "The labels: found, none, spelled out, or one a line in a file.", SCORE,
+        "The labels to choose among: found in the data, none (free text), a list, or a file of one a line.", SCORE,
         metavar="auto|none|a,b|@file",
     ),
     "answer_pattern": Flag(
         "Regular expression that picks the answer out of the text, tried in turn (`paper` is a "
         "preset). Repeat it.", SCORE, shown="none", metavar="REGEX", repeated=True,
     ),
-    "select": Flag("What lanes are chosen by: the last two thirds of the stream, accuracy or likelihood.", SCORE),
+    "select": Flag(
+        "How the best lane is chosen: by score and likelihood over the last two thirds (z23), or by one of the two "
+        "alone.", SCORE,
+    ),
     "test": Flag(
-        "A file of further examples: judges the best lane of every kind.", SCORE, shown="none",
+        "Further examples, which the best lane of every kind is tested on.", SCORE, shown="none",
         metavar="FILE",
     ),
-    "instruction": Flag("What stands before everything.", PROMPT, shown="with labels, one line that lists them"),
-    "no_instruction": Flag("Bare prompts, no labels listed.", PROMPT),
+    "instruction": Flag(
+        "The first paragraph of every prompt.", PROMPT, shown="where there are labels, a line that lists them"
+    ),
+    "no_instruction": Flag("No instruction, not even the list of labels.", PROMPT),
     "system": Flag("The system turn of chat prompts.", PROMPT, shown="none"),
     "template": Flag(
-        r"One item of a prompt without chat; \n is a line break.", PROMPT,
+        r"How an example is written where no chat template is used; \n is a line break.", PROMPT,
         shown=r"Input: {prompt}\nOutput: {completion}", read=line_breaks,
     ),
     "chat": Flag("Use the tokenizer's chat template.", PROMPT),
@@ -217,23 +234,26 @@ FLAGS: dict[str, Flag] = {
     "input": Flag("The column of the prompt.", DATA, shown="by its usual names", metavar="COL"),
     "output": Flag("The column of the answer.", DATA, shown="by its usual names", metavar="COL"),
     "labels": Flag(
-        "What the values of the answer column mean.", DATA, shown="themselves",
+        "Names for the values of the answer column.", DATA, shown="themselves",
         metavar="0=negative,1=positive",
     ),
-    "order": Flag("file: as the rows stand, for time series.", DATA),
+    "order": Flag("file keeps the order of the rows, as time series need it.", DATA),
     "skip_bad": Flag("Leave bad rows out.", DATA),
     "keep_duplicates": Flag("Keep rows that are exactly the same.", DATA),
-    "final": Flag("refit trains the winner afresh, in i.i.d. order, on all examples.", RUN),
+    "final": Flag(
+        "What is delivered: the weights at the end of the stream, or (refit) trained again from scratch on all "
+        "examples, shuffled.", RUN,
+    ),
     "out": Flag("Where the run is written.", RUN, shown="runs/<data>-<model>-<time>", metavar="DIR"),
     "quiet": Flag("No progress on stderr.", RUN, names=("--quiet", "-q"), switch=True),
     "json_": Flag("One line of JSON on stdout.", RUN, switch=True),
-    "yes": Flag("Never ask.", RUN, names=("--yes", "-y"), switch=True),
+    "yes": Flag("Accepted for scripts; nothing is ever asked.", RUN, names=("--yes", "-y"), switch=True),
 }  # fmt: skip
 
 MODELS = ("model", "revision", "device", "dtype", "quantize")
 LANES = (
     "preset", "methods", "shots", "lr", "updates", "rank", "tune", "optimizer", "loss", "replay", "layers",
-    "demonstrations", "seeds", "budget", "race",
+    "demonstrations", "deliver", "seeds", "budget", "race",
 )  # fmt: skip
 SCORES = ("metric", "choices", "answer_pattern", "select", "test")
 PROMPTS = ("instruction", "no_instruction", "system", "template", "chat", "chat_template_kwargs", "max_length")

@@ -39,10 +39,10 @@ class PlainLearner:
         self.end_ids, self.ended, self.totals = end_ids, ended, totals
         self._borrowed = Borrowed(model)
         self._lanes: dict[Track, Lane] = {}
-        self._parked: dict[Track, LaneState] = {}
+        self._stored: dict[Track, LaneState] = {}
         self._active: _Active | None = None
         self._graph: dict[Row, Any] = {}  # the loss of rows just predicted
-        self._whole: Callable[[], None] | None = None  # takes recomputation off again
+        self._undo_recompute: Callable[[], None] | None = None  # takes recomputation off again
 
     # ---- tracks ----------------------------------------------------------------------------------------------------
 
@@ -54,16 +54,16 @@ class PlainLearner:
     def state(self, track: Track) -> LaneState:
         if self._active is not None and self._active.track == track:
             return LaneState() if self._active.trained is None else self._active.trained.state()
-        return self._parked.get(track, LaneState())
+        return self._stored.get(track, LaneState())
 
     def restore(self, track: Track, lane: Lane, state: LaneState) -> None:
         self.open(track, lane)
-        self._parked[track] = state
+        self._stored[track] = state
 
     def forget(self, track: Track) -> None:
         if self._active is not None and self._active.track == track:
             self._drop_active()
-        self._parked.pop(track, None)
+        self._stored.pop(track, None)
         self._lanes.pop(track, None)
 
     def export(self, track: Track, folder: Path) -> None:
@@ -76,19 +76,19 @@ class PlainLearner:
             self._active.trained.optimizer.zero_grad(set_to_none=True)
 
     def enable_recompute(self) -> bool:
-        if self._whole is not None:
+        if self._undo_recompute is not None:
             return False
         from fewfit.engine import recompute
 
-        self._whole = recompute.alone(self.model)
+        self._undo_recompute = recompute.alone(self.model)
         return True
 
     def close(self) -> None:
         """Also after an exception: nothing of ours stays in a model that was handed in."""
         self._graph.clear()
-        if self._whole is not None:
-            self._whole()
-            self._whole = None
+        if self._undo_recompute is not None:
+            self._undo_recompute()
+            self._undo_recompute = None
         if self._active is not None:
             self._drop_active()
         self._borrowed.give_back()
@@ -103,14 +103,14 @@ class PlainLearner:
         if self._active is not None and self._active.track == track:
             return self._active
         if self._active is not None:
-            self._parked[self._active.track] = self.state(self._active.track)
+            self._stored[self._active.track] = self.state(self._active.track)
             self._drop_active()
         if track in self._lanes:
             lane = self._lanes[track]
             self._active = (_Full if lane.tune == "full" else _Lora)(self.model, track, lane)
         else:
             self._active = _Active(self.model, track)
-        kept = self._parked.pop(track, None)
+        kept = self._stored.pop(track, None)
         if kept is not None and self._active.trained is not None:
             self._active.trained.load(kept)
         return self._active

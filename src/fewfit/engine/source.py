@@ -1,7 +1,7 @@
 """What a lane may learn from once some examples have been predicted: a training source.
 
 The examples themselves are one; inferences made from them would be another. tests/conformance/test_sources.py says what
-every one keeps to.
+every one keeps to. One of your own is put into SOURCES before `fit` and `resume`: `SOURCES["mine",] = Mine()`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from fewfit.errors import UserError
 from fewfit.examples.example import Example
 
 
@@ -34,3 +35,11 @@ class Examples:
 
 
 SOURCES: dict[tuple[str, ...], Source] = {(): Examples()}  # by what a lane adds to the examples (`Lane.augment`)
+SHIPPED = frozenset(SOURCES)  # what other processes know, too
+
+
+def source(name: tuple[str, ...]) -> Source:
+    if name not in SOURCES:
+        known = ", ".join("+".join(one) or "the examples" for one in SOURCES)
+        raise UserError(f"unknown training source {'+'.join(name)!r}", hint=f"there is: {known}")
+    return SOURCES[name]

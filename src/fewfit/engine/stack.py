@@ -67,7 +67,7 @@ class StackLearner:
         self._wrapped: Wrapped | None = None
         self._layouts: dict[tuple[int, str], Layout] = {}
         self._graphs: list[_Graph] = []
-        self._spares = False  # memory: layers keep their input only
+        self._recomputes = False  # memory: layers keep their input only
 
     # ---- tracks ----------------------------------------------------------------------------------------------------
 
@@ -141,17 +141,17 @@ class StackLearner:
         self._graphs.clear()
 
     def enable_recompute(self) -> bool:
-        if self._spares:
+        if self._recomputes:
             return False
-        self._spares = recompute.stacked(self.wrapped)
-        return self._spares
+        self._recomputes = recompute.stacked(self.wrapped)
+        return self._recomputes
 
     def close(self) -> None:
         """Also after an exception: nothing of ours stays in a model that was handed in."""
         self._graphs.clear()
         if self._wrapped is not None:
             self._wrapped.close()
-            self._wrapped, self._spares = None, False
+            self._wrapped, self._recomputes = None, False
         self._tracks.clear()
         self._layouts.clear()
         self._borrowed.give_back()

@@ -85,7 +85,7 @@ class Task:
         of what its source has released by then."""
         own = self.order(seed)[i - 1]
         first = update == 1 and slot == 0
-        example, made_from = Item(own, (own.id,)) if first else self._released(seed, i, source)[target - 1]
+        example, made_from = Item(own, (own.id,)) if first else self.released(seed, i, source)[target - 1]
         demos = self.demonstrations(seed, i, update, shots, example, chooser, slot, apart=made_from)
         return self.renderer.render(demos, example)
 
@@ -109,7 +109,8 @@ class Task:
         at = Moment(seed, i, update, "demos" if slot == 0 else f"demos of slot {slot}")
         return self.choosers[chooser].choose(candidates, target, shots, at) if shots else []
 
-    def _released(self, seed: int, i: int, source: tuple[str, ...]) -> Sequence[Item]:
+    def released(self, seed: int, i: int, source: tuple[str, ...]) -> Sequence[Item]:
+        """What may be learnt from when i examples have been predicted."""
         return self.sources[source].released(self.order(seed), i)
 
     def scored_row(self, track: Track, lane: Lane, i: int, *, train: bool) -> Seen:
@@ -137,7 +138,7 @@ class Task:
         for slot in range(lane.batch):
             target, item = i, Item(own, (own.id,))
             if update > 1 or slot > 0:
-                items = self._released(seed, i, source)
+                items = self.released(seed, i, source)
                 target = draw.replayed(i, update, seed=seed, replay=lane.replay, slot=slot, among=len(items))
                 item = items[target - 1]
             rendered = self.render(seed, i, update, lane.shots, target, slot, lane.demonstrations, source)

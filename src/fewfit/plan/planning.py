@@ -133,7 +133,7 @@ def plan(
     budget = asked.budget_seconds
     kept, run = grid, 1.0  # lanes, and how much of their steps
     if device == here and (asked.is_sized or asked.budget is not None):
-        racing = replace(asked, race=asked.race and not judge.is_deferred)
+        racing = replace(asked, race=asked.races(n) and not judge.is_deferred)
         kept, halvings, told = within_budget(racing, grid, cost, budget, n)
         notices += told
         if halvings:

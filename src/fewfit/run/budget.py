@@ -24,7 +24,7 @@ def within_budget(
         return grid, (), [f"about {need / 60:.3g} minutes, more than {shown}; a grid that was spelled out is not cut"]
     notices = []
     halvings: tuple[int, ...] = ()
-    if asked.race and asked.budget is not None:
+    if asked.races(n) and asked.budget is not None:
         halvings = halving_places(n, asked.select)
         cost = {name: seconds * share_run(n, halvings) for name, seconds in cost.items()}
         after = " and ".join(map(str, halvings))

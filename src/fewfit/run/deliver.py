@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from fewfit import bundle, draw
-from fewfit.demonstrations import chooser
+from fewfit.demonstrations import chooser, delivery
 from fewfit.engine.learner import Learner, Row, Track
 from fewfit.engine.stream import Progress, total_updates
 from fewfit.engine.task import Task, loss_spans
@@ -21,15 +22,13 @@ from fewfit.metrics import Answer, Metric
 from fewfit.models.local import Loaded
 from fewfit.predict import Predictor
 from fewfit.predictions import read
-from fewfit.run import folders
+from fewfit.run import folders, shift
 from fewfit.run.prepare import TEST
 from fewfit.run.snapshots import Store
 from fewfit.run.teams import team_of
 from fewfit.run.watch import Watch
 from fewfit.select import Selection, select
 from fewfit.stats import clopper_pearson
-
-NEXT = Example(id="\0next", prompt="\0next", completion="")  # the example to come conflicts with none
 
 
 @dataclass
@@ -79,13 +78,20 @@ def deliver(run: Delivery, watch: Watch, seconds: Callable[[], float], differing
             target = run.folder / folders.RUNNERS_UP / quote(lane.name, safe="+@.")
             write_bundle(run, lane, target, selection, refit=False)
             opponents.append((lane.name, target))
+    test = None if run.record["test"] is None else restore_examples(run.folder / TEST).examples
+    examples, labels = next(iter(run.tasks.values())).examples, run.judge.needs == "choices"
     result = {
         "schema": folders.SCHEMA,
         "run": str(run.folder),
         **selection.as_json(),
-        "test": judge_test(run, written, opponents, watch),
+        "test": None if test is None else judge_test(run, test, written, opponents, watch),
+        "labels": None if test is None or not labels else shift.label_shares(examples, test),
         "seconds": round(seconds(), 3),
-        "warnings": [*selection.warnings, *differing_warning(differing)],
+        "warnings": [
+            *selection.warnings,
+            *(shift.warnings(examples, test, labels) if test is not None else ()),
+            *differing_warning(differing),
+        ],
     }
     write_json(run.folder / folders.RESULT, result)
     return result
@@ -99,11 +105,11 @@ def differing_warning(differing: list[str]) -> list[str]:
 
 
 def write_bundle(run: Delivery, lane: Lane, target: Path, selection: Selection, *, refit: bool) -> None:
-    """The bundle is prediction n+1: the weights after all n, the demonstrations that example n+1 would have."""
+    """The bundle is prediction n+1: the weights after all n, and demonstrations as the stream chose them for one."""
     task, loaded, seed = run.tasks[lane.model], run.loaded[lane.model], run.seed()
     n = len(task)
-    pool: Sequence[Example] = task.order(seed) if lane.shots_at_use and chooser(lane.demonstrations).per_query else ()
-    demos = [] if pool else task.demonstrations(seed, n + 1, 1, lane.shots_at_use, NEXT, lane.demonstrations)
+    how = run.record.get("deliver", "fixed")  # of a run begun by an earlier version
+    sets, pool = delivered_demonstrations(task, lane, how, seed)
     best = selection.best if selection.best.name == lane.name else None
     figures = next(one for one in selection.lanes if one.name == lane.name)
     bundle.save(
@@ -115,14 +121,30 @@ def write_bundle(run: Delivery, lane: Lane, target: Path, selection: Selection, 
         settings=task.renderer.settings,
         metric=run.judge.name,
         answer_patterns=tuple(run.record["answer_patterns"]),
-        demonstrations=demos,
+        sets=sets,
         pool=pool,
+        deliver=how,
         export=(lambda to: export(run, lane, to, refit=refit)) if lane.trains else None,
         score=best.score if best else figures.score,
         interval=best.interval if best else None,
         end_ids=task.renderer.end_ids,
         end_text=task.renderer.end_text,
     )
+
+
+def delivered_demonstrations(
+    task: Task, lane: Lane, deliver: str, seed: int
+) -> tuple[Sequence[Sequence[Example]], Sequence[Example]]:
+    """Sets of demonstrations, and the examples that they are of where there are several."""
+    how = chooser(lane.demonstrations)
+    order = task.order(seed)
+    if lane.shots_at_use and how.per_query:
+        return (), order
+    if not lane.shots_at_use:
+        return ((),), ()
+    sets = delivery.Delivery.of(deliver).sets(how, order, lane.shots_at_use, seed, len(task) + 1)
+    held = {example.id for one in sets for example in one}
+    return sets, [example for example in order if example.id in held] if len(sets) > 1 else ()
 
 
 def export(run: Delivery, lane: Lane, to: Path, *, refit: bool) -> None:
@@ -144,25 +166,27 @@ def export(run: Delivery, lane: Lane, to: Path, *, refit: bool) -> None:
 def train_again(task: Task, lane: Lane, learner: Learner, track: Track) -> None:
     """`--final refit`: from fresh weights, i.i.d., as many updates as the stream made. What was scored is then not
     quite what is served; it is there for those who ask."""
-    n = len(task)
-    order = task.order(track.seed)
-    step = 0
-    for epoch in range(lane.updates):
-        for target in draw.shuffled(order, lambda e: e.id, seed=track.seed, purpose=f"refit-{epoch}"):
-            step += 1
-            demos = task.demonstrations(track.seed, n + 1, step + 1, lane.shots, target, lane.demonstrations)
-            rendered = task.renderer.render(demos, target)
-            learner.update([Row(track, rendered.ids, rendered.spans, loss_spans(lane, rendered), scored=False)])
-    assert step == total_updates(lane, n)
+    n, seed = len(task), track.seed
+    items = task.released(seed, n, lane.augment)
+    epochs = (
+        item
+        for epoch in count()
+        for item in draw.shuffled(items, lambda item: item.example.id, seed=seed, purpose=f"refit-{epoch}")
+    )
+    for step, (target, made_from) in enumerate(islice(epochs, total_updates(lane, n)), start=1):
+        demos = task.demonstrations(seed, n + 1, step + 1, lane.shots, target, lane.demonstrations, apart=made_from)
+        rendered = task.renderer.render(demos, target)
+        learner.update([Row(track, rendered.ids, rendered.spans, loss_spans(lane, rendered), scored=False)])
 
 
 def judge_test(
-    run: Delivery, written: dict[str, tuple[str, Path]], opponents: Sequence[tuple[str, Path]], watch: Watch
-) -> list[dict[str, Any]] | None:
+    run: Delivery,
+    examples: Sequence[Example],
+    written: dict[str, tuple[str, Path]],
+    opponents: Sequence[tuple[str, Path]],
+    watch: Watch,
+) -> list[dict[str, Any]]:
     """The bundles as delivered, on examples that nothing was chosen on: plain Clopper-Pearson intervals."""
-    if run.record["test"] is None:
-        return None
-    examples = restore_examples(run.folder / TEST).examples
     answers: list[Answer] = []
     for name, folder in (*written.values(), *opponents):
         run.check()

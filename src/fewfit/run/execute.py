@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fewfit import demonstrations
 from fewfit.engine import memory
+from fewfit.engine import source as sources
 from fewfit.engine.learner import LaneState, Track
 from fewfit.engine.stream import Progress, Stream, steps
 from fewfit.engine.task import Task
@@ -105,6 +107,9 @@ def _execute(session: Session, judge: Metric) -> dict[str, Any]:
     folder = prepared.folder
     dataset = checked_examples(folder, record)
     lanes = [Lane.from_json(one) for one in record["lanes"]]
+    for lane in lanes:  # those of one's own are known once they are registered again
+        demonstrations.chooser(lane.demonstrations)
+        sources.source(lane.augment)
     tracks: list[Progress] = []
     plans = {lane.name: list(steps(lane, len(dataset.examples))) for lane in lanes}
     # Prompting lanes first: their scores are there in seconds.
@@ -222,11 +227,15 @@ def ahead(work: Work, going: Sequence[Progress]) -> float:
 
 
 def helpers_possible(work: Work, session: Session) -> int:
-    """On a CPU, for a model that another process can load: one process a core, one thread each."""
+    """On a CPU, where another process can load the model and knows all code: one process a core, one thread each."""
     device = next(work.loaded.model.parameters()).device.type
     in_memory = work.loaded.ref.digest.startswith("weights:")  # an object: nobody else has it
     packed = getattr(work.loaded.model.config, "quantization_config", None) is not None  # helpers load whole weights
-    alone = device != "cpu" or in_memory or packed or session.record["metric"].startswith(OWN) or len(work.tracks) < 2
+    own = session.record["metric"].startswith(OWN) or any(
+        lane.demonstrations not in demonstrations.SHIPPED or lane.augment not in sources.SHIPPED
+        for lane in work.team.lanes
+    )
+    alone = device != "cpu" or in_memory or packed or own or len(work.tracks) < 2
     return 0 if alone else processors() - 1
 
 

@@ -37,6 +37,7 @@ LOOK_AFTER = 0.7  # seconds of work, before it is judged how much is left
 WORTH_STARTING = 6.0  # seconds of work left: a helper needs some four to begin
 SURELY_WORTH = 5e11  # multiplications and additions ahead: some seven to ten seconds
 WORTH_HANDING = 40  # sequences left of a track: below it the hand-over costs more
+UNEVEN = 1.15  # a hand may have so much more than its share, before lanes that share passes are parted
 
 
 @dataclass(frozen=True)
@@ -209,17 +210,30 @@ class LocalExecutor:
 
 
 def deal(tracks: Sequence[Progress], hands: int) -> list[Progress]:
-    """One hand of several, equal in what is left to do; nothing where there are fewer tracks than hands."""
-    if len(tracks) < 2:
+    """One hand of several, about equal in what is left to do; nothing where there are fewer tracks than hands.
+
+    Lanes of equal shots stay together where they can: their prompts are of one length, so they share passes.
+    """
+    if len(tracks) < max(2, hands):
         return []
-    loads = [0] * hands
-    share: list[Progress] = []
+    by_shots: dict[int, list[Progress]] = {}
     for progress in tracks:
-        least = min(range(hands), key=lambda h: loads[h])
-        loads[least] += progress.left
-        if least == hands - 1:
-            share.append(progress)
-    return share
+        by_shots.setdefault(progress.lane.shots, []).append(progress)
+    groups = list(by_shots.values())
+    while True:
+        dealt: list[list[list[Progress]]] = [[] for _ in range(hands)]
+        for group in sorted(groups, key=work_of, reverse=True):
+            min(dealt, key=lambda hand: sum(map(work_of, hand))).append(group)
+        loads = [sum(map(work_of, hand)) for hand in dealt]
+        heaviest = max(dealt[loads.index(max(loads))], key=work_of)
+        if max(loads) <= UNEVEN * sum(loads) / hands or len(heaviest) == 1:
+            return [progress for group in dealt[-1] for progress in group]
+        inner = sorted(heaviest, key=lambda progress: progress.left, reverse=True)
+        groups = [group for group in groups if group is not heaviest] + [inner[::2], inner[1::2]]
+
+
+def work_of(group: Sequence[Progress]) -> int:
+    return sum(progress.left for progress in group)
 
 
 class Helper:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from fewfit.demonstrations import chooser
-from fewfit.engine.source import SOURCES
+from fewfit.demonstrations.delivery import Delivery
+from fewfit.engine.source import source
 from fewfit.errors import UserError
 from fewfit.examples import Dataset, Example
 from fewfit.examples import load as load_examples
@@ -118,13 +119,10 @@ def read(asked: Settings, data: Any) -> Material:
         )
     refuse_unreadable(judge, [*dataset.examples, *(test.examples if test is not None else ())])
     grid, seeds = asked.lanes((None,)), asked.number_of_seeds
+    Delivery.of(asked.deliver)
     for lane in grid.lanes:
         chooser(lane.demonstrations)
-        if lane.augment not in SOURCES:
-            known = ", ".join("+".join(one) or "the examples" for one in SOURCES)
-            raise UserError(
-                f"unknown training source {'+'.join(lane.augment)!r} in {lane.name}", hint=f"there is: {known}"
-            )
+        source(lane.augment)
     if (updates := updates_of(grid.lanes, len(dataset), seeds)) > MOST_UPDATES:
         message = f"{updates:,} updates are asked for, and {MOST_UPDATES:,} are the most"
         raise UserError(message, hint="give fewer --updates, --seeds, --lr or --shots, or fewer examples")
@@ -187,7 +185,7 @@ def prepare(asked: Settings, material: Material, loaded: dict[str | None, Loaded
             task = Task(dataset.examples, renderers[name], judge, order=asked.order)
             with one_thread(is_small(one.model)):
                 cost |= lane_seconds(one.model, task, lanes, seeds)
-        racing = replace(asked, race=asked.race and not judge.is_deferred)
+        racing = replace(asked, race=asked.races(len(dataset.examples)) and not judge.is_deferred)
         grid, halvings, told = within_budget(racing, grid, cost, budget, len(dataset.examples))
         notices += told
     refuse_no_opponent(judge, grid)
@@ -219,9 +217,10 @@ def prepare(asked: Settings, material: Material, loaded: dict[str | None, Loaded
         "lanes": [lane.as_json() for lane in grid.lanes],
         "seeds": list(range(seeds)),
         "order": asked.order,
-        "race": bool(asked.race) and not judge.is_deferred,
+        "race": asked.races(len(dataset.examples)) and not judge.is_deferred,
         "halvings": list(halvings),
         "final": asked.final,
+        "deliver": asked.deliver,
         "select": asked.select,
         "budget": budget if asked.is_sized else None,
         "estimated_seconds": {name: round(cost[name], 2) for name in grid.names if name in cost},

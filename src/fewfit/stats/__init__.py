@@ -10,7 +10,7 @@
 docs/statistics.md says in prose what is done and what simulation shows of it.
 """
 
-from fewfit.stats.chosen import Estimate, chosen_estimate
+from fewfit.stats.chosen import Estimate, chosen_estimate, estimates
 from fewfit.stats.criterion import (
     CRITERIA,
     Criterion,
@@ -39,6 +39,7 @@ __all__ = [
     "clopper_pearson",
     "criterion_start",
     "difference_of_kinds",
+    "estimates",
     "is_rising",
     "item_scores",
     "item_weights",

@@ -30,12 +30,22 @@ class Estimate:
     effective: float  # rows, less what several seeds of the same examples repeat
 
 
-def chosen_estimate(stream: Stream, window_R: Bools, lane: int, resamples: Resamples) -> Estimate:
+def chosen_estimate(stream: Stream, window: Bools, lane: int, resamples: Resamples) -> Estimate:
     """`lane` was chosen by the criterion that `resamples` carries."""
-    rows = np.flatnonzero(window_R)
-    sum_LE, count_LE = by_example(stream.score_LR[:, rows], stream.example_R[rows], stream.examples)
+    return estimates(stream, window, lane, resamples)[lane]
+
+
+def estimates(stream: Stream, window: Bools, chosen: int, resamples: Resamples) -> list[Estimate]:
+    """Of every lane, from the rows of the window: one for all lanes, or one for each (`_LR`).
+
+    The intervals hold for all lanes at once, so for whichever is taken for whatever reason. The point of the `chosen`
+    one is corrected for the choice; the others are plain means.
+    """
+    window_LR = np.broadcast_to(window, stream.score_LR.shape)
+    inside_LR = np.where(window_LR, stream.score_LR, np.nan)
+    sum_LE, count_LE = by_example(inside_LR, stream.example_R, stream.examples)
     count_L = count_LE.sum(axis=1)
-    counts_L = (count_L == len(rows)) | (count_L >= ROWS_TO_COUNT)
+    counts_L = ((count_L == window_LR.sum(axis=1)) | (count_L >= ROWS_TO_COUNT)) & (count_L > 0)
     mean_L = sum_LE.sum(axis=1) / np.maximum(count_L, 1)
     deviation_LE = sum_LE - mean_L[:, None] * count_LE
     square_L = np.square(deviation_LE).sum(axis=1)
@@ -45,18 +55,22 @@ def chosen_estimate(stream: Stream, window_R: Bools, lane: int, resamples: Resam
     deviation_GK = gaussians(stream.examples) @ unit_LE[counts_L].T
     quantile = largest_quantile(deviation_GK, 0.95)
 
-    plain = float(mean_L[lane])
     spread_L = count_L * mean_L * (1 - mean_L)
-    effective = effective_rows(
-        rows=len(rows),
-        seeds=stream.seeds,
-        own=(float(spread_L[lane]), float(square_L[lane])),
-        pooled=(float(spread_L[counts_L].sum()), float(square_L[counts_L].sum())),
-    )
-    low, high = clopper_pearson(effective * plain, effective, quantile)
-    flattery = plain - corrected_mean(sum_LE, count_LE[lane], plain, resamples)
-    point = max(low, plain - rivals_gone(deviation_GK, stream.can_win_L[counts_L]) * flattery)
-    return Estimate(point, low, high, plain, quantile, effective)
+    out = []
+    for lane, plain in enumerate(map(float, mean_L)):
+        effective = effective_rows(
+            rows=int(count_L[lane]),
+            seeds=stream.seeds,
+            own=(float(spread_L[lane]), float(square_L[lane])),
+            pooled=(float(spread_L[counts_L].sum()), float(square_L[counts_L].sum())),
+        )
+        low, high = clopper_pearson(effective * plain, effective, quantile)
+        point = plain
+        if lane == chosen:
+            flattery = plain - corrected_mean(sum_LE, count_LE, plain, resamples)
+            point = max(low, plain - rivals_gone(deviation_GK, stream.can_win_L[counts_L]) * flattery)
+        out.append(Estimate(point, low, high, plain, quantile, effective))
+    return out
 
 
 def effective_rows(*, rows: int, seeds: int, own: tuple[float, float], pooled: tuple[float, float]) -> float:
@@ -73,15 +87,15 @@ def effective_rows(*, rows: int, seeds: int, own: tuple[float, float], pooled: t
     return min(alone, together)
 
 
-def corrected_mean(sum_LE: Floats, count_E: Floats, plain: float, resamples: Resamples) -> float:
+def corrected_mean(sum_LE: Floats, count_LE: Floats, plain: float, resamples: Resamples) -> float:
     """The mean of two corrections, and never above the plain mean.
 
     Both choose again in every resample. One (Tsamardinos's BBC) scores the new choice on the examples left out: too
     low, as it was chosen from fewer. The other (Tibshirani and Tibshirani's) takes off what the new choice scores
-    better in its resample than in the sample: too little. Every chosen lane has all rows, so one count does for all.
+    better in its resample than in the sample: too little.
     """
     chosen_B = resamples.chosen(np.ones(len(sum_LE), dtype=bool))
-    gain = optimism(sum_LE[chosen_B], count_E, resamples.weight_BE)
+    gain = optimism(sum_LE[chosen_B], count_LE[chosen_B], resamples.weight_BE)
     return plain if gain is None else min(plain, (gain[0] + plain - gain[1]) / 2)
 
 
@@ -99,15 +113,16 @@ def rivals_gone(deviation_GK: Floats, can_win_K: Bools) -> float:
     return float(np.clip(deviation_GK.max(axis=1).mean() / left, 1.0, MOST_FOR_RIVALS))
 
 
-def optimism(sum_BE: Floats, count_E: Floats, weight_BE: Floats) -> tuple[float, float] | None:
+def optimism(sum_BE: Floats, count_BE: Floats, weight_BE: Floats) -> tuple[float, float] | None:
     """Means over resamples, of what each chose: its mean on the examples left out, and its mean in the resample less
     that in the sample. None where no resample leaves anybody out of the window and somebody in it."""
     left_out_BE = weight_BE == 0
-    inside_B, outside_B = weight_BE @ count_E, left_out_BE @ count_E
+    inside_B, outside_B = (weight_BE * count_BE).sum(axis=1), (left_out_BE * count_BE).sum(axis=1)
     usable_B = (inside_B > 0) & (outside_B > 0)
     if not usable_B.any():
         return None
-    sum_BE, weight_BE, left_out_BE = sum_BE[usable_B], weight_BE[usable_B], left_out_BE[usable_B]
+    sum_BE, count_BE = sum_BE[usable_B], count_BE[usable_B]
+    weight_BE, left_out_BE = weight_BE[usable_B], left_out_BE[usable_B]
     outside = (left_out_BE * sum_BE).sum(axis=1) / outside_B[usable_B]
-    better = (weight_BE * sum_BE).sum(axis=1) / inside_B[usable_B] - sum_BE.sum(axis=1) / count_E.sum()
+    better = (weight_BE * sum_BE).sum(axis=1) / inside_B[usable_B] - sum_BE.sum(axis=1) / count_BE.sum(axis=1)
     return float(outside.mean()), float(better.mean())

@@ -52,7 +52,7 @@ def difference_of_kinds(
 
     plain = float(difference_E.mean())
     chosen_BE = score_LE[resamples.chosen(this_L)] - score_LE[resamples.chosen(other_L)]
-    gain = optimism(chosen_BE, np.ones(examples), resamples.weight_BE[:, seen_E])
+    gain = optimism(chosen_BE, np.ones_like(chosen_BE), resamples.weight_BE[:, seen_E])
     point = plain if gain is None else (gain[0] + plain - gain[1]) / 2
     return Difference(point, low, high, plain, examples)
 

@@ -1,0 +1,70 @@
+"""Tasks of ../shared/data, each as examples to learn from (other ones in every order) and examples to test on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from fewfit.examples import Example
+
+LEARNT, TESTED = 60, 300
+LABELS = {
+    "sst2": {"0": "negative", "1": "positive"},
+    "subj": {"0": "subjective", "1": "objective"},
+    "trec": {"0": "description", "1": "entity", "2": "abbreviation", "3": "human", "4": "location", "5": "number"},
+}
+FILES = {"sst2": "stsa.binary.test.txt", "subj": "subj.2000.txt", "trec": "TREC.train.2000.txt"}
+CLOSED = ("person-instrument", "sentiment", *LABELS)  # answers are chosen among labels
+TASKS = (
+    "sst2",
+    "present-past",
+    "trec",
+    "antonym",
+    "person-instrument",
+    "english-french",
+    "subj",
+    "animal_v_object_3",
+    "sentiment",
+    "park-country",
+)
+
+
+class Task(NamedTuple):
+    name: str
+    learnt: tuple[Example, ...]  # in the order of the stream
+    tested: tuple[Example, ...]
+    choices: tuple[str, ...] | None
+
+
+def task(name: str, order: int, data: Path) -> Task:
+    """Test examples are the same in all orders; where a task is small, orders share some of what they learn from."""
+    pairs = dict(rows(name, data))
+    prompts = sorted(pairs, key=lambda prompt: number("test", prompt))
+    cut = min(TESTED, len(prompts) - 2 * LEARNT)
+    rest = sorted(prompts[cut:], key=lambda prompt: number(f"order {order}", prompt))
+    both = (*rest[:LEARNT], *prompts[:cut])
+    made = [Example(f"{number('id', prompt):016x}", prompt, pairs[prompt]) for prompt in both]
+    choices = tuple(sorted(set(pairs.values()))) if name in CLOSED else None
+    return Task(name, tuple(made[:LEARNT]), tuple(made[LEARNT:]), choices)
+
+
+def rows(name: str, data: Path) -> Iterator[tuple[str, str]]:
+    if name in LABELS:
+        for line in (data / "nlp" / name / FILES[name]).read_text(encoding="utf-8").splitlines():
+            label, _, text = line.partition(" ")
+            yield text.strip(), LABELS[name][label]
+    else:
+        for one in json.loads((data / "function_vectors" / f"{name}.json").read_text(encoding="utf-8")):
+            yield str(one["input"]).strip(), str(one["output"]).strip()
+
+
+def number(purpose: str, text: str) -> int:
+    return int.from_bytes(sha256(f"{purpose}\0{text}".encode()).digest()[:8], "big")
+
+
+def majority(examples: Sequence[Example]) -> str:
+    answers = [one.completion for one in examples]
+    return max(sorted(set(answers)), key=answers.count)
