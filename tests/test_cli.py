@@ -24,7 +24,8 @@ RESULT_KEYS = {
     "verdict", "lanes", "test", "labels", "seconds",
 }  # fmt: skip
 LANE_KEYS = {
-    "name", "model", "kind", "shots", "lr", "updates", "n", "prequential", "score", "accuracy", "nll", "status",
+    "name", "model", "kind", "shots", "lr", "updates", "n", "prequential", "score", "interval",
+    "accuracy", "nll", "tokens", "status",
 }  # fmt: skip
 FEW = ("--methods", "zero-shot,icl,ft", "--shots", "2", "--lr", "1e-3", "--updates", "1", "--no-race")
 
@@ -118,7 +119,7 @@ def test_fit_ends_with_all_that_one_would_want(fitted: dict[str, Any], capsys: p
         next(lane["kind"] for lane in result["lanes"] if lane["name"] == result["best"]),
         result["best"],
     ]
-    for wanted in (result["verdict"], "majority", "test score", "runs/one", "expected to score"):
+    for wanted in (result["verdict"], "majority", "test score", "runs/one", "as the lane would be delivered"):
         assert wanted in shown, wanted
     commands = [line.strip() for line in shown.splitlines() if line.startswith("  fewfit ")]
     assert len(commands) == 3

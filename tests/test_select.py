@@ -93,7 +93,7 @@ def test_dropped_and_diverged_lanes_cannot_win() -> None:
     assert found.best.name == "zero-shot"
     assert found.best_of_kind == {"zero-shot": "zero-shot"}
     assert [lane.status for lane in found.lanes] == ["done", "dropped", "diverged", "done"]
-    assert "zero-shot alone finished" in found.verdict
+    assert "Zero-shot alone finished" in found.verdict
     with pytest.raises(NoUsableLane):
         chosen(scores, statuses={lane.name: "diverged" for lane in scores})
     with pytest.raises(NoUsableLane):
@@ -117,18 +117,22 @@ def test_a_score_that_is_no_number_is_a_miss() -> None:
 
 
 def test_plain_figures_of_a_lane() -> None:
-    """The whole stream, and the last half of what the lane predicted.
+    """The whole stream; and as it would be delivered: of a lane that learns the last half of what it predicted, of one
+    that prompts all rows that had their demonstrations.
 
-    Break seen to fail: the half of the longest lane for every lane."""
+    Breaks seen to fail: the half of the longest lane for every lane; the last half of a lane that only prompts."""
     graded = [0.0, 0.5, 1.0, 0.5, 1.0, 0.8]
-    found = select(predictions({ZERO: graded, ICL4: [0, 0, 0, 1]}), [ZERO, ICL4], metric="chrf")
-    zero, icl = found.lanes
-    assert (zero.n, icl.n) == (6, 4)
-    assert zero.prequential == pytest.approx(3.8 / 6)
-    assert zero.score == pytest.approx(2.3 / 3)
-    assert zero.accuracy == pytest.approx(2 / 6)
-    assert zero.nll == pytest.approx((4 * 1.5 + 2 * 0.2) / 6)
-    assert (icl.prequential, icl.score) == (0.25, 0.5)
+    many = [0.0, 1.0, 0.0, 1.0, *[1.0] * 5, 0.0]
+    scores = {FT1: graded, FT5: [0, 0, 0, 1], ICL4: many, ZERO: hits(10, 0.2)}
+    ft, other, icl, zero = select(predictions(scores), [*scores], metric="chrf").lanes
+    assert (ft.n, other.n) == (6, 4)
+    assert ft.prequential == pytest.approx(3.8 / 6)
+    assert ft.score == pytest.approx(2.3 / 3)
+    assert ft.accuracy == pytest.approx(2 / 6)
+    assert ft.nll == pytest.approx((4 * 1.5 + 2 * 0.2) / 6)
+    assert (other.prequential, other.score) == (0.25, 0.5)
+    assert zero.score == pytest.approx(0.2) and icl.interval[0] < 5 / 6 < icl.interval[1]
+    assert icl.tokens == 9
 
 
 def test_windows_are_by_place_within_each_seed() -> None:
@@ -138,7 +142,9 @@ def test_windows_are_by_place_within_each_seed() -> None:
     rows = predictions({ZERO: [0, 0, 1, 1]}) + predictions({ZERO: [0, 0, 1, 0]}, seed=1)
     for row, example in zip(rows[4:], ("e3", "e1", "e4", "e2"), strict=True):
         row["id"] = example
-    (lane,) = select(rows, [ZERO], metric="exact").lanes
+    for row in rows:
+        row["lane"] = FT1.name
+    (lane,) = select(rows, [FT1], metric="exact").lanes
     assert (lane.n, lane.score, lane.prequential) == (4, 0.75, 0.375)
 
 
@@ -158,7 +164,7 @@ def test_the_rows_of_a_choice_are_judged_by_the_right_choice_among_all() -> None
 
 def test_without_a_likelihood_in_one_lane_nobody_is_judged_by_it() -> None:
     """Break seen to fail: a missing likelihood read as 0 nats."""
-    scores = {ZERO: hits(30, 0.5), ICL4: [*hits(30, 0.5)[:-2], 1.0, 1.0]}
+    scores = {ZERO: hits(30, 0.5), ICL4: [*hits(30, 0.5)[:-8], *[1.0] * 8]}
     rows = predictions(scores)
     for row in rows:
         row["nll"] = None if row["lane"] == "zero-shot" else 4.0
@@ -190,7 +196,8 @@ def test_a_verdict_that_is_settled_and_one_that_is_not() -> None:
     assert (beats.says, beats.other_lane, open_one.says) == ("better", "icl-4", "not settled")
     assert beats.interval[0] > 0 > open_one.interval[0]
     low, high = (round(100 * end) for end in beats.interval)
-    assert found.verdict.startswith(f"ICL+FT is better than prompting by {round(100 * beats.difference)} points")
+    assert found.verdict.startswith("Use icl4+ft: the tuned model, with 4 examples in the prompt. Expect ")
+    assert f"ICL+FT is better than prompting by {round(100 * beats.difference)} points" in found.verdict
     assert f"({low} to {high}); better than tuning by " in found.verdict
     assert ": not settled with 80 examples. " in found.verdict
     assert beats.more is None and open_one.more is not None and open_one.more > 0
@@ -238,27 +245,24 @@ def test_what_the_whole_stream_settles_is_said_of_the_stream() -> None:
     assert "Over the whole" not in chosen({ZERO: hits(80, 0.3), FT1: hits(80, 0.95)}).verdict
 
 
-def test_a_kind_that_is_better_by_score_than_the_chosen_one_is_named() -> None:
-    """The likelihood may choose a lane that is surely less often right.
+def test_a_kind_that_is_called_worse_is_not_recommended() -> None:
+    """The likelihood may put a lane first that is surely less often right.
 
-    Break seen to fail: `beaten_by` looks at the other side of a comparison."""
+    Break seen to fail: `better_than` looks at the other side of a comparison."""
     rows = predictions({ZERO: hits(80, 0.3), FT1: hits(80, 0.95)})
     for row in rows:
         row["nll"] = 5.0 if row["lane"] == "ft-u1" else 0.01
     found = select(rows, [ZERO, FT1], metric="exact", criterion="nll")
-    assert found.best.name == "zero-shot"
-    assert found.verdict.startswith("Prompting is worse than tuning by ")
-    assert any(warning.startswith("by score alone tuning is better") for warning in found.warnings)
-    by_accuracy = select(rows, [ZERO, FT1], metric="exact", criterion="accuracy")
-    assert not any("by score alone" in warning for warning in by_accuracy.warnings)
+    assert found.leader == "zero-shot" and found.best.name == "ft-u1"
+    assert "worse" not in found.verdict
 
 
 def test_one_kind_alone_says_so_and_two_kinds_of_prompting_are_compared() -> None:
     """Break seen to fail: `others` never filled with kinds."""
     alone = chosen({FT1: hits(30, 0.5), FT5: hits(30, 0.6)})
-    assert "tuning alone was run" in alone.verdict and alone.comparisons == ()
-    assert chosen({ZERO: hits(60, 0.2), ICL4: [1.0] * 60}).verdict.startswith("ICL is better than zero-shot by ")
-    assert chosen({ZERO: [1.0] * 9, ICL4: [1.0] * 9}).verdict.startswith("Zero-shot is level with ICL (")
+    assert "Tuning alone was run" in alone.verdict and alone.comparisons == ()
+    assert chosen({ZERO: hits(60, 0.2), ICL4: [1.0] * 60}).verdict.find("ICL is better than zero-shot by ") > 0
+    assert chosen({ZERO: [1.0] * 9, ICL4: [1.0] * 9}).verdict.find("Zero-shot is level with ICL (") > 0
 
 
 def test_no_lane_beats_the_most_frequent_answer() -> None:
@@ -270,7 +274,7 @@ def test_no_lane_beats_the_most_frequent_answer() -> None:
         row["gold"] = "b" if row["i"] % 4 == 0 else "a"
     found = select(rows, [ZERO], metric="exact")
     assert found.majority is not None and (found.majority.answer, found.majority.share) == ("a", 0.75)
-    assert found.warnings[0] == "no lane beats always answering 'a' (75 of 100)"
+    assert found.verdict.startswith("Nothing was learnt: always answering 'a' scores 75 of 100, ")
     for row in rows:
         row["score"], row["correct"] = float(row["i"] % 7 != 0), row["i"] % 7 != 0
     assert select(rows, [ZERO], metric="exact").warnings[0].startswith("it is not settled that zero-shot beats")
@@ -311,7 +315,8 @@ def test_the_json_is_what_fit_promises() -> None:
         "best", "metric", "score", "interval", "prequential", "prequential_interval", "majority", "verdict", "lanes",
     }  # fmt: skip
     assert set(found["lanes"][0]) == {
-        "name", "model", "kind", "shots", "lr", "updates", "n", "prequential", "score", "accuracy", "nll", "status",
+        "name", "model", "kind", "shots", "lr", "updates", "n", "prequential", "score", "interval", "accuracy", "nll",
+        "tokens", "status",
     }  # fmt: skip
     assert found["best"] == "ft-u1" and found["lanes"][0]["name"] == "zero-shot"
     assert found["interval"][0] <= found["score"] <= found["interval"][1]

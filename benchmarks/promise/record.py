@@ -33,8 +33,8 @@ SIZES = (20, 60)
 LANES = (
     Lane(),
     Lane(shots=4),
-    *(Lane(lr=lr, updates=e) for lr, e in ((3e-4, 1), (3e-4, 5), (1e-3, 1))),
-    *(Lane(shots=4, lr=lr, updates=e) for lr, e in ((3e-4, 1), (3e-4, 5), (1e-3, 1))),
+    *(Lane(lr=lr, updates=e) for lr, e in ((3e-4, 3), (1e-3, 1), (1e-3, 3))),
+    *(Lane(shots=4, lr=lr, updates=e) for lr, e in ((3e-4, 3), (1e-3, 1), (1e-3, 3))),
 )
 GRID = Grid(LANES)
 DRAWS = 16  # that rotate

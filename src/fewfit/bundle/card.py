@@ -74,7 +74,7 @@ def body(bundle: Bundle) -> list[str]:
             f"| estimated score | {bundle.score:.3f}{between} |",
             "",
             "Each example was predicted before anything was trained on it; the score estimates new data like these"
-            + (", corrected for having chosen among lanes." if bundle.interval else "."),
+            + (", and the interval allows for having chosen among lanes." if bundle.interval else "."),
         ]
     return lines
 

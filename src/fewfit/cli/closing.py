@@ -17,7 +17,7 @@ from fewfit.settings import DEFAULTS
 
 MOST_ROWS = 20
 MOST_LABELS = 6
-WIDE = 100  # columns; below it shots, rates and updates are left to the lanes' names
+WIDE = 100  # columns; below it shots, rates and updates are left to the lanes' names, and the stream's mean goes
 
 
 def closing(result: dict[str, Any], folder: Path, *, next_steps: bool = True) -> None:
@@ -27,7 +27,7 @@ def closing(result: dict[str, Any], folder: Path, *, next_steps: bool = True) ->
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160, soft_wrap=not sys.stdout.isatty())
     console.print(lanes_table(result, wide=console.width >= WIDE))
     console.print()
-    console.print(expectation(result), markup=False)
+    console.print(legend(result), markup=False, style="dim")
     if result["test"]:
         console.print()
         console.print(test_table(result))
@@ -54,7 +54,7 @@ def lanes_table(result: dict[str, Any], *, wide: bool) -> Any:
     table.add_column("lane", no_wrap=True, overflow="ellipsis")  # the one that gives way
     for name in ("shots", "lr", "updates") if wide else ():
         table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
-    for name in ("n", "prequential", "score", "nll"):
+    for name in ("n", "score", "95%", "stream", "nll") if wide else ("score", "95%", "nll"):
         table.add_column(name, justify="right", no_wrap=True, min_width=max(len(name), 4))
     table.add_column("status", no_wrap=True, min_width=8)
     blank = [""] * (3 if wide else 0)
@@ -71,9 +71,10 @@ def lanes_table(result: dict[str, Any], *, wide: bool) -> Any:
                 kind if place == 0 else "",
                 lane["name"],
                 *(settings if wide else ()),
-                str(lane["n"]),
-                points(lane["prequential"]) or "–",
+                *([str(lane["n"])] if wide else ()),
                 points(lane["score"]) or "–",
+                span(lane["interval"]) if lane.get("interval") else "–",
+                *([points(lane["prequential"]) or "–"] if wide else ()),
                 f"{lane['nll']:.2f}" if lane["nll"] is not None else "–",
                 lane["status"],
                 style="bold" if best else None,
@@ -82,7 +83,8 @@ def lanes_table(result: dict[str, Any], *, wide: bool) -> Any:
             table.add_row("", "", f"and {left_out} more in result.json", style="dim")
     if result["majority"] is not None:
         share = points(result["majority"])
-        table.add_row("", "majority", "the commonest answer", *blank, "", share, share, "", "", style="dim")
+        cells = [*blank, "", share, "", share] if wide else [share, ""]
+        table.add_row("", "majority", "always the commonest answer", *cells, "", "", style="dim")
     return table
 
 
@@ -99,14 +101,12 @@ def grouped(lanes: Sequence[dict[str, Any]], best: str) -> list[tuple[str, list[
     return out
 
 
-def expectation(result: dict[str, Any]) -> str:
-    chosen = f", corrected for choosing among {len(result['lanes'])} lanes" if len(result["lanes"]) > 1 else ""
-    plain = next(lane for lane in result["lanes"] if lane["name"] == result["best"])
+def legend(result: dict[str, Any]) -> str:
+    """What the columns are."""
+    among = f", for the choice among {len(result['lanes'])} lanes" if len(result["lanes"]) > 1 else ""
     return (
-        f"{result['best']} is expected to score {points(result['score'])} of 100 on new data "
-        f"({span(result['interval'])}){chosen}. Over the stream it scored {points(plain['prequential'])}; so corrected "
-        f"{points(result['prequential'])} ({span(result['prequential_interval'])}). The table is uncorrected. "
-        f"Scores are by {result['metric']}."
+        f"score: of 100 on new data, by {result['metric']}, as the lane would be delivered, with its interval (the "
+        f"recommended lane's is corrected{among}); stream: the plain mean over all it predicted; nll: nats an answer."
     )
 
 

@@ -110,8 +110,7 @@ def write_bundle(run: Delivery, lane: Lane, target: Path, selection: Selection, 
     n = len(task)
     how = run.record.get("deliver", "fixed")  # of a run begun by an earlier version
     sets, pool = delivered_demonstrations(task, lane, how, seed)
-    best = selection.best if selection.best.name == lane.name else None
-    figures = next(one for one in selection.lanes if one.name == lane.name)
+    figures = selection.lane(lane.name)
     bundle.save(
         target,
         lane=lane,
@@ -125,8 +124,8 @@ def write_bundle(run: Delivery, lane: Lane, target: Path, selection: Selection, 
         pool=pool,
         deliver=how,
         export=(lambda to: export(run, lane, to, refit=refit)) if lane.trains else None,
-        score=best.score if best else figures.score,
-        interval=best.interval if best else None,
+        score=figures.score,
+        interval=figures.interval,
         end_ids=task.renderer.end_ids,
         end_text=task.renderer.end_text,
     )

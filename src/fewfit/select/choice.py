@@ -18,7 +18,17 @@ from fewfit.errors import NoUsableLane
 from fewfit.select.records import Best, Comparison, Majority, Selection
 from fewfit.select.table import KINDS_CHEAPEST_FIRST, LaneLike, Table
 from fewfit.select.verdict import verdict, warnings
-from fewfit.stats import Criterion, Resamples, choose, chosen_estimate, difference_of_kinds, resample
+from fewfit.stats import (
+    Criterion,
+    Resamples,
+    cheapest,
+    choose,
+    chosen_estimate,
+    difference_of_kinds,
+    estimates,
+    recommend,
+    resample,
+)
 from fewfit.stats.stream import Bools
 
 TUNING = ("ft", "icl+ft")
@@ -46,11 +56,39 @@ def select(
     asked = criterion
     if criterion == "nll" and stream.nll_LR is None:
         criterion = "accuracy"
-    resamples = resample(stream, criterion)
-    results = {lane.name: table.result(index) for index, lane in enumerate(table.lanes)}
+    rule = cheapest(stream, criterion, table.tier_L)
+    resamples = resample(stream, criterion, rule)
+    rising = [table.rises(index) for index in range(stream.lanes)]
+    kinds = np.array([lane.kind for lane in table.lanes])
+    groups: dict[str, Bools] = {kind: np.asarray(kinds == kind) for kind in KINDS_CHEAPEST_FIRST}
+    groups["prompting"] = np.asarray(groups["zero-shot"] | groups["icl"])
+    by_criterion = {
+        group: choose(stream, criterion, among_L)
+        for group, among_L in groups.items()
+        if (among_L & stream.can_win_L).any()
+    }
+    chosen, beaten = recommend(stream, criterion, rule), set[str]()
+    while True:
+        picked = {group: chosen if groups[group][chosen] else lane for group, lane in by_criterion.items()}
+        comparisons = []
+        for this, other in pairs_to_compare(picked):
+            pair = (picked[this], picked[other])
+            rises = [table.lanes[index].kind in TUNING and rising[index] for index in pair]
+            comparisons.append(compare(table, (this, other), (groups[this], groups[other]), pair, rises, resamples))
+        winners = [kind for kind in better_than(table.lanes[chosen].kind, comparisons) if kind not in beaten]
+        if not winners:
+            break
+        # The likelihood has a say in the choice and none in the comparison: a kind called worse is not recommended.
+        beaten.add(table.lanes[chosen].kind)
+        chosen = by_criterion[winners[0]]
 
-    chosen = choose(stream, criterion)
-    score = chosen_estimate(stream, stream.last_half, chosen, resamples)
+    delivered = estimates(stream, table.telling_LR, chosen, resamples)
+    seen_L = np.asarray(~np.isnan(stream.score_LR).all(axis=1))
+    results = {
+        lane.name: table.result(index, delivered[index] if seen_L[index] else None, rising[index])
+        for index, lane in enumerate(table.lanes)
+    }
+    score = delivered[chosen]
     prequential = chosen_estimate(stream, stream.whole, chosen, resamples)
     best = Best(
         name=table.lanes[chosen].name,
@@ -59,23 +97,8 @@ def select(
         interval=(score.low, score.high),
         prequential=prequential.point,
         prequential_interval=(prequential.low, prequential.high),
-        rising=results[table.lanes[chosen].name].rising,
+        rising=rising[chosen],
     )
-
-    kinds = np.array([lane.kind for lane in table.lanes])
-    groups = {kind: np.asarray(kinds == kind) for kind in KINDS_CHEAPEST_FIRST}
-    groups["prompting"] = groups["zero-shot"] | groups["icl"]
-    picked = {
-        group: choose(stream, criterion, among_L)
-        for group, among_L in groups.items()
-        if (among_L & stream.can_win_L).any()
-    }
-    comparisons = []
-    for this, other in pairs_to_compare(picked):
-        pair = (picked[this], picked[other])
-        tuning_rises = [table.lanes[index].kind in TUNING and results[table.lanes[index].name].rising for index in pair]
-        comparisons.append(compare(table, (this, other), (groups[this], groups[other]), pair, tuning_rises, resamples))
-
     majority = most_frequent(table.gold) if metric in WITH_MAJORITY else None
     selection = Selection(
         metric=metric,
@@ -85,6 +108,7 @@ def select(
         seeds=stream.seeds,
         lanes=tuple(results[lane.name] for lane in lanes),
         best=best,
+        leader=table.lanes[choose(stream, criterion)].name,
         best_of_kind={kind: table.lanes[picked[kind]].name for kind in KINDS_CHEAPEST_FIRST if kind in picked},
         comparisons=tuple(comparisons),
         majority=majority,
@@ -92,6 +116,17 @@ def select(
         warnings=(),
     )
     return replace(selection, verdict=verdict(selection), warnings=warnings(selection))
+
+
+def better_than(kind: str, comparisons: Sequence[Comparison]) -> list[str]:
+    """The kinds that this one is called worse than."""
+    out = []
+    for each in comparisons:
+        if each.this == kind and each.says == "worse" and not each.so_far:
+            out.append(each.other)
+        if each.other == kind and each.says == "better" and not each.so_far:
+            out.append(each.this)
+    return [other for other in out if other != "prompting"]
 
 
 def most_frequent(gold: Sequence[str]) -> Majority:

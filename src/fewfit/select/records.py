@@ -10,7 +10,11 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class LaneResult:
-    """One lane's plain figures; None where it has no row (or no likelihood)."""
+    """One lane's figures; None where it has no row (or no likelihood).
+
+    `score` and `interval` estimate the lane as it would be delivered. They are the one number that is shown of it
+    wherever it is named.
+    """
 
     name: str
     model: str | None
@@ -20,16 +24,18 @@ class LaneResult:
     updates: int
     n: int  # examples predicted
     prequential: float | None  # mean over the stream
-    score: float | None  # mean over the last half of what the lane predicted
+    score: float | None  # of the recommended lane, corrected for the choice
+    interval: Interval | None  # holds for all lanes at once
     accuracy: float | None  # share of `correct` over the stream
     nll: float | None  # nats per answer, mean over the stream
+    tokens: float | None  # of a query's prompt
     rising: bool
     status: str
 
 
 @dataclass(frozen=True)
 class Best:
-    """The chosen lane, its figures corrected for the choice."""
+    """The recommended lane, its figures corrected for the choice."""
 
     name: str
     kind: str
@@ -74,11 +80,19 @@ class Selection:
     seeds: int
     lanes: tuple[LaneResult, ...]  # as given
     best: Best
+    leader: str  # the lane that the criterion puts first: the recommended one, or one that costs more to serve
     best_of_kind: dict[str, str]  # kind: lane; kinds without a lane that can win are missing
     comparisons: tuple[Comparison, ...]
     majority: Majority | None
     verdict: str
     warnings: tuple[str, ...]
+
+    def lane(self, name: str) -> LaneResult:
+        return next(lane for lane in self.lanes if lane.name == name)
+
+    @property
+    def is_no_better_than_majority(self) -> bool:
+        return self.majority is not None and self.best.score <= self.majority.share
 
     def comparison(self, this: str, other: str) -> Comparison:
         """The comparison seen from `this`."""
@@ -111,8 +125,10 @@ class Selection:
                     "n": lane.n,
                     "prequential": lane.prequential,
                     "score": lane.score,
+                    "interval": None if lane.interval is None else list(lane.interval),
                     "accuracy": lane.accuracy,
                     "nll": lane.nll,
+                    "tokens": lane.tokens,
                     "status": lane.status,
                 }
                 for lane in self.lanes

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
 from fewfit.errors import NoUsableLane
 from fewfit.select.records import LaneResult
-from fewfit.stats import Stream, is_rising, likelihood_per_token
-from fewfit.stats.stream import Floats
+from fewfit.stats import Estimate, Stream, is_rising, likelihood_per_token
+from fewfit.stats.stream import Bools, Floats, Ints
 
 KINDS_CHEAPEST_FIRST = ("zero-shot", "ft", "icl", "icl+ft")  # to serve; a tie goes to the first
 
@@ -43,6 +44,7 @@ class Table:
     stream: Stream
     correct_LR: Floats
     nll_LR: Floats  # nats per answer, as the rows have it; NaN where there is none
+    tokens_LR: Floats  # of the prompt
     gold: tuple[str, ...]  # one an example
 
     @staticmethod
@@ -63,7 +65,7 @@ class Table:
         gold: list[str] = []
         example_R = np.zeros(len(keys), dtype=np.int64)
         shape = (len(ordered), len(keys))
-        score_LR, correct_LR, nll_LR, tokens_LR, of_choice_LR = (np.full(shape, np.nan) for _ in range(5))
+        score_LR, correct_LR, nll_LR, tokens_LR, of_choice_LR, prompt_LR = (np.full(shape, np.nan) for _ in range(6))
         for row in rows:
             at = lane_of[row["lane"]], column_of[row["seed"], row["i"]]
             if row["id"] not in example_of:
@@ -72,6 +74,7 @@ class Table:
             example_R[at[1]] = example_of[row["id"]]
             score_LR[at] = row["score"] if math.isfinite(row["score"]) else 0.0
             correct_LR[at] = row["correct"]
+            prompt_LR[at] = row.get("prompt_tokens", np.nan)
             tokens_LR[at] = row["tokens"] if row["tokens"] else np.nan
             if row["nll"] is not None:
                 # A likelihood that is no number is the worst there is, not a missing one.
@@ -101,15 +104,35 @@ class Table:
             place_R=np.array([place for _, place in keys]),
             can_win_L=can_win_L,
         )
-        return Table(ordered, named, stream, correct_LR, nll_LR, tuple(gold))
+        return Table(ordered, named, stream, correct_LR, nll_LR, prompt_LR, tuple(gold))
 
-    def result(self, index: int) -> LaneResult:
+    @cached_property
+    def telling_LR(self) -> Bools:
+        """The rows that tell how a lane is when it is delivered: of one that learns the last half of what it predicted;
+        of one that only prompts all, from the row on that had all its demonstrations."""
+        there_LR = ~np.isnan(self.stream.score_LR)
+        place_R = self.stream.place_R
+        begins_L = []
+        for lane, there_R in zip(self.lanes, there_LR, strict=True):
+            last = int(place_R[there_R].max()) if there_R.any() else 0
+            begins_L.append(last // 2 if lane.updates else min(lane.shots, last // 2))
+        return there_LR & (place_R > np.array(begins_L)[:, None])
+
+    @property
+    def tier_L(self) -> Ints:
+        """Lanes that cost about the same to serve have the same number."""
+        return np.array([KINDS_CHEAPEST_FIRST.index(lane.kind) * 100_000 + lane.shots for lane in self.lanes])
+
+    def rises(self, index: int) -> bool:
+        there_R = ~np.isnan(self.stream.score_LR[index])
+        stream = self.stream
+        return is_rising(stream.score_LR[index][there_R], stream.place_R[there_R], stream.example_R[there_R])
+
+    def result(self, index: int, estimate: Estimate | None, rising: bool) -> LaneResult:
         lane = self.lanes[index]
         there_R = ~np.isnan(self.stream.score_LR[index])
-        score_R, place_R = self.stream.score_LR[index][there_R], self.stream.place_R[there_R]
-        example_R = self.stream.example_R[there_R]
-        nll_R = self.nll_LR[index]
-        half = place_R > place_R.max() // 2 if len(place_R) else there_R[:0]
+        score_R, example_R = self.stream.score_LR[index][there_R], self.stream.example_R[there_R]
+        nll_R, tokens_R = self.nll_LR[index], self.tokens_LR[index]
         return LaneResult(
             name=lane.name,
             model=lane.model,
@@ -119,10 +142,12 @@ class Table:
             updates=lane.updates,
             n=len(np.unique(example_R)),
             prequential=mean_or_none(score_R),
-            score=mean_or_none(score_R[half]),
+            score=None if estimate is None else estimate.point,
+            interval=None if estimate is None else (estimate.low, estimate.high),
             accuracy=mean_or_none(self.correct_LR[index][there_R]),
             nll=mean_or_none(nll_R[np.isfinite(nll_R)]),
-            rising=is_rising(score_R, place_R, example_R),
+            tokens=mean_or_none(tokens_R[self.telling_LR[index] & np.isfinite(tokens_R)]),
+            rising=rising,
             status=self.statuses[index],
         )
 

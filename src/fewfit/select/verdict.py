@@ -1,8 +1,11 @@
-"""The selection in plain sentences. Nothing is said here that a comparison does not say."""
+"""The selection in sentences that can be acted on: what to use, how good, how sure, what it costs, what is open.
+
+Nothing is said here that a comparison does not say.
+"""
 
 from __future__ import annotations
 
-from fewfit.select.records import Comparison, Interval, Selection
+from fewfit.select.records import Comparison, Interval, LaneResult, Selection
 
 SIDE_OF = {"zero-shot": "prompting", "icl": "prompting", "ft": "ft", "icl+ft": "icl+ft"}
 SIDES = ("prompting", "ft", "icl+ft")
@@ -11,7 +14,41 @@ MANY = 2000  # more than this nobody would gather to settle a comparison
 
 
 def verdict(selection: Selection) -> str:
-    """The best lane's side against every other side; with prompting alone, its two kinds against each other."""
+    said = [nothing_learnt(selection)] if selection.is_no_better_than_majority else [use(selection)]
+    return " ".join([*said, *compared(selection), *dearer(selection)])
+
+
+def use(selection: Selection) -> str:
+    best = selection.best
+    lane = selection.lane(best.name)
+    return (
+        f"Use {best.name}: {what_it_is(lane)}. Expect {hundredths(best.score)} of 100 on new data "
+        f"({interval_text(best.interval)}){price(lane)}."
+    )
+
+
+def nothing_learnt(selection: Selection) -> str:
+    majority, best = selection.majority, selection.best
+    assert majority is not None
+    return (
+        f"Nothing was learnt: always answering {shortened(majority.answer)!r} scores {hundredths(majority.share)} of "
+        f"100, and no way of adapting is expected to do better ({best.name} {hundredths(best.score)}, "
+        f"{interval_text(best.interval)}). Try another model, a clearer instruction or more examples first."
+    )
+
+
+def what_it_is(lane: LaneResult) -> str:
+    model = "the tuned model" if lane.updates else "the model as it is"
+    examples = f"with {lane.shots} example{'s' * (lane.shots != 1)} in the prompt" if lane.shots else "without examples"
+    return f"{model}, {examples}"
+
+
+def price(lane: LaneResult) -> str:
+    return "" if lane.tokens is None else f", at {round(lane.tokens):,} tokens a prompt"
+
+
+def compared(selection: Selection) -> list[str]:
+    """The recommended lane's side against every other side; with prompting alone, its two kinds against each other."""
     kinds = list(selection.best_of_kind)
     ours = SIDE_OF[selection.best.kind]
     others = [side for side in SIDES if side != ours and side in map(SIDE_OF.__getitem__, kinds)]
@@ -20,11 +57,10 @@ def verdict(selection: Selection) -> str:
         others = [kind for kind in kinds if kind != ours]
     if not others:
         alone = len({lane.kind for lane in selection.lanes}) == 1
-        return (
-            f"{selection.best.name} is expected to score {hundredths(selection.best.score)} of 100 "
-            f"({interval_text(selection.best.interval)}); {SPOKEN[ours]} alone {'was run' if alone else 'finished'}, "
-            "so there is nothing to compare it with."
-        )
+        return [
+            f"{capitalised(SPOKEN[ours])} alone {'was run' if alone else 'finished'}, so there is nothing to compare "
+            "it with."
+        ]
     found = [selection.comparison(ours, other) for other in others]
     open_ones = [each for each in found if each.says == "not settled"]
     clauses: list[str] = []
@@ -36,7 +72,17 @@ def verdict(selection: Selection) -> str:
             text += f" so far: {each.other_lane if each.says == 'better' else each.lane} is still rising"
         clauses.append(text)
     sentence = capitalised(f"{SPOKEN[ours]} is {'; '.join(clauses)}.")
-    return " ".join([sentence, *over_the_stream(open_ones), *needed(open_ones, alone=len(found) == 1)])
+    return [sentence, *over_the_stream(open_ones), *needed(open_ones, alone=len(found) == 1)]
+
+
+def dearer(selection: Selection) -> list[str]:
+    """Where the highest score is not what is recommended."""
+    leader = selection.lane(selection.leader)
+    if leader.name == selection.best.name or leader.score is None or leader.score <= selection.best.score:
+        return []
+    return [
+        f"{leader.name} came out higher, at {hundredths(leader.score)}, which may be chance, and costs more to serve."
+    ]
 
 
 def lead(comparison: Comparison, *, unit: bool) -> str:
@@ -80,30 +126,16 @@ def needed(comparisons: list[Comparison], *, alone: bool) -> list[str]:
 
 def warnings(selection: Selection) -> tuple[str, ...]:
     found = []
-    best = selection.best
-    if selection.majority is not None:
-        answer, share = shortened(selection.majority.answer), hundredths(selection.majority.share)
-        always = f"always answering {answer!r} ({share} of 100)"
-        if best.score <= selection.majority.share:
-            found.append(f"no lane beats {always}")
-        elif best.interval[0] <= selection.majority.share:
-            found.append(f"it is not settled that {best.name} beats {always}")
+    best, majority = selection.best, selection.majority
+    if majority is not None and best.score > majority.share >= best.interval[0]:
+        always = f"always answering {shortened(majority.answer)!r} ({hundredths(majority.share)} of 100)"
+        found.append(f"it is not settled that {best.name} beats {always}")
     if best.rising:
         found.append(
             f"{best.name} is still rising: expect its score to be rather better than said, and more examples to help"
         )
     if selection.criterion != selection.asked:
         found.append(f"chosen by {selection.criterion}, not {selection.asked}: a lane has no likelihood")
-    beaten_by = [
-        each.this if each.says == "better" else each.other
-        for each in selection.comparisons
-        if (each.says == "worse" and each.this == best.kind) or (each.says == "better" and each.other == best.kind)
-    ]
-    if beaten_by:
-        found.append(
-            f"by score alone {SPOKEN[beaten_by[0]]} is better; {selection.criterion} weighs the likelihood too "
-            "(--select accuracy does not)"
-        )
     orders = "this order" if selection.seeds == 1 else f"these {selection.seeds} orders"
     found.append(f"the intervals are for {orders} of the examples; another order gives somewhat other scores")
     return tuple(found)

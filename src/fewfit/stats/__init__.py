@@ -13,13 +13,16 @@ docs/statistics.md says in prose what is done and what simulation shows of it.
 from fewfit.stats.chosen import Estimate, chosen_estimate, estimates
 from fewfit.stats.criterion import (
     CRITERIA,
+    Cheapest,
     Criterion,
     Resamples,
+    cheapest,
     choose,
     criterion_start,
     item_scores,
     item_weights,
     likelihood_per_token,
+    recommend,
     resample,
 )
 from fewfit.stats.curve import is_rising
@@ -29,12 +32,14 @@ from fewfit.stats.stream import Stream
 
 __all__ = [
     "CRITERIA",
+    "Cheapest",
     "Criterion",
     "Difference",
     "Estimate",
     "Resamples",
     "Stream",
     "chosen_estimate",
+    "cheapest",
     "choose",
     "clopper_pearson",
     "criterion_start",
@@ -44,6 +49,7 @@ __all__ = [
     "item_scores",
     "item_weights",
     "likelihood_per_token",
+    "recommend",
     "resample",
     "tango_interval",
 ]

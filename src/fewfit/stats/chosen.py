@@ -66,7 +66,7 @@ def estimates(stream: Stream, window: Bools, chosen: int, resamples: Resamples) 
         )
         low, high = clopper_pearson(effective * plain, effective, quantile)
         point = plain
-        if lane == chosen:
+        if lane == chosen and stream.lanes > 1:  # with one lane there was no choice
             flattery = plain - corrected_mean(sum_LE, count_LE, plain, resamples)
             point = max(low, plain - rivals_gone(deviation_GK, stream.can_win_L[counts_L]) * flattery)
         out.append(Estimate(point, low, high, plain, quantile, effective))
@@ -94,7 +94,7 @@ def corrected_mean(sum_LE: Floats, count_LE: Floats, plain: float, resamples: Re
     low, as it was chosen from fewer. The other (Tibshirani and Tibshirani's) takes off what the new choice scores
     better in its resample than in the sample: too little.
     """
-    chosen_B = resamples.chosen(np.ones(len(sum_LE), dtype=bool))
+    chosen_B = resamples.recommended()
     gain = optimism(sum_LE[chosen_B], count_LE[chosen_B], resamples.weight_BE)
     return plain if gain is None else min(plain, (gain[0] + plain - gain[1]) / 2)
 

@@ -24,6 +24,7 @@ NATS_AT_MOST = 5.0  # an answer token that a lane thinks impossible would otherw
 LEAST_SPREAD = 0.05  # where lanes hardly differ, their spread is no unit to measure by
 SHORT_STREAM = 30  # below it the criterion reads everything
 RESAMPLES = 250
+NEAR = 0.5  # standard errors
 BREAKS_TIES = 1e-6  # weight of the likelihood under `accuracy`: all of it together weighs less than one answer
 
 
@@ -60,19 +61,62 @@ def item_scores(score_LR: Floats, nll_LR: Floats | None, criterion: Criterion) -
 
 
 @dataclass(frozen=True)
+class Cheapest:
+    """Recommends the cheapest lane that is not behind the best one by more than chance may well have made of it.
+
+    `tier_L` ranks lanes by what a query costs; among equals the criterion decides. `error_LL` is the standard error of
+    the difference of two lanes' totals.
+    """
+
+    tier_L: Ints
+    error_LL: Floats
+
+    def among(self, total_BL: Floats) -> Ints:
+        best_B = first_of_the_best(total_BL)
+        behind_BL = np.take_along_axis(total_BL, best_B[:, None], axis=1) - total_BL
+        near_BL = behind_BL <= NEAR * self.error_LL[best_B]
+        near_BL[np.arange(len(best_B)), best_B] = True
+        tier_BL = np.where(near_BL, self.tier_L, np.iinfo(np.int64).max)
+        return first_of_the_best(np.where(tier_BL == tier_BL.min(axis=1, keepdims=True), total_BL, -np.inf))
+
+
+@dataclass(frozen=True)
 class Resamples:
     """Bootstraps over examples (an example's rows stay together), with the criterion of every lane in each."""
 
     weight_BE: Floats
     total_BL: Floats  # -inf for lanes that cannot win
+    rule: Cheapest | None = None
 
     def chosen(self, among_L: Bools) -> Ints:
         return first_of_the_best(np.where(among_L, self.total_BL, -np.inf))
 
+    def recommended(self) -> Ints:
+        return first_of_the_best(self.total_BL) if self.rule is None else self.rule.among(self.total_BL)
 
-def resample(stream: Stream, criterion: Criterion) -> Resamples:
+
+def resample(stream: Stream, criterion: Criterion, rule: Cheapest | None = None) -> Resamples:
     weight_BE = bootstrap_weights(stream.examples)
-    return Resamples(weight_BE, totals(stream, criterion, weight_BE))
+    return Resamples(weight_BE, totals(stream, criterion, weight_BE), rule)
+
+
+def cheapest(stream: Stream, criterion: Criterion, tier_L: Ints) -> Cheapest:
+    """The rule, with the errors that this stream shows."""
+    rows = np.flatnonzero(stream.after(criterion_start(stream.places, criterion)))
+    error_LL = np.zeros((stream.lanes, stream.lanes))
+    able = np.flatnonzero(stream.can_win_L)
+    nll_LR = None if stream.nll_LR is None else stream.nll_LR[able][:, rows]
+    item_LR = item_scores(stream.score_LR[able][:, rows], nll_LR, criterion)
+    sum_LE, count_LE = by_example(item_LR, stream.example_R[rows], stream.examples)
+    for k, lane in enumerate(able):
+        gap_LE = sum_LE - sum_LE[k]
+        mean_L1 = gap_LE.sum(axis=1, keepdims=True) / count_LE.sum(axis=1, keepdims=True)
+        error_LL[lane, able] = np.sqrt(np.square(gap_LE - mean_L1 * count_LE).sum(axis=1))
+    return Cheapest(np.asarray(tier_L), error_LL)
+
+
+def recommend(stream: Stream, criterion: Criterion, rule: Cheapest) -> int:
+    return int(rule.among(totals(stream, criterion, np.ones((1, stream.examples))))[0])
 
 
 def choose(stream: Stream, criterion: Criterion, among_L: Bools | None = None) -> int:
