@@ -17,6 +17,8 @@ from fewfit.engine.stack import StackLearner
 from fewfit.grid import Lane
 from tests.models_made import tiny
 from tests.stack_rows import END, assert_alike, lane, largest_gap, random_row, track_of
+from tests.streams_made import examples, run_lanes, stacked_learner, task_of
+from tests.tokenizers_made import byte_level
 
 KINDS: dict[str, Callable[..., Learner]] = {"plain": PlainLearner, "stack": StackLearner}
 FAST, SLOW = lane(lr=1e-2), lane(lr=1e-3, rank=4)
@@ -159,3 +161,23 @@ def test_the_model_comes_back_as_it_was(kind: Callable[..., Learner]) -> None:
     assert model.training and {n: p.requires_grad for n, p in model.named_parameters()} == wanted
     assert list(model.state_dict()) == list(weights)
     assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
+
+
+class Prompted:
+    """A model that scores and writes, and can do nothing else: one behind an endpoint would be such."""
+
+    def __init__(self, inner: Learner):
+        self.score, self.generate = inner.score, inner.generate
+
+
+@pytest.mark.parametrize("judge", ["match", "choice"])
+def test_lanes_that_prompt_ask_for_a_scorer_and_a_generator_alone(judge: str) -> None:
+    """Break seen to fail: every track opened."""
+    task = task_of(examples(9), judge=judge)
+    model = tiny("llama", vocab_size=len(byte_level()))
+    learner = stacked_learner(model, task)
+    lanes = [Lane(), Lane(shots=2)]
+    alone = run_lanes(model, task, lanes, learner=Prompted(learner))
+    whole = run_lanes(model, task, lanes, learner=learner)
+    learner.close()
+    assert len(alone.rows) == 18 and alone.rows == whole.rows
