@@ -251,14 +251,22 @@ def test_a_lane_that_leaves_the_race_elsewhere_is_told_where():
     assert told == [17] and progress.status == "running"
 
 
-@pytest.mark.parametrize("quantization, alone", [(None, False), ({"load_in_4bit": True}, True)])
-def test_what_helpers_would_load_otherwise_is_run_alone(quantization, alone, monkeypatch):
-    """Break seen to fail: helpers with whole weights beside a main process with packed ones."""
+@pytest.mark.parametrize(
+    "quantization, chooser, alone",
+    [(None, "random", False), ({"load_in_4bit": True}, "random", True), (None, "my own", True)],
+)
+def test_what_helpers_would_do_otherwise_is_run_alone(quantization, chooser, alone, monkeypatch):
+    """Breaks seen to fail: helpers with whole weights beside a main process with packed ones; helpers for lanes whose
+    code they do not have."""
+    from fewfit.grid import Lane
+
     model = tiny("llama")
     model.config.quantization_config = quantization
     loaded = SimpleNamespace(model=model, ref=SimpleNamespace(digest="files:1"))
     work, session = (
-        SimpleNamespace(loaded=loaded, tracks=[1, 2], team=SimpleNamespace(lanes=())),
+        SimpleNamespace(
+            loaded=loaded, tracks=[1, 2], team=SimpleNamespace(lanes=(Lane(shots=1, demonstrations=chooser),))
+        ),
         SimpleNamespace(record={"metric": "choice"}),
     )
     monkeypatch.setattr(execute, "processors", lambda: 2)

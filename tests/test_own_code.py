@@ -41,7 +41,7 @@ class Turned:
 
 
 def test_they_are_used_like_those_that_come_along(tmp_path, monkeypatch) -> None:
-    """Breaks seen to fail: helpers started for lanes whose code they do not have; `refit` from the examples alone."""
+    """Break seen to fail: `refit` from the examples alone."""
     monkeypatch.chdir(tmp_path)
     lanes = [
         Lane(shots=2, demonstrations="latest"),
