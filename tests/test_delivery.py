@@ -17,14 +17,22 @@ from folders_made import model_folder
 
 import fewfit
 from fewfit import bundle
+from fewfit.audit import audit
 from fewfit.demonstrations import CHOOSERS, Moment
-from fewfit.demonstrations.delivery import DRAWS, Delivery
+from fewfit.demonstrations.delivery import delivered_sets, fixed_from, sets_of_query
 from fewfit.demonstrations.similar import most_similar
+from fewfit.engine.learner import Track
+from fewfit.engine.task import mean_nll
 from fewfit.errors import UserError
 from fewfit.examples.example import Example
-from fewfit.grid import Lane
+from fewfit.grid import DRAWS, Grid, Lane
 from fewfit.models import local
 from fewfit.predict import Predictor
+from fewfit.predictions import read
+from tests.models_made import tiny
+from tests.streams_made import examples as examples_of_streams
+from tests.streams_made import plain_learner, run_lanes, task_of
+from tests.tokenizers_made import byte_level
 
 torch.set_num_threads(1)
 KINDS: dict[str, Any] = {
@@ -45,8 +53,9 @@ def loaded(base: Path) -> local.Loaded:
 
 
 def saved(trained: Made, examples: list[Example], deliver: str, at: Path, sets: Any = None) -> bundle.Bundle:
-    sets = sets or Delivery.of(deliver).sets(CHOOSERS["random"], examples, 2, 0, len(examples) + 1)
-    return trained.save(at, sets=sets, pool=examples if len(sets) > 1 else (), deliver=deliver)
+    lane = replace(LORA, deliver=deliver)
+    sets = sets or delivered_sets(CHOOSERS["random"], examples, lane, 0)
+    return trained.save(at, lane=lane, sets=sets, pool=examples if len(sets) > 1 else ())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -66,7 +75,7 @@ def test_a_query_is_answered_behind_the_set_that_its_hash_picks(
     rows = predictor.predict(asked)
     picked = Counter()
     for query, row in zip(asked, rows, strict=True):
-        (k,) = Delivery.of("per-query").of_query(query)
+        (k,) = sets_of_query(LORA, query, DRAWS)
         picked[k] += 1
         saved(trained, examples, "fixed", tmp_path / f"alone-{k}", [whole.sets[k]])
         alone = Predictor(tmp_path / f"alone-{k}", device="cpu").predict([query])[0]
@@ -105,7 +114,14 @@ def test_an_ensemble_averages_what_its_sets_say(kind: str, loaded: local.Loaded,
 @pytest.mark.parametrize("text", ["ensemble", "ensemble:1", "ensemble:x", "ensemble:100", "queries", ""])
 def test_what_it_is_not(text: str) -> None:
     with pytest.raises(UserError, match="--deliver"):
-        Delivery.of(text)
+        Lane(shots=2, deliver=text)
+
+
+def test_lanes_say_it_where_they_have_demonstrations() -> None:
+    names = Grid.of(shots=[4], lr=[1e-3], updates=[1], deliver="ensemble:3").names
+    assert names == ("zero-shot", "icl-4-ensemble3", "ft-lr1e-3-u1", "icl4+ft-lr1e-3-u1-ensemble3")
+    with pytest.raises(UserError, match="without demonstrations"):
+        Lane(deliver="fixed")
 
 
 def test_similar_ones_are_similar_and_mixed_ones_are_half() -> None:
@@ -127,12 +143,62 @@ def test_similar_ones_are_similar_and_mixed_ones_are_half() -> None:
     assert foxes < 120 and len(any_) == 4, "the others are any"
 
 
-def test_a_run_says_how_its_bundle_is_delivered(tmp_path, monkeypatch) -> None:
+def test_a_run_delivers_what_it_scored(tmp_path, monkeypatch) -> None:
+    """Three ways in one grid: what stood in the prompts, what stands in the bundle, and that nothing leaked.
+
+    Breaks seen to fail: predictions of a fixed lane behind draws of their own; one member's answer for the ensemble's.
+    """
     monkeypatch.chdir(tmp_path)
-    rows = [(one.prompt, one.completion) for one in labelled(LETTERS)]
-    for deliver, sets in (("per-query", DRAWS), ("fixed", 1), ("ensemble:2", 2)):
-        run = fewfit.fit(rows, "lab", grid=[Lane(shots=2)], deliver=deliver, out=deliver.replace(":", "-"))
-        assert len(run.bundle.bundle.sets) == sets and run.bundle.bundle.deliver == deliver
-        assert json.loads((run.folder / "run.json").read_text())["deliver"] == deliver
-    with pytest.raises(UserError, match="--deliver often"):
-        fewfit.fit(rows, "lab", deliver="often")
+    examples = labelled(LETTERS, 24)
+    rows = [(one.prompt, one.completion) for one in examples]
+    ways = ("per-query", "fixed", "ensemble:3")
+    lanes = [Lane(shots=2, deliver=way) for way in ways]
+    lanes += [Lane(shots=2, lr=1e-3, updates=2, deliver=way) for way in ways]
+    run = fewfit.fit(rows, "lab", grid=lanes, out="run")
+    numbered = [replace(one, id=str(k)) for k, one in enumerate(examples, 1)]
+    assert audit(numbered, read("run"), read("run", "trained")) == []
+    by_lane = {lane.name: [row for row in read("run") if row["lane"] == lane.name] for lane in lanes}
+    for name, found in by_lane.items():
+        late = [tuple(row["demos"]) for row in found if row["i"] > fixed_from(24, 2)]
+        assert len(set(late)) == 1 if "fixed" in name else len(set(late)) > 10
+        assert all(len(row.get("members", ())) == (3 if "ensemble" in name else 0) for row in found)
+    one, mean = by_lane["icl-2"], by_lane["icl-2-ensemble3"]
+    assert [row["demos"] for row in one] == [row["demos"] for row in mean]
+    assert [row["probs"] for row in one[6:]] != [row["probs"] for row in mean[6:]]
+    assert [row["demos"] for row in by_lane["icl-2-fixed"]][-1] == by_lane["icl2+ft-lr1e-3-u2-fixed"][-1]["demos"]
+    held = run.bundle.bundle
+    if held.lane.is_fixed:
+        assert [one.id for one in held.demonstrations] == by_lane["icl-2-fixed"][-1]["demos"]
+    assert len(held.sets) == {"per-query": DRAWS, "fixed": 1, "ensemble:3": 3}[held.lane.deliver]
+
+
+@pytest.mark.parametrize("judge", ["choice", "match"])
+def test_the_average_of_a_stream_is_the_average_of_its_members(judge: str) -> None:
+    """Row by row against lanes that see one member each. Break seen to fail: the second member left out."""
+    task = task_of(examples_of_streams(14), judge=judge)
+    model = tiny("llama", vocab_size=len(byte_level()))
+    told = run_lanes(model, task, [Lane(shots=2, deliver="ensemble:2")]).rows
+    for row in told:
+        parts = []
+        for k in range(2):
+            seen = task.scored_row(Track("x", 0), Lane(shots=2), row["i"], train=False, draw=k)
+            learner = plain_learner(model, task)
+            (scored,) = learner.score([seen.row])
+            text = learner.generate([seen.row], task.renderer.settings.max_new_tokens)[0] if judge == "match" else None
+            learner.close()
+            parts.append(task.prediction(seen, scored, text))
+        assert row["members"] == [one["demos"] for one in parts]
+        assert row["nll"] == pytest.approx(mean_nll([one["nll"] for one in parts]), rel=1e-5)
+        if judge == "choice":
+            mean = {name: sum(one["probs"][name] for one in parts) / 2 for name in row["probs"]}
+            assert row["probs"] == pytest.approx(mean, abs=1e-6)
+            assert row["prediction"] == max(mean, key=lambda name: mean[name])
+        else:
+            assert row["prediction"] in [one["prediction"] for one in parts]
+
+
+def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(UserError, match="--demos similar --deliver fixed"):
+        fewfit.fit(
+            [("a", "b"), ("c", "d"), ("e", "f")], "lab", grid=[Lane(shots=1, demonstrations="similar", deliver="fixed")]
+        )

@@ -23,6 +23,7 @@ class FakeLane:
     updates: int = 0
     lr: float = 0.0
     model: str | None = None
+    is_fixed: bool = False
 
 
 ZERO = FakeLane("zero-shot", "zero-shot")

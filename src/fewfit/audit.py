@@ -68,8 +68,9 @@ class _Auditor:
     def prediction(self, row: Row) -> None:
         if len(row["demos"]) != row["shots"]:
             self.say(row, f"{row['shots']} shots and {len(row['demos'])} demonstrations")
-        self.earlier(row, row["demos"], row["i"])
-        self.together(row, row["demos"], row["id"])
+        for demos in row.get("members") or [row["demos"]]:  # of several prompts, or of the one
+            self.earlier(row, demos, row["i"])
+            self.together(row, demos, row["id"])
 
     def update(self, row: Row) -> None:
         """Update 1 trains on the row that was just predicted; later ones on anything predicted, the row included."""

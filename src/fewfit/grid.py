@@ -6,6 +6,7 @@ defaults below, in the order of the fields.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -30,6 +31,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "use_shots": (0, 10_000),
 }
 MOST_LANES = 1_000
+DRAWS, MOST_MEMBERS = 16, 64
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Lane:
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     weight_decay: float = 0.0
     use_shots: int | None = None  # shots at use, if not those of training
+    deliver: str = "per-query"  # demonstrations at use: a draw each, one set for all, or several draws averaged
     model: str | None = None  # with several models in one grid: which
 
     def __post_init__(self) -> None:
@@ -62,6 +65,9 @@ class Lane:
             value, whole = getattr(self, name), name not in ("lr", "weight_decay")
             if value is not None and (not isinstance(value, int if whole else int | float) or isinstance(value, bool)):
                 raise UserError(f"{name} {shorten(repr(value))}", hint=f"give a {'whole ' * whole}number")
+        parse_deliver(self.deliver)
+        if self.deliver != "per-query" and not self.shots_at_use:
+            raise UserError(f"deliver {self.deliver!r} in a lane without demonstrations", hint="leave it out")
         if self.use_shots is not None and not self.updates:
             raise UserError("use_shots in a lane that trains nothing", hint="its shots are those that it uses")
         if (self.lr > 0) != (self.updates > 0):
@@ -89,6 +95,16 @@ class Lane:
         return self.shots if self.use_shots is None else self.use_shots
 
     @property
+    def is_fixed(self) -> bool:
+        """All queries have the same demonstrations."""
+        return self.deliver == "fixed"
+
+    @property
+    def members(self) -> int:
+        """Prompts whose answers are averaged into one."""
+        return parse_deliver(self.deliver) if self.deliver.startswith("ensemble") else 1
+
+    @property
     def name(self) -> str:
         if self.kind == "zero-shot":
             head = "zero-shot"
@@ -106,6 +122,7 @@ class Lane:
             yield f"use{self.use_shots}"
         if self.demonstrations != "random":
             yield self.demonstrations
+        yield {"per-query": ""}.get(self.deliver, self.deliver.replace(":", ""))
         if not self.trains:
             return
         yield {"last-answer": "last"}.get(self.loss, "")
@@ -201,7 +218,7 @@ class Grid:
         lanes: list[Lane] = []
         for name in model:
             if "zero-shot" in methods:
-                lanes.append(Lane(model=name, **prompting(common)))
+                lanes.append(Lane(model=name, **without_shots(prompting(common))))
             if "icl" in methods:
                 lanes += [Lane(shots=k, model=name, **prompting(common)) for k in sorted(set(shots))]
             for kind in ("ft", "icl+ft"):
@@ -209,11 +226,22 @@ class Grid:
                     continue
                 for k in (0,) if kind == "ft" else sorted(set(shots)):
                     lanes += [
-                        Lane(shots=k, lr=rate, updates=e, model=name, **common)
+                        Lane(shots=k, lr=rate, updates=e, model=name, **(common if k else without_shots(common)))
                         for rate in sorted(set(lr))
                         for e in sorted(set(updates))
                     ]
         return Grid(tuple(lanes))
+
+
+def parse_deliver(text: str) -> int:
+    """How many sets of demonstrations a bundle holds: DRAWS of which a query's hash picks one, one, or as many as are
+    averaged."""
+    if text in ("per-query", "fixed"):
+        return DRAWS if text == "per-query" else 1
+    found = re.fullmatch(r"ensemble:(\d+)", text) if isinstance(text, str) else None
+    if found is None or not 2 <= int(found[1]) <= MOST_MEMBERS:
+        raise UserError(f"--deliver {text}", hint=f"per-query, fixed, or ensemble:m with m from 2 to {MOST_MEMBERS}")
+    return int(found[1])
 
 
 def several(value: Any) -> tuple[Any, ...]:
@@ -236,7 +264,11 @@ def number(value: Any, name: str, kind: type) -> Any:
 
 def prompting(common: dict[str, Any]) -> dict[str, Any]:
     """Of the coordinates common to a grid those that mean something where nothing is trained."""
-    return {k: v for k, v in common.items() if k == "demonstrations"}
+    return {k: v for k, v in common.items() if k in ("demonstrations", "deliver")}
+
+
+def without_shots(common: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in common.items() if k != "deliver" or common.get("use_shots")}
 
 
 PAPER = {  # arXiv 2512.19879, section 4: full tuning, Adafactor; Algorithm 1's replay (the newest, again and again)

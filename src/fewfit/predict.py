@@ -17,14 +17,14 @@ from typing import Any, NamedTuple, TypeVar
 from fewfit.bundle import Bundle
 from fewfit.bundle import load as load_bundle
 from fewfit.demonstrations import Moment, chooser
-from fewfit.demonstrations.delivery import Delivery, query_number
+from fewfit.demonstrations.delivery import purpose, query_number, sets_of_query
 from fewfit.engine import keyvalue
 from fewfit.engine.beginning import prefix
 from fewfit.engine.forward import logits_at
 from fewfit.engine.generate import greedy
 from fewfit.engine.prefix import Prefix, logits_behind
 from fewfit.engine.score import one_token_apart, read_off, sum_logp
-from fewfit.engine.task import best_choice, softmax
+from fewfit.engine.task import TINY, best_choice, mean_nll, softmax
 from fewfit.errors import UserError
 from fewfit.examples.cells import Notices, is_turns, label, row_choices
 from fewfit.examples.cells import prompt as read_prompt
@@ -41,7 +41,6 @@ Use = Callable[[int, Any], None]
 T = TypeVar("T")
 
 BATCH, TOKENS = 32, 4096  # rows and tokens of one forward
-TINY = 1e-300
 SLACK = 8  # tokens at the end of what all prompts begin with that a query may change
 WORTH_KEEPING = 16  # a shorter prefix costs less than the care for it
 PROMPT_COLUMNS = ("prompt", "messages", *dict.fromkeys(first for first, _ in PAIRS if first != "prompt"))
@@ -85,7 +84,6 @@ class Predictor:
             tokenizer = local.tokenizer_of(self.bundle.folder, ref)
         self.tokenizer = tokenizer
         self.renderer = Renderer(self.tokenizer, self.bundle.settings)
-        self._delivery = Delivery.of(self.bundle.deliver)
         self._begins = [self.renderer.prefix(one) for one in self.bundle.sets]  # of each set
         self._kept: list[Prefix | None] = [None] * len(self._begins)
         self._lent = model is not None and self.bundle.weights != "model"
@@ -154,12 +152,13 @@ class Predictor:
         """The query behind its set of demonstrations, or behind several; each with the set's number."""
         bundle = self.bundle
         if not bundle.sets:  # its chooser takes from the pool for this query: as for example n + 1
-            at = Moment(bundle.seed, bundle.n + 1, 1, f"demos of query {query_number(query)}")
             apart = replace(query, id="\0query")  # its number must not be taken for an example's
-            demos = chooser(bundle.lane.demonstrations).choose(bundle.pool, apart, bundle.lane.shots_at_use, at)
-            yield None, self.renderer.prompt(demos, query)
+            for k in range(bundle.lane.members):
+                at = Moment(bundle.seed, bundle.n + 1, 1, f"{purpose(k)} of query {query_number(query)}")
+                demos = chooser(bundle.lane.demonstrations).choose(bundle.pool, apart, bundle.lane.shots_at_use, at)
+                yield None, self.renderer.prompt(demos, query)
             return
-        for k in self._delivery.of_query(query) if len(bundle.sets) > 1 else (0,):
+        for k in sets_of_query(bundle.lane, query, len(bundle.sets)):
             yield k, self.renderer.prompt(bundle.sets[k], query)
 
     def close(self) -> None:
@@ -333,12 +332,6 @@ def grouped(asked: Sequence[Asked], values: Sequence[T]) -> Iterator[list[T]]:
 
 def mean_probs(several: Sequence[dict[str, float]]) -> dict[str, float]:
     return {name: sum(one[name] for one in several) / len(several) for name in several[0]}
-
-
-def mean_nll(nll: Sequence[float]) -> float:
-    """Of the mean of the probabilities."""
-    least = min(nll)
-    return least - math.log(sum(math.exp(least - one) for one in nll) / len(nll))
 
 
 def batches(sized: Sequence[tuple[int, int]]) -> Iterator[list[int]]:

@@ -22,6 +22,7 @@ FIELDS = (
     "lane", "model", "seed", "i", "id", "shots", "demos", "nll", "tokens", "prompt_tokens", "score", "correct",
     "gold", "prediction", "cut", "probs", "margin",
 )  # fmt: skip
+OF_SEVERAL = (*FIELDS, "members")  # of an answer that is an average: the demonstrations of each prompt
 TRAINED = ("lane", "model", "seed", "i", "update", "ids")
 LANES = "lanes"
 
@@ -30,7 +31,7 @@ Row = dict[str, Any]
 
 def dumps(row: Row) -> str:
     """One line, without its end: the keys in order, floats as Python writes them, what is not finite as null."""
-    fields = TRAINED if "update" in row else FIELDS
+    fields = TRAINED if "update" in row else OF_SEVERAL if "members" in row else FIELDS
     if row.keys() != set(fields):
         raise ValueError(f"a row with the fields {sorted(row)}, not {sorted(fields)}")
     return one_line({field: _finite(row[field]) for field in fields})

@@ -27,7 +27,7 @@ FEWEST_FOR_A_RACE = 30  # examples
 SIZED = ("methods", "shots", "lr", "updates")  # what the quick preset's grid may be cut in
 COORDINATES = (
     *SIZED, "rank", "tune", "optimizer", "loss", "replay", "layers", "demonstrations",
-    "batch", "block", "schedule", "weight_decay", "use_shots",
+    "deliver", "batch", "block", "schedule", "weight_decay", "use_shots",
 )  # fmt: skip
 
 
@@ -54,7 +54,7 @@ class Settings:
     replay: Replay | None = None
     layers: Literal["all", "upper-half"] | None = None
     demonstrations: str | None = None
-    deliver: str = "per-query"
+    deliver: str | None = None
     batch: int | None = None
     block: int | None = None
     schedule: Literal["constant", "linear", "cosine"] | None = None

@@ -140,7 +140,7 @@ def shots(bundle: Bundle) -> str:
     count, number = len(bundle.sets), len(bundle.demonstrations)
     if count == 1:
         return str(number)
-    if bundle.deliver.startswith("ensemble"):
+    if bundle.lane.members > 1:
         return f"{number}, and the probabilities behind {count} such sets are averaged"
     return f"{number}, one of {count} sets, which a query's hash picks"
 

@@ -50,7 +50,6 @@ class Bundle:
     answer_patterns: tuple[str, ...]
     sets: tuple[tuple[Example, ...], ...]  # of demonstrations; none where a chooser takes them from the pool
     pool: tuple[Example, ...]  # what several sets are made of, or a chooser takes from for each query
-    deliver: str  # how a query comes by its set (demonstrations/delivery.py)
     end_ids: frozenset[int]
     end_text: str
     score: float | None
@@ -96,7 +95,7 @@ def as_json(bundle: Bundle) -> dict[str, Any]:
         "choices": None if bundle.choices is None else list(bundle.choices),
         "demonstrations": [as_dict(example) for example in bundle.demonstrations],
         "chooser": bundle.lane.demonstrations,
-        "deliver": bundle.deliver,
+        "deliver": bundle.lane.deliver,
         "sets": [[example.id for example in one] for one in bundle.sets] if len(bundle.sets) > 1 else [],
         "pool": [as_dict(example) for example in bundle.pool],
         "decoding": {
@@ -127,7 +126,6 @@ def from_json(record: Mapping[str, Any], folder: Path) -> Bundle:
         answer_patterns=tuple(record["answer_patterns"]),
         sets=sets,
         pool=pool,
-        deliver=record.get("deliver", "fixed"),
         end_ids=frozenset(record["decoding"]["end_ids"]),
         end_text=record["decoding"]["end_text"],
         score=record["score"],

@@ -176,7 +176,8 @@ FLAGS: dict[str, Flag] = {
     ),
     "deliver": Flag(
         "Demonstrations of the bundle: one of 16 draws for each query, by its hash (per-query), one set for all "
-        "(fixed), or the answers behind m draws averaged (ensemble:m).", GRID, metavar="per-query|fixed|ensemble:m",
+        "(fixed), or the answers behind m draws averaged (ensemble:m).", GRID, shown="per-query",
+        metavar="per-query|fixed|ensemble:m",
     ),
     "seeds": Flag(
         "Seeds 0 to N-1, each an order of the examples of its own.", GRID, shown="1; preset paper: 5",

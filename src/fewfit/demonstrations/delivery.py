@@ -1,55 +1,50 @@
-"""How a bundle comes by the demonstrations of a query.
+"""Demonstrations at use, in the stream and in the bundle (`Lane.deliver`).
 
-    per-query    each query has one of DRAWS draws, by its hash: a mean over draws, as the stream's score is one
-    ensemble:m   each query is answered behind m draws, and their probabilities are averaged
-    fixed        all queries have the same set
+    per-query    each prediction has a draw of its own, each query one of DRAWS by its hash: means over draws, both
+    ensemble:m   the answers behind m draws are averaged
+    fixed        one set, drawn from the first quarter of the stream, is used from there on and by all queries
 
-A chooser that looks at the query is asked anew for each, whatever is said here.
+A chooser that looks at the query is asked anew for each: of what is said here it heeds the ensemble alone.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from fewfit import draw
 from fewfit.demonstrations.chooser import Chooser, Moment
-from fewfit.errors import UserError
 from fewfit.examples.example import Example
+from fewfit.grid import Lane, parse_deliver
 
-DRAWS = 16
-MOST = 64
 NEXT = Example(id="\0next", prompt="\0next", completion="")  # the example to come conflicts with none
 
 
-class Delivery(NamedTuple):
-    kind: str
-    draws: int
+def fixed_from(n: int, shots: int) -> int:
+    """The examples that a fixed set is drawn from: predictions of later ones are evidence of it."""
+    return min(n, max(shots, n // 4))
 
-    @staticmethod
-    def of(text: str) -> Delivery:
-        if text in ("per-query", "fixed"):
-            return Delivery(text, DRAWS if text == "per-query" else 1)
-        found = re.fullmatch(r"ensemble:(\d+)", text)
-        if found is None or not 2 <= int(found[1]) <= MOST:
-            raise UserError(f"--deliver {text}", hint=f"per-query, fixed, or ensemble:m with m from 2 to {MOST}")
-        return Delivery("ensemble", int(found[1]))
 
-    def sets(
-        self, chooser: Chooser, candidates: Sequence[Example], shots: int, seed: int, i: int
-    ) -> tuple[tuple[Example, ...], ...]:
-        """The sets that a bundle of i - 1 examples holds."""
-        return tuple(
-            tuple(chooser.choose(candidates, NEXT, shots, Moment(seed, i, 1, purpose(k)))) for k in range(self.draws)
-        )
+def fixed_set(chooser: Chooser, order: Sequence[Example], shots: int, seed: int) -> tuple[Example, ...]:
+    early = order[: fixed_from(len(order), shots)]
+    return tuple(chooser.choose(early, NEXT, shots, Moment(seed, 0, 1, "fixed demos")))
 
-    def of_query(self, query: Example) -> range:
-        """Which of the sets a query is answered behind."""
-        if self.kind == "ensemble":
-            return range(self.draws)
-        at = query_number(query) % self.draws
-        return range(at, at + 1)
+
+def delivered_sets(
+    chooser: Chooser, order: Sequence[Example], lane: Lane, seed: int
+) -> tuple[tuple[Example, ...], ...]:
+    """The sets that a bundle made of these examples holds."""
+    shots = lane.shots_at_use
+    if not shots:
+        return ((),)
+    if lane.is_fixed:
+        return (fixed_set(chooser, order, shots, seed),)
+    moments = [Moment(seed, len(order) + 1, 1, purpose(k)) for k in range(parse_deliver(lane.deliver))]
+    return tuple(tuple(chooser.choose(order, NEXT, shots, at)) for at in moments)
+
+
+def sets_of_query(lane: Lane, query: Example, sets: int) -> Sequence[int]:
+    """Which of a bundle's sets a query is answered behind."""
+    return range(sets) if lane.members > 1 else (query_number(query) % sets,)
 
 
 def query_number(query: Example) -> int:
@@ -58,4 +53,5 @@ def query_number(query: Example) -> int:
 
 
 def purpose(k: int) -> str:
+    """Of the k-th draw for one prediction."""
     return "demos" if k == 0 else f"demos of draw {k}"

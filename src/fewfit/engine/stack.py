@@ -167,12 +167,14 @@ class StackLearner:
         for i, row in enumerate(rows):
             one = self._learning(row.track) if row.loss else None
             parts.setdefault("none" if one is None else one.trained.lane.layers, []).append(i)
+        longest = max((len(row.ids) for row in rows), default=0)  # padded alike whatever the others need
         for kind, part in parts.items():
-            for i, result in zip(part, self._forward([rows[i] for i in part], train=kind != "none"), strict=True):
+            found = self._forward([rows[i] for i in part], train=kind != "none", longest=longest)
+            for i, result in zip(part, found, strict=True):
                 out[i] = result
         return out
 
-    def _forward(self, rows: Sequence[Row], train: bool) -> list[Scored | None]:
+    def _forward(self, rows: Sequence[Row], train: bool, longest: int = 0) -> list[Scored | None]:
         """One forward over the rows; with `train` their losses are kept for the update."""
         if not rows or not any(row.scored or train for row in rows):
             return [None] * len(rows)
@@ -191,10 +193,10 @@ class StackLearner:
         ]
         telling = {b: one_token_apart(row.choices) for b, row in enumerate(batch) if row.choices and last[b]}
         keep = [last[b][place or 0] for b, place in telling.items()]
-        longest = max(len(row.ids) for row in batch)
+        longest = max(longest, *(len(row.ids) for row in batch))
         attention = trained_attention(self.model, longest) if train else nullcontext()
         with torch.set_grad_enabled(train), attention, self._using([row.track for row in batch]) as now:
-            said = self._read(now, batch, places, wanted, [n for some in last for n in some], keep, cache)
+            said = self._read(now, batch, places, wanted, [n for some in last for n in some], keep, cache, longest)
         if train:
             graph = _Graph(said.loss_N, now, longest)
             for row, some, start in zip(batch, spans, starts, strict=True):
@@ -216,11 +218,12 @@ class StackLearner:
         tell: Sequence[int],
         keep: Sequence[int],
         cache: Any,
+        longest: int,
     ) -> Read:
         """What the head says at the places of all rows: it sees no others."""
         found = now.shared = sharing.shared(now, self._prefixes, [row.ids for row in batch])
         few = batch if found is None else [batch[b] for b in found.rows]
-        longest = bucket(max(len(row.ids) for row in batch))
+        longest = bucket(longest)
         ids_BT = padded_ids([row.ids for row in few], longest=longest)
         flat = [b * longest + p for b, some in enumerate(places) for p in some]
         # Products of fewer than 16 rows, and what a vector register does not fill, are rounded otherwise: the last

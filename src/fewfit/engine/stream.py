@@ -30,7 +30,8 @@ class Step(NamedTuple):
 
 def steps(lane: Lane, n: int) -> Iterator[Step]:
     """All that one track does, in order. Where prompt and training prompt agree, update 1 shares its forward."""
-    fused = lane.trains and lane.block == 1 and lane.batch == 1 and lane.shots_at_use == lane.shots
+    same = lane.shots_at_use == lane.shots and not (lane.shots and lane.is_fixed)
+    fused = lane.trains and lane.block == 1 and lane.batch == 1 and same
     for start in range(1, n + 1, lane.block):
         block = range(start, min(start + lane.block, n + 1))
         if not fused:
@@ -262,7 +263,7 @@ class Stream:
         if key not in self._waiting:
             track, lane = progress.track, progress.lane
             if step.predicts:
-                seen = [self.task.scored_row(track, lane, step.i, train=step.update == 1)]
+                seen = self.task.scored_rows(track, lane, step.i, train=step.update == 1)
             else:
                 seen = self.task.trained_rows(track, lane, step.i, step.update)
             lengths = [bucket(len(s.row.ids)) for s in seen]
@@ -285,7 +286,7 @@ class Stream:
             results = self._in_parts(self.learner.score, rows)
         flat = [(ready.progress, ready.step, s) for ready in chosen for s in ready.seen]
         self._write(flat, results)
-        training = [s.row for progress, step, s in flat if step.update and progress.running]
+        training = [s.row for progress, step, s in flat if step.update and progress.running and s.row.loss]
         went = self._in_parts(self.learner.update, training, tracks_whole=True) if training else []
         alive = dict(zip([row.track for row in training], went, strict=True))
         for progress, step, seen, *_ in chosen:
@@ -293,7 +294,7 @@ class Stream:
             if not progress.running:
                 continue  # diverged in this very forward: its row was not written, so the step was not made
             if step.update:
-                self.sink.trained(progress.track, self.task.trained(seen))
+                self.sink.trained(progress.track, self.task.trained(seen[:1] if step.predicts else seen))
                 if not alive[progress.track]:
                     progress.status = "diverged"
             progress.done += 1
@@ -322,8 +323,11 @@ class Stream:
                 [told[k][1].row for k in silent],
             )
             texts = dict(zip(silent, new, strict=True))
-        for k, (progress, seen, result) in enumerate(told):
-            row = self.task.prediction(seen, result, texts.get(k))
+        made = [self.task.prediction(seen, result, texts.get(k)) for k, (_, seen, result) in enumerate(told)]
+        of_step = {(p.track, seen.i): (p, seen) for p, seen, _ in told}
+        for key, (progress, seen) in of_step.items():
+            mine = [row for row, (p, one, _) in zip(made, told, strict=True) if (p.track, one.i) == key]
+            row = self.task.averaged(mine, seen.example)
             row["model"] = progress.lane.model
             self.sink.prediction(progress.track, row)
             if self.race is not None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from fewfit import draw
 from fewfit.demonstrations import CHOOSERS, Chooser, Moment
+from fewfit.demonstrations.delivery import fixed_from, fixed_set, purpose
 from fewfit.engine.learner import Row, Scored, Track
 from fewfit.engine.source import SOURCES, Item, Source
 from fewfit.examples.example import Example
@@ -17,6 +18,7 @@ from fewfit.grid import Lane
 from fewfit.metrics import Metric
 from fewfit.render import Rendered, Renderer
 
+TINY = 1e-300  # a probability that is not there
 MISS_SHARE = 0.5  # of answers that have to be generated, where it has to be guessed beforehand
 
 
@@ -54,6 +56,7 @@ class Task:
         self._orders: dict[int, tuple[Example, ...]] = {}
         # Lanes of equal shots share what they see.
         self.render = lru_cache(maxsize=4096)(self._render)
+        self.predicted = lru_cache(maxsize=4096)(self._predicted)
         self.choice_ids = lru_cache(maxsize=4096)(self._choice_ids)
 
     def __len__(self) -> int:
@@ -113,22 +116,38 @@ class Task:
         """What may be learnt from when i examples have been predicted."""
         return self.sources[source].released(self.order(seed), i)
 
-    def scored_row(self, track: Track, lane: Lane, i: int, *, train: bool) -> Seen:
+    def scored_rows(self, track: Track, lane: Lane, i: int, *, train: bool) -> list[Seen]:
+        """The rows whose answers, averaged, are the prediction of example i: mostly one."""
+        return [self.scored_row(track, lane, i, train=train and k == 0, draw=k) for k in range(lane.members)]
+
+    def scored_row(self, track: Track, lane: Lane, i: int, *, train: bool, draw: int = 0) -> Seen:
         """Row i as it is predicted; with `train`, the very forward of it is trained on."""
-        rendered = self.render(track.seed, i, 1, lane.shots_at_use, i, chooser=lane.demonstrations)
         example = self.order(track.seed)[i - 1]
+        key = (track.seed, i, lane.shots_at_use, lane.demonstrations, lane.is_fixed, draw)
+        rendered = self.predicted(*key)
         choices = self.choices(example)
-        ids: tuple[tuple[int, ...], ...] = ()
-        if choices:
-            ids = self.choice_ids(track.seed, i, lane.shots_at_use, lane.demonstrations)
         loss = loss_spans(lane, rendered) if train else ()
-        row = Row(track, rendered.ids, rendered.spans, loss, ids)
+        row = Row(track, rendered.ids, rendered.spans, loss, self.choice_ids(*key) if choices else ())
         return Seen(row, rendered, example, choices, i, 1, (example.id,))
 
-    def _choice_ids(self, seed: int, i: int, shots: int, chooser: str) -> tuple[tuple[int, ...], ...]:
-        target = self.order(seed)[i - 1]
-        prompt = self.renderer.prompt(self.demonstrations(seed, i, 1, shots, target, chooser), target)
+    def _predicted(self, *key: Any) -> Rendered:
+        target = self.order(key[0])[key[1] - 1]
+        return self.renderer.render(self._at_use(*key), target)
+
+    def _choice_ids(self, *key: Any) -> tuple[tuple[int, ...], ...]:
+        target = self.order(key[0])[key[1] - 1]
+        prompt = self.renderer.prompt(self._at_use(*key), target)
         return tuple(self.renderer.continuations(prompt, self.choices(target)))
+
+    def _at_use(self, seed: int, i: int, shots: int, chooser: str, is_fixed: bool, draw: int) -> list[Example]:
+        """Demonstrations for predicting example i: of those before it, or of the first of them, always the same."""
+        order = self.order(seed)
+        target = order[i - 1]
+        if is_fixed and shots and i > fixed_from(len(order), shots):
+            fixed = fixed_set(self.choosers[chooser], order, shots, seed)
+            return [one for one in fixed if not one.conflicts_with(target)]
+        at = Moment(seed, i, 1, purpose(draw))
+        return self.choosers[chooser].choose(order[: i - 1], target, shots, at) if shots else []
 
     def trained_rows(self, track: Track, lane: Lane, i: int, update: int) -> list[Seen]:
         """The rows of one update that is not a prediction's own: update 1 in the prompt of training, 2..E replayed."""
@@ -187,6 +206,25 @@ class Task:
             "margin": margin,
         }
 
+    def averaged(self, rows: Sequence[dict[str, Any]], example: Example) -> dict[str, Any]:
+        """One row of several prompts' rows: their probabilities averaged, or the text that most of them gave."""
+        row = rows[0]
+        if len(rows) == 1:
+            return row
+        if self.judge.needs == "choices":
+            probs = {name: sum(one["probs"][name] for one in rows) / len(rows) for name in row["probs"]}
+            names = list(probs)
+            prediction, margin = best_choice(names, [math.log(max(probs[name], TINY)) for name in names])
+            told: dict[str, Any] = {"probs": probs, "prediction": prediction, "margin": margin, "cut": False}
+            told["score"] = 1.0 if prediction == example.completion else 0.0
+        else:
+            texts = [one["prediction"] for one in rows]
+            most = rows[texts.index(max(texts, key=texts.count))]
+            told = {name: most[name] for name in ("prediction", "score", "cut", "margin")}
+        told |= {"correct": told["score"] >= 1.0, "nll": mean_nll([one["nll"] for one in rows])}
+        tokens = sum(one["prompt_tokens"] for one in rows)
+        return row | told | {"members": [one["demos"] for one in rows], "prompt_tokens": tokens}
+
     def trained(self, seen: Sequence[Seen]) -> dict[str, Any]:
         ids = [one for s in seen for one in (*s.rendered.demos, *s.made_from)]
         track = seen[0].row.track
@@ -209,6 +247,12 @@ def softmax(names: Sequence[str], logp: Sequence[float]) -> dict[str, float]:
     top = max(logp)
     weights = [math.exp(value - top) for value in logp]
     return {name: weight / sum(weights) for name, weight in zip(names, weights, strict=True)}
+
+
+def mean_nll(nll: Sequence[float]) -> float:
+    """Of the mean of the probabilities."""
+    least = min(nll)
+    return least - math.log(sum(math.exp(least - one) for one in nll) / len(nll))
 
 
 def best_choice(names: Sequence[str], logp: Sequence[float]) -> tuple[str, float]:

@@ -44,5 +44,5 @@ def scoring_tokens(task: Task, i: int, shots: int) -> int:
     """Nothing where the choices differ in one token; else each of them is run over the prompt's keys and values."""
     if not task.choices(task.order(0)[i - 1]):
         return 0
-    ids = task.choice_ids(0, i, shots, "random")
+    ids = task.choice_ids(0, i, shots, "random", False, 0)
     return 0 if one_token_apart(ids) is not None else sum(map(len, ids))

@@ -215,7 +215,7 @@ def seconds(lane: Lane, n: int, shape: ModelShape, length: Length, speed: Speed)
     made = list(steps(lane, n))
     predicted = sum(step.predicts for step in made)
     trained = sum(step.update > 0 for step in made) * lane.batch
-    alone = predicted - sum(step.predicts and step.update > 0 for step in made)  # predicts without training
+    alone = predicted * lane.members - sum(step.predicts and step.update > 0 for step in made)  # without training
     forward = length.mean * alone + length.scoring * predicted  # tokens
     backward = length.mean * trained
     operations = shape.body * (2 * forward + (6 if lane.tune == "full" else 4) * backward)
@@ -238,7 +238,7 @@ def lane_plan(lane: Lane, n: int, seeds: int, lengths: Mapping[int, Length], sec
         lr=lane.lr,
         updates=lane.updates,
         steps=seeds * len(made),
-        tokens=round(seeds * tokens.mean * sum(1 if step.predicts else lane.batch for step in made)),
+        tokens=round(seeds * tokens.mean * sum(lane.members if step.predicts else lane.batch for step in made)),
         longest=tokens.longest,
         seconds=round(seconds, 4),
         kept=kept,

@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from fewfit import bundle, draw
-from fewfit.demonstrations import chooser, delivery
+from fewfit.demonstrations import chooser
+from fewfit.demonstrations.delivery import delivered_sets
 from fewfit.engine.learner import Learner, Row, Track
 from fewfit.engine.stream import Progress, total_updates
 from fewfit.engine.task import Task, loss_spans
@@ -108,8 +109,11 @@ def write_bundle(run: Delivery, lane: Lane, target: Path, selection: Selection, 
     """The bundle is prediction n+1: the weights after all n, and demonstrations as the stream chose them for one."""
     task, loaded, seed = run.tasks[lane.model], run.loaded[lane.model], run.seed()
     n = len(task)
-    how = run.record.get("deliver", "fixed")  # of a run begun by an earlier version
-    sets, pool = delivered_demonstrations(task, lane, how, seed)
+    how, order = chooser(lane.demonstrations), task.order(seed)
+    chosen_anew = lane.shots_at_use > 0 and how.per_query
+    sets = () if chosen_anew else delivered_sets(how, order, lane, seed)
+    held = {example.id for one in sets for example in one}
+    pool = [example for example in order if chosen_anew or (len(sets) > 1 and example.id in held)]
     figures = selection.lane(lane.name)
     bundle.save(
         target,
@@ -122,28 +126,12 @@ def write_bundle(run: Delivery, lane: Lane, target: Path, selection: Selection, 
         answer_patterns=tuple(run.record["answer_patterns"]),
         sets=sets,
         pool=pool,
-        deliver=how,
         export=(lambda to: export(run, lane, to, refit=refit)) if lane.trains else None,
         score=figures.score,
         interval=figures.interval,
         end_ids=task.renderer.end_ids,
         end_text=task.renderer.end_text,
     )
-
-
-def delivered_demonstrations(
-    task: Task, lane: Lane, deliver: str, seed: int
-) -> tuple[Sequence[Sequence[Example]], Sequence[Example]]:
-    """Sets of demonstrations, and the examples that they are of where there are several."""
-    how = chooser(lane.demonstrations)
-    order = task.order(seed)
-    if lane.shots_at_use and how.per_query:
-        return (), order
-    if not lane.shots_at_use:
-        return ((),), ()
-    sets = delivery.Delivery.of(deliver).sets(how, order, lane.shots_at_use, seed, len(task) + 1)
-    held = {example.id for one in sets for example in one}
-    return sets, [example for example in order if example.id in held] if len(sets) > 1 else ()
 
 
 def export(run: Delivery, lane: Lane, to: Path, *, refit: bool) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from fewfit.demonstrations import chooser
-from fewfit.demonstrations.delivery import Delivery
 from fewfit.engine.source import source
 from fewfit.errors import UserError
 from fewfit.examples import Dataset, Example
@@ -119,9 +118,9 @@ def read(asked: Settings, data: Any) -> Material:
         )
     refuse_unreadable(judge, [*dataset.examples, *(test.examples if test is not None else ())])
     grid, seeds = asked.lanes((None,)), asked.number_of_seeds
-    Delivery.of(asked.deliver)
     for lane in grid.lanes:
-        chooser(lane.demonstrations)
+        if chooser(lane.demonstrations).per_query and lane.is_fixed:
+            raise UserError(f"--demos {lane.demonstrations} --deliver fixed", hint="it chooses for each query")
         source(lane.augment)
     if (updates := updates_of(grid.lanes, len(dataset), seeds)) > MOST_UPDATES:
         message = f"{updates:,} updates are asked for, and {MOST_UPDATES:,} are the most"
@@ -220,7 +219,6 @@ def prepare(asked: Settings, material: Material, loaded: dict[str | None, Loaded
         "race": asked.races(len(dataset.examples)) and not judge.is_deferred,
         "halvings": list(halvings),
         "final": asked.final,
-        "deliver": asked.deliver,
         "select": asked.select,
         "budget": budget if asked.is_sized else None,
         "estimated_seconds": {name: round(cost[name], 2) for name in grid.names if name in cost},

@@ -37,7 +37,9 @@ def lane_seconds(model: Any, task: Task, lanes: Sequence[Lane], seeds: int) -> d
                     part = (lane.shots - low.shots) / max(1, high.shots - low.shots)
                     first, again = (a + part * (b - a) for a, b in zip(at_low, at_high, strict=True))
                     plan = steps(lane, len(task))
-                    out[lane.name] = seeds * sum(first if step.predicts else again * lane.batch for step in plan)
+                    out[lane.name] = seeds * sum(
+                        first * lane.members if step.predicts else again * lane.batch for step in plan
+                    )
         finally:
             learner.close()
     return out
