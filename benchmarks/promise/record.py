@@ -192,11 +192,11 @@ def anew(
     served: Served, known: Sequence[Example], examples: Sequence[Example], shots: int, chooser: str
 ) -> list[Answer]:
     """Demonstrations that depend on the query: nothing is shared between queries."""
-    out = []
+    pairs = []
     for one in examples:
         at = Moment(0, len(known) + 1, 1, f"demos of query {query_number(one)}")
-        out.append(served.whole(CHOOSERS[chooser].choose(known, one, shots, at), one))
-    return out
+        pairs.append((served.renderer.prompt(CHOOSERS[chooser].choose(known, one, shots, at), one), one))
+    return served.whole(pairs)
 
 
 def bits(answers: Sequence[Answer]) -> str:

@@ -55,9 +55,14 @@ class Served:
                 found |= dict(zip(chunk, self._part(part, past, dense), strict=True))
         return [found[n] for n in range(len(prompts))]
 
-    def whole(self, demos: Sequence[Example], example: Example) -> Answer:
+    def whole(self, pairs: Sequence[tuple[Prompt, Example]]) -> list[Answer]:
         """Behind demonstrations that no other query has."""
-        return self._part([(self.renderer.prompt(demos, example), example)], None, False)[0]
+        found: dict[int, Answer] = {}
+        order = sorted(range(len(pairs)), key=lambda n: len(pairs[n][0].ids))
+        for start in range(0, len(order), ROWS // 2):
+            chunk = order[start : start + ROWS // 2]
+            found |= dict(zip(chunk, self._part([pairs[n] for n in chunk], None, False), strict=True))
+        return [found[n] for n in range(len(pairs))]
 
     def _part(self, part: Sequence[tuple[Prompt, Example]], past: Prefix | None, dense: bool) -> list[Answer]:
         if self.choices is not None:

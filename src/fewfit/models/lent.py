@@ -22,7 +22,8 @@ def put_adapter_on(model: Any, folder: Path) -> Any:
         config = PeftConfig.from_pretrained(str(folder))
         config.inference_mode = True
         config.base_model_name_or_path = None  # else a warning where a folder goes by another name
-        peft = get_peft_model(model, config).eval()
+        # In the numbers of the model, as the lane computed: PEFT would take fp32 for adapters beside bf16.
+        peft = get_peft_model(model, config, autocast_adapter_dtype=False).eval()
         told: Any = set_peft_model_state_dict(peft, load_peft_weights(str(folder), device="cpu"))
         lacking = [key for key in told.missing_keys if ".lora_" in key]
         if lacking or told.unexpected_keys:
