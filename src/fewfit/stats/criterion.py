@@ -70,11 +70,12 @@ class Cheapest:
 
     tier_L: Ints
     error_LL: Floats
+    near: float = NEAR
 
     def among(self, total_BL: Floats) -> Ints:
         best_B = first_of_the_best(total_BL)
         behind_BL = np.take_along_axis(total_BL, best_B[:, None], axis=1) - total_BL
-        near_BL = behind_BL <= NEAR * self.error_LL[best_B]
+        near_BL = behind_BL <= self.near * self.error_LL[best_B]
         near_BL[np.arange(len(best_B)), best_B] = True
         tier_BL = np.where(near_BL, self.tier_L, np.iinfo(np.int64).max)
         return first_of_the_best(np.where(tier_BL == tier_BL.min(axis=1, keepdims=True), total_BL, -np.inf))
