@@ -239,12 +239,12 @@ def margin(result: dict[str, Any], spoken: dict[str, str]) -> str | None:
     low, high = (round(100 * value) for value in next_best.interval)
     sure = {
         "better": "more than chance would explain",
-        "worse": "by more than chance, though its answers were less probable",
+        "worse": "by more than chance, so far",
     }.get(next_best.says, f"which may be chance: {chosen.n} examples cannot tell")
     points = round(100 * next_best.difference)
-    if points < 0:  # the choice weighs the likelihood too
+    if points < 0:  # what is recommended may be cheaper to serve
         points, low, high = -points, -high, -low
-        behind = f"{points} point{'s' * (points != 1)} ahead by score alone"
+        behind = f"{points} point{'s' * (points != 1)} ahead"
     else:
         behind = f"{points} point{'s' * (points != 1)} behind" if points else "level with it"
     return f"Next best: {spoken[next_best.other]}, {behind} ({low} to {high}), {sure}."

@@ -9,7 +9,13 @@ from fewfit.select.records import Comparison, Interval, LaneResult, Selection
 
 SIDE_OF = {"zero-shot": "prompting", "icl": "prompting", "ft": "ft", "icl+ft": "icl+ft"}
 SIDES = ("prompting", "ft", "icl+ft")
-SPOKEN = {"zero-shot": "zero-shot", "icl": "ICL", "prompting": "prompting", "ft": "tuning", "icl+ft": "ICL+FT"}
+SPOKEN = {
+    "zero-shot": "the bare prompt",
+    "icl": "examples in the prompt",
+    "prompting": "prompting alone",
+    "ft": "tuning without examples in the prompt",
+    "icl+ft": "tuning with examples in the prompt",
+}
 MANY = 2000  # more than this nobody would gather to settle a comparison
 
 
@@ -56,23 +62,29 @@ def compared(selection: Selection) -> list[str]:
         ours = selection.best.kind
         others = [kind for kind in kinds if kind != ours]
     if not others:
-        alone = len({lane.kind for lane in selection.lanes}) == 1
-        return [
-            f"{capitalised(SPOKEN[ours])} alone {'was run' if alone else 'finished'}, so there is nothing to compare "
-            "it with."
-        ]
+        how = "Nothing else was run" if len({lane.kind for lane in selection.lanes}) == 1 else "Nothing else finished"
+        return [f"{how} than {SPOKEN[ours]}, so there is nothing to compare it with."]
     found = [selection.comparison(ours, other) for other in others]
-    open_ones = [each for each in found if each.says == "not settled"]
-    clauses: list[str] = []
-    for each in found:
-        text = lead(each, unit=not clauses)
-        if each.says == "not settled":
-            text += ": not settled" + (f" with {counted(selection.n)}" if each is open_ones[0] else " either")
-        elif each.so_far:
-            text += f" so far: {each.other_lane if each.says == 'better' else each.lane} is still rising"
-        clauses.append(text)
-    sentence = capitalised(f"{SPOKEN[ours]} is {'; '.join(clauses)}.")
-    return [sentence, *over_the_stream(open_ones), *needed(open_ones, alone=len(found) == 1)]
+    return [*map(settled, [each for each in found if each.says != "not settled"]), *unsettled(selection, found)]
+
+
+def settled(each: Comparison) -> str:
+    but = f" so far: {each.other_lane if each.says == 'better' else each.lane} is still rising" if each.so_far else ""
+    return f"It is {lead(each)}{but}."
+
+
+def unsettled(selection: Selection, found: list[Comparison]) -> list[str]:
+    out = []
+    for each in (one for one in found if one.says == "not settled"):
+        with_ = f" with {counted(selection.n)}" if not out else ""
+        text = (
+            f"Whether it is better than {SPOKEN[each.other]} is not settled{with_}: it came out {lead(each, bare=True)}"
+        )
+        low, high = each.prequential_interval
+        if low > 0:  # what the last half cannot settle, the whole stream may have; of itself, not of delivery
+            text += f", and over the whole stream {hundredths(each.prequential)} better ({interval_text((low, high))})"
+        out.append(f"{text}; {needed(each.more)}.")
+    return out
 
 
 def dearer(selection: Selection) -> list[str]:
@@ -81,47 +93,29 @@ def dearer(selection: Selection) -> list[str]:
     if leader.name == selection.best.name or leader.score is None or leader.score <= selection.best.score:
         return []
     return [
-        f"{leader.name} came out higher, at {hundredths(leader.score)}, which may be chance, and costs more to serve."
+        f"{leader.name} came out higher, at {hundredths(leader.score)}; that may be chance, and it costs more to serve."
     ]
 
 
-def lead(comparison: Comparison, *, unit: bool) -> str:
-    """`better than tuning by 3 (-4 to 10)`, in whichever direction the point lies."""
+def lead(comparison: Comparison, *, bare: bool = False) -> str:
+    """`better than … by 3 points (-4 to 10)` or `3 points better (-4 to 10)`, whichever way the point lies."""
     size, (low, high) = comparison.difference, comparison.interval
     other = SPOKEN[comparison.other]
     if hundredths(size) == "0":
-        return f"level with {other} ({interval_text((low, high))}{' points' if unit else ''})"
+        return f"level{'' if bare else f' with {other}'} ({interval_text((low, high))} points)"
     word = "better"
     if size < 0:
         word, size, low, high = "worse", -size, -high, -low
-    points = "" if not unit else " point" if hundredths(size) == "1" else " points"
-    return f"{word} than {other} by {hundredths(size)}{points} ({interval_text((low, high))})"
+    points = f"{hundredths(size)} point{'s' * (hundredths(size) != '1')}"
+    between = interval_text((low, high))
+    return f"{points} {word} ({between})" if bare else f"{word} than {other} by {points} ({between})"
 
 
-def over_the_stream(comparisons: list[Comparison]) -> list[str]:
-    """What the last half cannot settle, the whole stream, being twice as long, may have; of itself, not of delivery."""
-    parts = []
-    for each in comparisons:
-        low, high = each.prequential_interval
-        if low > 0:
-            gain = f"{hundredths(each.prequential)} ({interval_text((low, high))})"
-            parts.append(f"better than {SPOKEN[each.other]} by {gain}")
-    return [f"Over the whole stream it was {' and '.join(parts)}."] if parts else []
-
-
-def needed(comparisons: list[Comparison], *, alone: bool) -> list[str]:
+def needed(more: int | None) -> str:
     """What more examples would likely bring."""
-    hopeless = [each.more is None or each.more > MANY for each in comparisons]
-    if len(comparisons) > 1 and all(hopeless):
-        return ["More examples are not likely to settle either soon."]
-    parts = []
-    for each, never in zip(comparisons, hopeless, strict=True):
-        against = "" if alone else f" against {SPOKEN[each.other]}"
-        if never or each.more is None:
-            parts.append(f"more examples are not likely to settle it soon{against}")
-        else:
-            parts.append(f"some {roughly(each.more)} more examples would likely settle it{against}")
-    return [capitalised("; ".join(parts) + ".")] if parts else []
+    if more is None or more > MANY:
+        return "more examples are not likely to settle it soon"
+    return f"some {roughly(more)} more examples would likely settle it"
 
 
 def warnings(selection: Selection) -> tuple[str, ...]:

@@ -1,0 +1,117 @@
+"""What people do instead: train on four fifths, score the fifth, five times over. Lanes and examples of a cell.
+
+    python -m benchmarks.promise.folds --models smollm2 --tasks present-past --lines results/promise-folds.jsonl
+
+The first fold alone is a hold-out of 20%. Each lane is trained as in the stream, but for the predictions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.promise import tasks
+from benchmarks.promise.record import LANES, SIZES, renderer_of, with_choices
+from benchmarks.records import Lines, machine
+from fewfit.demonstrations import CHOOSERS, Moment
+from fewfit.engine.learner import Learner, Row, Track
+from fewfit.engine.task import Task as Rows
+from fewfit.engine.task import best_choice
+from fewfit.examples import Example
+from fewfit.metrics import metric
+from fewfit.models.local import Loaded
+from fewfit.run.teams import Team
+
+FOLDS = 5
+
+
+def crossed(loaded: Loaded, task: tasks.Task, n: int) -> dict[str, Any]:
+    """By lane: hits and likelihoods of the n examples, each by the lane that was trained without it."""
+    renderer = renderer_of(loaded, task)
+    examples = [with_choices(one, task) for one in task.learnt[:n]]
+    judge = metric("exact" if task.choices is None else "choice")
+    hits = {lane.name: ["?"] * n for lane in LANES}
+    nll = {lane.name: [0.0] * n for lane in LANES}
+    began = time.monotonic()
+    for fold in range(FOLDS):
+        rows = Rows([one for k, one in enumerate(examples) if k % FOLDS != fold], renderer, judge, order="file")
+        learner = Team(True, LANES).learner(loaded.model, renderer, len(rows))
+        try:
+            train(learner, rows)
+            for k in range(fold, n, FOLDS):
+                for name, (hit, value) in answered(learner, rows, examples[k], task).items():
+                    hits[name][k], nll[name][k] = "01"[hit], round(value, 3)
+        finally:
+            learner.close()
+    seconds = round(time.monotonic() - began, 1)
+    return {"hits": {name: "".join(some) for name, some in hits.items()}, "nll": nll, "seconds": seconds}
+
+
+def train(learner: Learner, rows: Rows) -> None:
+    lanes = [lane for lane in LANES if lane.trains]
+    for lane in lanes:
+        learner.open(Track(lane.name, 0), lane)
+    for i in range(1, len(rows) + 1):
+        for update in range(1, max(lane.updates for lane in lanes) + 1):
+            for shots in sorted({lane.shots for lane in lanes}):  # rows of one length share a pass
+                some = [lane for lane in lanes if lane.shots == shots and lane.updates >= update]
+                seen = [rows.trained_rows(Track(lane.name, 0), lane, i, update)[0].row for lane in some]
+                learner.update(seen)
+
+
+def answered(learner: Learner, rows: Rows, example: Example, task: tasks.Task) -> dict[str, tuple[bool, float]]:
+    at = Moment(0, len(rows) + 1, 1, f"demos of {example.id}")
+    asked: list[Row] = []
+    for lane in LANES:
+        demos: Sequence[Example] = ()
+        if lane.shots:
+            demos = CHOOSERS[lane.demonstrations].choose(rows.examples, example, lane.shots, at)
+        rendered = rows.renderer.render(demos, example)
+        choices: tuple[tuple[int, ...], ...] = ()
+        if task.choices is not None:
+            choices = tuple(rows.renderer.continuations(rows.renderer.prompt(demos, example), task.choices))
+        asked.append(Row(Track(lane.name, 0), rendered.ids, rendered.spans, (), choices))
+    out = {}
+    for lane, scored in zip(LANES, learner.score(asked), strict=True):
+        assert scored is not None
+        hit, value = scored.hit, scored.nll
+        if task.choices is not None:
+            hit = best_choice(task.choices, scored.choices)[0] == example.completion
+            value = -scored.choices[task.choices.index(example.completion)]
+        out[lane.name] = (hit, value)
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", default="smollm2,gemma3-270m")
+    parser.add_argument("--tasks", default=",".join(tasks.TASKS))
+    parser.add_argument("--orders", default="0,1,2")
+    parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
+    parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--lines", type=Path, default=Path("results/promise-folds.jsonl"))
+    asked = parser.parse_args()
+    import torch
+
+    from fewfit.models.local import load
+
+    torch.set_num_threads(1)
+    lines = Lines(asked.lines, key=("model", "task", "order", "n"))
+    for n in map(int, asked.sizes.split(",")):
+        for order in map(int, asked.orders.split(",")):
+            for model in asked.models.split(","):
+                loaded = None
+                for name in asked.tasks.split(","):
+                    if lines.has(model=model, task=name, order=order, n=n):
+                        continue
+                    loaded = loaded or load(model, device="cpu", dtype=asked.dtype)
+                    cell = {"model": model, "task": name, "order": order, "n": n, "dtype": asked.dtype}
+                    lines.add(cell | crossed(loaded, tasks.task(name, order, asked.data), n) | machine())
+
+
+if __name__ == "__main__":
+    main()

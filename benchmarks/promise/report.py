@@ -1,0 +1,239 @@
+"""What the recorded cells say: of delivery, of the numbers, of the choice, of racing; and verdicts to read.
+
+python -m benchmarks.promise.report --lines results/promise.jsonl --to results/promise.md
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+
+from benchmarks.promise.cells import Cell, cells
+from benchmarks.promise.record import GRID, SIZES
+from benchmarks.records import markdown, publish
+from fewfit.grid import Lane
+from fewfit.select import Selection, select
+from fewfit.select.table import Table
+from fewfit.stats import cheapest, choose, chosen_estimate, recommend, resample
+from fewfit.stats.race import Race
+
+OTHERS = ("balanced", "similar", "mixed", "ensemble2", "ensemble4")
+NEARS = (0.0, 0.25, 0.5, 1.0, 1.96)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A cell with what `select` makes of it."""
+
+    cell: Cell
+    found: Selection
+    table: Table
+
+    @property
+    def best(self) -> float:
+        return max(self.cell.test(lane) for lane in self.cell.lanes)
+
+
+def run_of(cell: Cell) -> Run:
+    rows = list(cell.rows())
+    found = select(rows, GRID.lanes, metric=cell.metric, statuses=cell.statuses)
+    return Run(cell, found, Table.of(rows, GRID.lanes, cell.metric, cell.statuses))
+
+
+# ---- delivery --------------------------------------------------------------------------------------------------------
+
+
+def delivery(runs: Sequence[Run]) -> str:
+    """By task: how far fixed sets stray, and what other ways bring over a draw for each query."""
+    out = [["model", "task", "n", "kind", "a draw each", "sd over fixed sets", *(f"{how} less it" for how in OTHERS)]]
+    groups: dict[tuple[str, str, int, str], list[tuple[Cell, str]]] = defaultdict(list)
+    for run in runs:
+        cell = run.cell
+        for lane in shots_of(cell):
+            groups[cell.record["model"], cell.task, cell.n, lane.kind].append((cell, lane.name))
+    for (model, task, n, kind), some in sorted(groups.items()):
+        means = np.mean([cell.test(lane) for cell, lane in some])
+        sd = np.sqrt(np.mean([spread(cell, lane) for cell, lane in some]))
+        gains = []
+        for how in OTHERS:
+            there = [gain(cell, lane, how) for cell, lane in some if how in cell.record["tests"][str(n)][lane]]
+            gains.append(f"{100 * np.mean(there):+.1f}" if there else "–")
+        out.append([model, task, str(n), kind, f"{100 * means:.1f}", f"{100 * sd:.1f}", *gains])
+    return markdown(out)
+
+
+def shots_of(cell: Cell) -> list[Lane]:
+    return [GRID[name] for name in cell.lanes if GRID[name].shots]
+
+
+def spread(cell: Cell, lane: str) -> float:
+    """Variance of the true scores of fixed sets: what is seen, less what the number of test examples alone brings to
+    differences between sets."""
+    hits_SN = np.array([[int(hit) for hit in one] for one in cell.record["tests"][str(cell.n)][lane]["fixed"]])
+    seen = hits_SN.mean(axis=1).var(ddof=1)
+    alone = (hits_SN - hits_SN.mean(axis=0)).var() * len(hits_SN) / (len(hits_SN) - 1) / hits_SN.shape[1]
+    return float(max(0.0, seen - alone))
+
+
+def gain(cell: Cell, lane: str, how: str) -> float:
+    hits = cell.tested(lane, how)
+    return float(np.mean(hits) - np.mean(cell.tested(lane)[: len(hits)]))
+
+
+# ---- honesty ---------------------------------------------------------------------------------------------------------
+
+
+def honesty(runs: Sequence[Run]) -> str:
+    """Of the recommended lane: does the interval hold what the bundle then scored, how far off is the point?"""
+    out = [["n", "runs", "what", "interval holds", "its width", "mean error (its standard error)", "mean size of it"]]
+    for n in SIZES:
+        some = [run for run in runs if run.cell.n == n]
+        if not some:
+            continue
+        out.append(told(n, "now: the recommended lane, a draw each", [now(run) for run in some]))
+        out.append(told(n, "before: Z23, last half, one fixed draw", [before(run, "fixed") for run in some]))
+        out.append(told(n, "before, a draw each", [before(run, "rotating") for run in some]))
+        out.append(told(n, "every lane that prompts", [one for run in some for one in each(run, trains=False)]))
+        out.append(told(n, "every lane that trains", [one for run in some for one in each(run, trains=True)]))
+    return markdown(out)
+
+
+Told = tuple[float, float, float, float]  # low, point, high, truth
+
+
+def now(run: Run) -> Told:
+    best = run.found.best
+    return best.interval[0], best.score, best.interval[1], run.cell.test(best.name)
+
+
+def before(run: Run, how: str) -> Told:
+    stream = run.table.stream
+    lane = choose(stream, "z23")
+    found = chosen_estimate(stream, stream.last_half, lane, resample(stream, "z23"))
+    return found.low, found.point, found.high, run.cell.test(run.table.lanes[lane].name, how)
+
+
+def each(run: Run, *, trains: bool) -> Iterable[Told]:
+    for lane in run.found.lanes:
+        if lane.name in run.cell.lanes and (lane.updates > 0) == trains and lane.interval and lane.score is not None:
+            yield lane.interval[0], lane.score, lane.interval[1], run.cell.test(lane.name)
+
+
+def told(n: int, what: str, some: Sequence[Told]) -> list[str]:
+    low, point, high, truth = (np.array(one) for one in zip(*some, strict=True))
+    error = point - truth
+    return [
+        str(n), str(len(some)), what, f"{np.mean((low <= truth) & (truth <= high)):.2f}", f"{np.mean(high - low):.2f}",
+        f"{100 * error.mean():+.1f} ({100 * error.std() / max(1, len(error)) ** 0.5:.1f})",
+        f"{100 * np.abs(error).mean():.1f}",
+    ]  # fmt: skip
+
+
+# ---- the choice ------------------------------------------------------------------------------------------------------
+
+
+def rules(run: Run) -> dict[str, str]:
+    """Which lane each rule would take."""
+    table = run.table
+    names = [lane.name for lane in table.lanes]
+    rule = cheapest(table.stream, "z23", table.tier_L)
+    out = {"recommended": run.found.best.name}
+    for near in NEARS:
+        taken = recommend(table.stream, "z23", type(rule)(rule.tier_L, rule.error_LL, near))
+        out["z23" if near == 0 else f"cheapest within {near:g} standard errors"] = names[taken]
+    for criterion in ("accuracy", "nll"):
+        out[f"{criterion} over the stream"] = names[choose(table.stream, criterion)]  # type: ignore[arg-type]
+    return out
+
+
+def regret(runs: Sequence[Run]) -> str:
+    """Points lost on the test against the lane that is best there (which flatters it: it was picked by the test)."""
+    out = [["rule", *(f"n = {n}" for n in SIZES), "upper 95% bound, all", "cheaper than z23's lane"]]
+    found: dict[str, list[tuple[int, float, bool]]] = defaultdict(list)
+    for run in runs:
+        taken = rules(run)
+        tier = dict(zip([lane.name for lane in run.table.lanes], run.table.tier_L, strict=True))
+        for name, lane in taken.items():
+            found[name].append((run.cell.n, run.best - run.cell.test(lane), tier[lane] < tier[taken["z23"]]))
+    for name, some in found.items():
+        lost = np.array([value for _, value, _ in some])
+        by_n = [np.array([value for n, value, _ in some if n == size]) for size in SIZES]
+        bound = lost.mean() + NormalDist().inv_cdf(0.95) * lost.std() / len(lost) ** 0.5
+        shown = [f"{100 * one.mean():.1f}" if len(one) else "–" for one in by_n]
+        out.append([name, *shown, f"{100 * bound:.1f}", f"{np.mean([cheap for *_, cheap in some]):.2f}"])
+    return markdown(out)
+
+
+# ---- racing ----------------------------------------------------------------------------------------------------------
+
+
+def racing(runs: Sequence[Run]) -> str:
+    out = [["n", "runs", "rows saved", "would-be winner lost", "test points lost by it"]]
+    for n in SIZES:
+        some = [replayed(run) for run in runs if run.cell.n == n and len(run.cell.lanes) == len(GRID.lanes)]
+        if some:
+            saved, lost, points = (np.array(one, dtype=float) for one in zip(*some, strict=True))
+            row = [str(n), str(len(some)), f"{saved.mean():.2f}", f"{int(lost.sum())}", f"{100 * points.mean():.1f}"]
+            out.append(row)
+    return markdown(out)
+
+
+def replayed(run: Run) -> tuple[float, bool, float]:
+    """The rows of a finished run, told in the order in which a race hears of them."""
+    cell = run.cell
+    race = Race(GRID.lanes, [0], cell.n, cell.metric)
+    for row in sorted(cell.rows(), key=lambda row: row["i"]):
+        race.tell(row)
+    race.leaving()
+    left = race.left
+    saved = sum(cell.n - i for i in left.values()) / (cell.n * len(GRID.lanes))
+    stream = run.table.stream
+    winner = run.table.lanes[choose(stream, "z23")].name
+    rows = [row for row in cell.rows() if row["i"] <= left.get(row["lane"], cell.n)]
+    statuses = {name: "dropped" if name in left else "done" for name in GRID.names}
+    raced = select(rows, GRID.lanes, metric=cell.metric, statuses=statuses).best.name
+    return saved, winner in left, cell.test(run.found.best.name) - cell.test(raced)
+
+
+# ---- to be read ------------------------------------------------------------------------------------------------------
+
+
+def verdicts(runs: Sequence[Run], most: int = 10) -> str:
+    """Of runs as unlike as there are: by task, model and number of examples in turn."""
+    some = sorted(runs, key=lambda run: (run.cell.record["order"], run.cell.n, run.cell.task))
+    step = max(1, len(some) // most)
+    out = []
+    for run in some[::step][:most]:
+        tested = ", ".join(f"{lane} {100 * run.cell.test(lane):.0f}" for lane in run.cell.lanes)
+        out.append(f"- *{run.cell.name}.* {run.found.verdict} (On the test: {tested}.)")
+    return "\n".join(out)
+
+
+SECTIONS: dict[str, Callable[[Sequence[Run]], str]] = {
+    "Delivery: what becomes of one draw, and what other ways bring (points on the test)": delivery,
+    "Is the number honest?": honesty,
+    "Points lost by the choice": regret,
+    "Racing, replayed": racing,
+    "Verdicts": verdicts,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lines", type=Path, default=Path("results/promise.jsonl"))
+    parser.add_argument("--to", type=Path, help="a Markdown file")
+    asked = parser.parse_args()
+    runs = [run_of(cell) for cell in cells(asked.lines)]
+    text = "\n\n".join(f"## {head}\n\n{section(runs)}" for head, section in SECTIONS.items())
+    print(text)
+    publish(asked.to and asked.to.with_suffix(".json"), "Is what is promised what is delivered?", text, runs=len(runs))
+
+
+if __name__ == "__main__":
+    main()
