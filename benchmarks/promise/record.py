@@ -74,14 +74,14 @@ def record(loaded: Loaded, task: Task) -> dict[str, Any]:
     examples = tuple(with_choices(one, task) for one in task.learnt)
     rows = Rows(examples, renderer, metric("exact" if task.choices is None else "choice"), order="file")
     memory, cell, seconds = Memory(), {}, {}
-    before = 0
+    before, known = 0, dict[Any, Any]()
     with tempfile.TemporaryDirectory() as scratch:
         for n in SIZES:
             start = time.monotonic()
             folders = stream(loaded, rows, memory, before, n, Path(scratch) / str(n))
             seconds[f"stream {n}"] = round(time.monotonic() - start, 1)
             start = time.monotonic()
-            cell[str(n)] = {lane.name: tested(loaded, renderer, task, lane, n, folders) for lane in LANES}
+            cell[str(n)] = {lane.name: tested(loaded, renderer, task, lane, n, folders, known) for lane in LANES}
             seconds[f"test {n}"] = round(time.monotonic() - start, 1)
             before = n
     return {
@@ -147,13 +147,13 @@ def draws(examples: Sequence[Example], n: int, shots: int, chooser: str) -> list
 
 
 def tested(
-    loaded: Loaded, renderer: Renderer, task: Task, lane: Lane, n: int, folders: dict[str, Path]
+    loaded: Loaded, renderer: Renderer, task: Task, lane: Lane, n: int, folders: dict[str, Path], known: dict[Any, Any]
 ) -> dict[str, Any]:
     if lane.trains and lane.name not in folders:
         return {"diverged": True}
     peft = put_adapter_on(loaded.model, folders[lane.name]) if lane.trains else None
     try:
-        served = Served(loaded.model, renderer, task.choices)
+        served = Served(loaded.model, renderer, task.choices, known)
         if not lane.shots:
             return {"plain": bits(served.answers([], task.tested))}
         sets = draws(task.learnt, n, lane.shots, "random")
@@ -195,7 +195,7 @@ def anew(
     pairs = []
     for one in examples:
         at = Moment(0, len(known) + 1, 1, f"demos of query {query_number(one)}")
-        pairs.append((served.renderer.prompt(CHOOSERS[chooser].choose(known, one, shots, at), one), one))
+        pairs.append((CHOOSERS[chooser].choose(known, one, shots, at), one))
     return served.whole(pairs)
 
 

@@ -20,6 +20,7 @@ from fewfit.examples import Example
 from fewfit.render import Prompt, Renderer
 
 ROWS = 32
+Written = tuple[Prompt, list[tuple[int, ...]], Example]
 
 
 class Answer(NamedTuple):
@@ -33,8 +34,17 @@ class Answer(NamedTuple):
 class Served:
     """One model (with an adapter on it or not) under one renderer."""
 
-    def __init__(self, model: Any, renderer: Renderer, choices: tuple[str, ...] | None):
-        self.model, self.renderer, self.choices = model, renderer, choices
+    def __init__(self, model: Any, renderer: Renderer, choices: tuple[str, ...] | None, known: dict[Any, Any]):
+        """`known` are prompts that were written already, for other lanes."""
+        self.model, self.renderer, self.choices, self.known = model, renderer, choices, known
+
+    def written(self, demos: Sequence[Example], example: Example) -> tuple[Prompt, list[tuple[int, ...]]]:
+        """The prompt, and the ids of the choices behind it, or of the right answer."""
+        key = (*(one.id for one in demos), example.id)
+        if key not in self.known:
+            prompt = self.renderer.prompt(demos, example)
+            self.known[key] = prompt, self.renderer.continuations(prompt, self.choices or (example.completion,))
+        return self.known[key]
 
     def beginning(self, demos: Sequence[Example]) -> Prefix | None:
         ids = self.renderer.prefix(demos)
@@ -44,32 +54,32 @@ class Served:
         self, demos: Sequence[Example], examples: Sequence[Example], *, dense: bool = False, kept: Prefix | None = None
     ) -> list[Answer]:
         kept = kept or self.beginning(demos)
-        prompts = [self.renderer.prompt(demos, example) for example in examples]
+        asked = [(*self.written(demos, example), example) for example in examples]
         found: dict[int, Answer] = {}
-        fits = [n for n, prompt in enumerate(prompts) if kept is not None and kept.begins(prompt.ids)]
-        for some, past in ((fits, kept), (sorted(set(range(len(prompts))) - set(fits)), None)):
-            some = sorted(some, key=lambda n: len(prompts[n].ids))
+        fits = [n for n, (prompt, *_) in enumerate(asked) if kept is not None and kept.begins(prompt.ids)]
+        for some, past in ((fits, kept), (sorted(set(range(len(asked))) - set(fits)), None)):
+            some = sorted(some, key=lambda n: len(asked[n][0].ids))
             for start in range(0, len(some), ROWS):
                 chunk = some[start : start + ROWS]
-                part = [(prompts[n], examples[n]) for n in chunk]
-                found |= dict(zip(chunk, self._part(part, past, dense), strict=True))
-        return [found[n] for n in range(len(prompts))]
+                found |= dict(zip(chunk, self._part([asked[n] for n in chunk], past, dense), strict=True))
+        return [found[n] for n in range(len(asked))]
 
-    def whole(self, pairs: Sequence[tuple[Prompt, Example]]) -> list[Answer]:
+    def whole(self, pairs: Sequence[tuple[Sequence[Example], Example]]) -> list[Answer]:
         """Behind demonstrations that no other query has."""
+        asked = [(*self.written(*pair), pair[1]) for pair in pairs]
         found: dict[int, Answer] = {}
-        order = sorted(range(len(pairs)), key=lambda n: len(pairs[n][0].ids))
+        order = sorted(range(len(asked)), key=lambda n: len(asked[n][0].ids))
         for start in range(0, len(order), ROWS // 2):
             chunk = order[start : start + ROWS // 2]
-            found |= dict(zip(chunk, self._part([pairs[n] for n in chunk], None, False), strict=True))
-        return [found[n] for n in range(len(pairs))]
+            found |= dict(zip(chunk, self._part([asked[n] for n in chunk], None, False), strict=True))
+        return [found[n] for n in range(len(asked))]
 
-    def _part(self, part: Sequence[tuple[Prompt, Example]], past: Prefix | None, dense: bool) -> list[Answer]:
+    def _part(self, part: Sequence[Written], past: Prefix | None, dense: bool) -> list[Answer]:
         if self.choices is not None:
             return self._chosen(part, past)
-        answers = [self.renderer.continuations(prompt, [one.completion])[0] for prompt, one in part]
-        ids = [prompt.ids + answer[:-1] for (prompt, _), answer in zip(part, answers, strict=True)]
-        places = [list(range(len(prompt.ids) - 1, len(row))) for (prompt, _), row in zip(part, ids, strict=True)]
+        answers = [ids[0] for _, ids, _ in part]
+        ids = [prompt.ids + answer[:-1] for (prompt, *_), answer in zip(part, answers, strict=True)]
+        places = [list(range(len(prompt.ids) - 1, len(row))) for (prompt, *_), row in zip(part, ids, strict=True)]
         out = []
         for answer, logits_TV in zip(answers, self._logits(ids, places, past), strict=True):
             wanted_T = torch.tensor(answer)
@@ -79,20 +89,20 @@ class Served:
             out.append(Answer(hit, nll, logp_TV.exp() if dense else None, answer, None))
         return out
 
-    def _chosen(self, part: Sequence[tuple[Prompt, Example]], past: Prefix | None) -> list[Answer]:
+    def _chosen(self, part: Sequence[Written], past: Prefix | None) -> list[Answer]:
         assert self.choices is not None
-        ids = [self.renderer.continuations(prompt, self.choices) for prompt, _ in part]
+        ids = [one for _, one, _ in part]
         place = one_token_apart(ids[0])
         if place is not None:
-            rows = [prompt.ids + some[0][:place] for (prompt, _), some in zip(part, ids, strict=True)]
+            rows = [prompt.ids + some[0][:place] for (prompt, *_), some in zip(part, ids, strict=True)]
             logits = self._logits(rows, [[len(row) - 1] for row in rows], past)
             found = [read_off(one_NV[0], some, place) for one_NV, some in zip(logits, ids, strict=True)]
         else:
-            told = keyvalue.logp_behind(self.model, [prompt.ids for prompt, _ in part], ids, past)
+            told = keyvalue.logp_behind(self.model, [prompt.ids for prompt, *_ in part], ids, past)
             assert told is not None
             found = told
         out = []
-        for (_, example), logp in zip(part, found, strict=True):
+        for (*_, example), logp in zip(part, found, strict=True):
             probs = softmax(self.choices, logp)
             best = max(self.choices, key=lambda one: probs[one])
             right = max(probs[example.completion], 1e-30)

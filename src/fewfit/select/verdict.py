@@ -74,7 +74,7 @@ def settled(each: Comparison) -> str:
 
 
 def unsettled(selection: Selection, found: list[Comparison]) -> list[str]:
-    out = []
+    out: list[str] = []
     for each in (one for one in found if one.says == "not settled"):
         with_ = f" with {counted(selection.n)}" if not out else ""
         text = (
