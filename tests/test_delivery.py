@@ -19,16 +19,19 @@ import fewfit
 from fewfit import bundle
 from fewfit.audit import audit
 from fewfit.demonstrations import CHOOSERS, Moment
-from fewfit.demonstrations.delivery import delivered_sets, fixed_from, sets_of_query
+from fewfit.demonstrations.delivery import SETS, drawn_sets, first_of, likeliest, sets_of_query, sets_to_choose_among
 from fewfit.demonstrations.similar import most_similar
-from fewfit.engine.learner import Track
-from fewfit.engine.task import mean_nll
+from fewfit.engine.learner import Row, Track
+from fewfit.engine.likelihood import set_likelihoods
+from fewfit.engine.task import SetKey, Task, mean_nll, softmax
 from fewfit.errors import UserError
 from fewfit.examples.example import Example
 from fewfit.grid import DRAWS, Grid, Lane
+from fewfit.metrics import metric
 from fewfit.models import local
 from fewfit.predict import Predictor
 from fewfit.predictions import read
+from fewfit.render import Renderer
 from tests.models_made import tiny
 from tests.streams_made import examples as examples_of_streams
 from tests.streams_made import plain_learner, run_lanes, task_of
@@ -54,7 +57,7 @@ def loaded(base: Path) -> local.Loaded:
 
 def saved(trained: Made, examples: list[Example], deliver: str, at: Path, sets: Any = None) -> bundle.Bundle:
     lane = replace(LORA, deliver=deliver)
-    sets = sets or delivered_sets(CHOOSERS["random"], examples, lane, 0)
+    sets = sets or drawn_sets(CHOOSERS["random"], examples, lane, 0)
     return trained.save(at, lane=lane, sets=sets, pool=examples if len(sets) > 1 else ())
 
 
@@ -146,30 +149,76 @@ def test_similar_ones_are_similar_and_mixed_ones_are_half() -> None:
 def test_a_run_delivers_what_it_scored(tmp_path, monkeypatch) -> None:
     """Three ways in one grid: what stood in the prompts, what stands in the bundle, and that nothing leaked.
 
-    Breaks seen to fail: predictions of a fixed lane behind draws of their own; one member's answer for the ensemble's.
-    """
+    Breaks seen to fail: predictions of a fixed lane behind draws of their own; one member's answer for the ensemble's;
+    the first set delivered."""
     monkeypatch.chdir(tmp_path)
     examples = labelled(LETTERS, 24)
     rows = [(one.prompt, one.completion) for one in examples]
     ways = ("per-query", "fixed", "ensemble:3")
     lanes = [Lane(shots=2, deliver=way) for way in ways]
     lanes += [Lane(shots=2, lr=1e-3, updates=2, deliver=way) for way in ways]
-    run = fewfit.fit(rows, "lab", grid=lanes, out="run")
+    prompted = {way: lane.name for way, lane in zip(ways, lanes, strict=False)}
+    trained = {way: lane.name for way, lane in zip(ways, lanes[3:], strict=True)}
+    fewfit.fit(rows, "lab", grid=lanes, out="run")
     numbered = [replace(one, id=str(k)) for k, one in enumerate(examples, 1)]
     assert audit(numbered, read("run"), read("run", "trained")) == []
     by_lane = {lane.name: [row for row in read("run") if row["lane"] == lane.name] for lane in lanes}
-    for name, found in by_lane.items():
-        late = [tuple(row["demos"]) for row in found if row["i"] > fixed_from(24, 2)]
-        assert len(set(late)) == 1 if "fixed" in name else len(set(late)) > 10
-        assert all(len(row.get("members", ())) == (3 if "ensemble" in name else 0) for row in found)
-    one, mean = by_lane["icl-2"], by_lane["icl-2-ensemble3"]
+    assert prompted == {"per-query": "icl-2-per-query", "fixed": "icl-2", "ensemble:3": "icl-2-ensemble3"}
+    first, kept = first_of(24, 2), json.loads(Path("run/sets.json").read_text())
+    (known,) = kept
+    assert known["shots"] == 2 and len(known["sets"]) == len(known["nll"]) <= SETS
+    for name in (prompted["fixed"], trained["fixed"]):
+        late = [row for row in by_lane[name] if row["i"] > first]
+        assert [row["demos"] for row in late] == [known["sets"][likeliest(known["nll"], row["i"])] for row in late]
+    for name in (prompted["per-query"], trained["per-query"], prompted["ensemble:3"]):
+        assert len({tuple(row["demos"]) for row in by_lane[name]}) > 10
+        assert all(len(row.get("members", ())) == (3 if "ensemble" in name else 0) for row in by_lane[name])
+    one, mean = by_lane[prompted["per-query"]], by_lane[prompted["ensemble:3"]]
     assert [row["demos"] for row in one] == [row["demos"] for row in mean]
     assert [row["probs"] for row in one[6:]] != [row["probs"] for row in mean[6:]]
-    assert [row["demos"] for row in by_lane["icl-2-fixed"]][-1] == by_lane["icl2+ft-lr1e-3-u2-fixed"][-1]["demos"]
-    held = run.bundle.bundle
-    if held.lane.is_fixed:
-        assert [one.id for one in held.demonstrations] == by_lane["icl-2-fixed"][-1]["demos"]
-    assert len(held.sets) == {"per-query": DRAWS, "fixed": 1, "ensemble:3": 3}[held.lane.deliver]
+    for way, count in (("per-query", DRAWS), ("fixed", 1), ("ensemble:3", 3)):
+        (lane,) = [lane for lane in lanes if lane.name == prompted[way]]
+        held = fewfit.fit(rows, "lab", grid=[lane], out=f"alone-{count}").bundle.bundle
+        assert len(held.sets) == count and held.lane == lane
+        if way == "fixed":
+            best = known["sets"][likeliest(known["nll"], 25)]
+            assert [example.id for example in held.demonstrations] == best
+
+
+def test_the_likeliest_set_is_that_of_the_examples_so_far() -> None:
+    """Break seen to fail: place i itself looked at."""
+    nll = [[1.0, 5.0, None, 0.0], [2.0, 1.0, 1.0, 9.0], [None, None, None, 0.1]]
+    assert [likeliest(nll, i) for i in range(1, 6)] == [0, 0, 1, 1, 2]
+    examples = labelled(LETTERS, 24)
+    sets = sets_to_choose_among(CHOOSERS["random"], examples, 3, 0)
+    assert len(sets) == SETS and all(int(one.id) <= first_of(24, 3) for demos in sets for one in demos)
+    assert [first_of(n, 4) for n in (3, 5, 10, 20, 60)] == [3, 4, 5, 8, 15]
+
+
+def test_what_a_set_is_worth_is_what_the_model_says_behind_it(loaded: local.Loaded) -> None:
+    """Choices of one token, of several, and text: against rows scored one by one. Breaks seen to fail: the nats of the
+    answer, not of the choice among all; the set's own examples counted."""
+    for judge, examples, choices in KINDS.values():
+        renderer = Renderer.resolve(loaded.tokenizer, examples, choices=choices, no_instruction=True)
+        task = Task(examples, renderer, metric(judge), order="file")
+        key = SetKey(0, 2, "random")
+        found = set_likelihoods(loaded.model, task, key)
+        learner = plain_learner(loaded.model, task)
+        for demos, told in zip(task.sets(key), found, strict=True):
+            ids = {one.id for one in demos}
+            assert [value is None for value in told] == [one.id in ids for one in examples]
+            for example, value in zip(examples, told, strict=True):
+                if value is None:
+                    continue
+                rendered = renderer.render(demos, example)
+                names = task.choices(example)
+                asked = renderer.continuations(renderer.prompt(demos, example), names) if names else ()
+                (scored,) = learner.score([Row(Track("x", 0), rendered.ids, rendered.spans, (), tuple(asked))])
+                nats = scored.nll / scored.tokens
+                if names:
+                    nats = -math.log(softmax(names, scored.choices)[example.completion])
+                assert value == pytest.approx(min(nats, 5.0), rel=1e-4, abs=1e-5)
+        learner.close()
 
 
 @pytest.mark.parametrize("judge", ["choice", "match"])
@@ -181,7 +230,7 @@ def test_the_average_of_a_stream_is_the_average_of_its_members(judge: str) -> No
     for row in told:
         parts = []
         for k in range(2):
-            seen = task.scored_row(Track("x", 0), Lane(shots=2), row["i"], train=False, draw=k)
+            seen = task.scored_row(Track("x", 0), Lane(shots=2, deliver="per-query"), row["i"], train=False, draw=k)
             learner = plain_learner(model, task)
             (scored,) = learner.score([seen.row])
             text = learner.generate([seen.row], task.renderer.settings.max_new_tokens)[0] if judge == "match" else None

@@ -17,7 +17,7 @@ from tests.tokenizers_made import byte_level
 DENSE = ("llama", "qwen3", "gemma2", "gemma3", "mistral", "phi3", "gpt2", "gpt-neox", "olmo2")
 LANES = (
     Lane(),
-    Lane(shots=3),
+    Lane(shots=3, deliver="per-query"),  # a chosen set has its own tests: test_delivery.py
     Lane(lr=3e-3, updates=5),
     Lane(shots=3, lr=3e-3, updates=5),
     Lane(shots=2, lr=1e-3, updates=3, loss="last-answer", optimizer="adafactor", replay="uniform"),

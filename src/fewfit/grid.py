@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from decimal import Decimal
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -32,6 +32,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
 }
 MOST_LANES = 1_000
 DRAWS, MOST_MEMBERS = 16, 64
+BLIND = ("random", "balanced")  # choosers that do not look at the query
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Lane:
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     weight_decay: float = 0.0
     use_shots: int | None = None  # shots at use, if not those of training
-    deliver: str = "per-query"  # demonstrations at use: a draw each, one set for all, or several draws averaged
+    deliver: str | None = None  # demonstrations at use, if not as is usual: `delivery`
     model: str | None = None  # with several models in one grid: which
 
     def __post_init__(self) -> None:
@@ -65,9 +66,9 @@ class Lane:
             value, whole = getattr(self, name), name not in ("lr", "weight_decay")
             if value is not None and (not isinstance(value, int if whole else int | float) or isinstance(value, bool)):
                 raise UserError(f"{name} {shorten(repr(value))}", hint=f"give a {'whole ' * whole}number")
-        parse_deliver(self.deliver)
-        if self.deliver != "per-query" and not self.shots_at_use:
+        if self.deliver is not None and not self.shots_at_use:
             raise UserError(f"deliver {self.deliver!r} in a lane without demonstrations", hint="leave it out")
+        parse_deliver(self.delivery)
         if self.use_shots is not None and not self.updates:
             raise UserError("use_shots in a lane that trains nothing", hint="its shots are those that it uses")
         if (self.lr > 0) != (self.updates > 0):
@@ -95,14 +96,24 @@ class Lane:
         return self.shots if self.use_shots is None else self.use_shots
 
     @property
+    def delivery(self) -> str:
+        """Demonstrations at use: one set for all queries, a draw for each, or several draws whose answers are averaged.
+
+        A set makes much difference to a model that was not tuned and little to one that was on random ones: the one
+        has the likeliest, the other trains on the very forward that predicts.
+        """
+        if self.deliver is not None:
+            return self.deliver
+        return "per-query" if self.trains or self.demonstrations not in BLIND else "fixed"
+
+    @property
     def is_fixed(self) -> bool:
-        """All queries have the same demonstrations."""
-        return self.deliver == "fixed"
+        return self.shots_at_use > 0 and self.delivery == "fixed"
 
     @property
     def members(self) -> int:
         """Prompts whose answers are averaged into one."""
-        return parse_deliver(self.deliver) if self.deliver.startswith("ensemble") else 1
+        return parse_deliver(self.delivery) if self.delivery.startswith("ensemble") else 1
 
     @property
     def name(self) -> str:
@@ -122,7 +133,8 @@ class Lane:
             yield f"use{self.use_shots}"
         if self.demonstrations != "random":
             yield self.demonstrations
-        yield {"per-query": ""}.get(self.deliver, self.deliver.replace(":", ""))
+        if self.deliver not in (None, replace(self, deliver=None).delivery):
+            yield str(self.deliver).replace(":", "")
         if not self.trains:
             return
         yield {"last-answer": "last"}.get(self.loss, "")

@@ -77,5 +77,5 @@ def test_a_run_leaks_nothing_and_its_bundle_answers(name: str, tmp_path, monkeyp
     numbered = [replace(one, id=str(k)) for k, one in enumerate(rows, 1)]
     assert audit(numbered, read("run"), read("run", "trained")) == []
     bundle = run.bundle.bundle
-    assert bool(bundle.sets) != CHOOSERS[name].per_query and len(bundle.pool) >= 2
+    assert bool(bundle.sets) != CHOOSERS[name].per_query and len(bundle.pool or bundle.demonstrations) >= 2
     assert [row["prediction"] in ("left", "right") for row in run.bundle.predict(["river 3", "stone 9"])] == [True] * 2

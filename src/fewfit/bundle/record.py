@@ -95,7 +95,7 @@ def as_json(bundle: Bundle) -> dict[str, Any]:
         "choices": None if bundle.choices is None else list(bundle.choices),
         "demonstrations": [as_dict(example) for example in bundle.demonstrations],
         "chooser": bundle.lane.demonstrations,
-        "deliver": bundle.lane.deliver,
+        "deliver": bundle.lane.delivery,
         "sets": [[example.id for example in one] for one in bundle.sets] if len(bundle.sets) > 1 else [],
         "pool": [as_dict(example) for example in bundle.pool],
         "decoding": {

@@ -175,8 +175,8 @@ FLAGS: dict[str, Flag] = {
         shown="random", metavar="|".join(CHOOSERS), names=("--demos",),
     ),
     "deliver": Flag(
-        "Demonstrations of the bundle: one of 16 draws for each query, by its hash (per-query), one set for all "
-        "(fixed), or the answers behind m draws averaged (ensemble:m).", GRID, shown="per-query",
+        "Demonstrations at use: the likeliest of 8 sets for all queries (fixed), one of 16 draws for each (per-query), "
+        "or the answers behind m draws averaged (ensemble:m).", GRID, shown="fixed for icl, per-query for icl+ft",
         metavar="per-query|fixed|ensemble:m",
     ),
     "seeds": Flag(

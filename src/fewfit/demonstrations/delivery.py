@@ -1,8 +1,10 @@
-"""Demonstrations at use, in the stream and in the bundle (`Lane.deliver`).
+"""Demonstrations at use, in the stream and in the bundle (`Lane.delivery`).
 
+    fixed        one set for all queries: of SETS draws from the first examples that under which the model, untrained,
+                 finds the other examples likeliest. In the stream the likeliest by the examples so far, in the bundle
+                 by all of them, so that what is scored is the choosing, too.
     per-query    each prediction has a draw of its own, each query one of DRAWS by its hash: means over draws, both
     ensemble:m   the answers behind m draws are averaged
-    fixed        one set, drawn from the first quarter of the stream, is used from there on and by all queries
 
 A chooser that looks at the query is asked anew for each: of what is said here it heeds the ensemble alone.
 """
@@ -10,6 +12,7 @@ A chooser that looks at the query is asked anew for each: of what is said here i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 
 from fewfit import draw
 from fewfit.demonstrations.chooser import Chooser, Moment
@@ -17,29 +20,36 @@ from fewfit.examples.example import Example
 from fewfit.grid import Lane, parse_deliver
 
 NEXT = Example(id="\0next", prompt="\0next", completion="")  # the example to come conflicts with none
+SETS = 8
+Set = tuple[Example, ...]
+Nll = Sequence[Sequence[float | None]]  # by set and place in the order; None where a set cannot stand before an example
 
 
-def fixed_from(n: int, shots: int) -> int:
-    """The examples that a fixed set is drawn from: predictions of later ones are evidence of it."""
-    return min(n, max(shots, n // 4))
+def first_of(n: int, shots: int) -> int:
+    """How many examples, from the first on, the sets are drawn from: predictions of later ones are evidence of them."""
+    return min(n, max(shots, n // 4, min(2 * shots, n // 2)))
 
 
-def fixed_set(chooser: Chooser, order: Sequence[Example], shots: int, seed: int) -> tuple[Example, ...]:
-    early = order[: fixed_from(len(order), shots)]
-    return tuple(chooser.choose(early, NEXT, shots, Moment(seed, 0, 1, "fixed demos")))
+def sets_to_choose_among(chooser: Chooser, order: Sequence[Example], shots: int, seed: int) -> list[Set]:
+    first = order[: first_of(len(order), shots)]
+    found = [tuple(chooser.choose(first, NEXT, shots, Moment(seed, 0, 1, purpose(k)))) for k in range(SETS)]
+    return list(dict.fromkeys(found))
 
 
-def delivered_sets(
-    chooser: Chooser, order: Sequence[Example], lane: Lane, seed: int
-) -> tuple[tuple[Example, ...], ...]:
-    """The sets that a bundle made of these examples holds."""
-    shots = lane.shots_at_use
-    if not shots:
-        return ((),)
-    if lane.is_fixed:
-        return (fixed_set(chooser, order, shots, seed),)
-    moments = [Moment(seed, len(order) + 1, 1, purpose(k)) for k in range(parse_deliver(lane.deliver))]
-    return tuple(tuple(chooser.choose(order, NEXT, shots, at)) for at in moments)
+def likeliest(nll: Nll, i: int) -> int:
+    """The set that was best on the examples before place i; among equals the first."""
+
+    def mean(s: int) -> float:
+        there = [value for value in nll[s][: i - 1] if value is not None]
+        return fmean(there) if there else float("inf")
+
+    return min(range(len(nll)), key=lambda s: (mean(s), s))
+
+
+def drawn_sets(chooser: Chooser, order: Sequence[Example], lane: Lane, seed: int) -> tuple[Set, ...]:
+    """The sets that a bundle of so many examples holds, where they are not chosen by likelihood."""
+    moments = [Moment(seed, len(order) + 1, 1, purpose(k)) for k in range(parse_deliver(lane.delivery))]
+    return tuple(tuple(chooser.choose(order, NEXT, lane.shots_at_use, at)) for at in moments)
 
 
 def sets_of_query(lane: Lane, query: Example, sets: int) -> Sequence[int]:

@@ -30,7 +30,7 @@ class Step(NamedTuple):
 
 def steps(lane: Lane, n: int) -> Iterator[Step]:
     """All that one track does, in order. Where prompt and training prompt agree, update 1 shares its forward."""
-    same = lane.shots_at_use == lane.shots and not (lane.shots and lane.is_fixed)
+    same = lane.shots_at_use == lane.shots and not lane.is_fixed
     fused = lane.trains and lane.block == 1 and lane.batch == 1 and same
     for start in range(1, n + 1, lane.block):
         block = range(start, min(start + lane.block, n + 1))

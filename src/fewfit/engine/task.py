@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from fewfit import draw
 from fewfit.demonstrations import CHOOSERS, Chooser, Moment
-from fewfit.demonstrations.delivery import fixed_from, fixed_set, purpose
+from fewfit.demonstrations.delivery import Nll, Set, drawn_sets, first_of, likeliest, purpose, sets_to_choose_among
 from fewfit.engine.learner import Row, Scored, Track
 from fewfit.engine.source import SOURCES, Item, Source
 from fewfit.examples.example import Example
@@ -20,6 +20,14 @@ from fewfit.render import Rendered, Renderer
 
 TINY = 1e-300  # a probability that is not there
 MISS_SHARE = 0.5  # of answers that have to be generated, where it has to be guessed beforehand
+
+
+class SetKey(NamedTuple):
+    """Lanes that choose among the same sets of demonstrations."""
+
+    seed: int
+    shots: int
+    chooser: str
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,8 @@ class Task:
         self.examples, self.renderer, self.judge, self.order_name = tuple(examples), renderer, judge, order
         self.choosers, self.sources = choosers, sources
         self._orders: dict[int, tuple[Example, ...]] = {}
+        self._sets: dict[SetKey, list[Set]] = {}
+        self.set_nll: dict[SetKey, Nll] = {}  # what the untrained model makes of the examples behind each set
         # Lanes of equal shots share what they see.
         self.render = lru_cache(maxsize=4096)(self._render)
         self.predicted = lru_cache(maxsize=4096)(self._predicted)
@@ -112,6 +122,27 @@ class Task:
         at = Moment(seed, i, update, "demos" if slot == 0 else f"demos of slot {slot}")
         return self.choosers[chooser].choose(candidates, target, shots, at) if shots else []
 
+    def sets(self, key: SetKey) -> list[Set]:
+        """Those that one is chosen among for lanes whose queries all have the same."""
+        if key not in self._sets:
+            chooser = self.choosers[key.chooser]
+            self._sets[key] = sets_to_choose_among(chooser, self.order(key.seed), key.shots, key.seed)
+        return self._sets[key]
+
+    def likeliest_set(self, key: SetKey, i: int) -> Set:
+        """By the examples before i. Where nobody asked the model (a plan, a probe of time) the first will do."""
+        nll = self.set_nll.get(key)
+        return self.sets(key)[0 if nll is None else likeliest(nll, i)]
+
+    def delivered_sets(self, lane: Lane, seed: int) -> tuple[Set, ...]:
+        """What the bundle of a lane holds; nothing where its chooser looks at the query."""
+        how, shots = self.choosers[lane.demonstrations], lane.shots_at_use
+        if not shots:
+            return ((),)
+        if lane.is_fixed:
+            return (self.likeliest_set(SetKey(seed, shots, lane.demonstrations), len(self) + 1),)
+        return () if how.per_query else drawn_sets(how, self.order(seed), lane, seed)
+
     def released(self, seed: int, i: int, source: tuple[str, ...]) -> Sequence[Item]:
         """What may be learnt from when i examples have been predicted."""
         return self.sources[source].released(self.order(seed), i)
@@ -143,8 +174,8 @@ class Task:
         """Demonstrations for predicting example i: of those before it, or of the first of them, always the same."""
         order = self.order(seed)
         target = order[i - 1]
-        if is_fixed and shots and i > fixed_from(len(order), shots):
-            fixed = fixed_set(self.choosers[chooser], order, shots, seed)
+        if is_fixed and i > first_of(len(order), shots):
+            fixed = self.likeliest_set(SetKey(seed, shots, chooser), i)
             return [one for one in fixed if not one.conflicts_with(target)]
         at = Moment(seed, i, 1, purpose(draw))
         return self.choosers[chooser].choose(order[: i - 1], target, shots, at) if shots else []

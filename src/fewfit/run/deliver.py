@@ -10,8 +10,6 @@ from typing import Any
 from urllib.parse import quote
 
 from fewfit import bundle, draw
-from fewfit.demonstrations import chooser
-from fewfit.demonstrations.delivery import delivered_sets
 from fewfit.engine.learner import Learner, Row, Track
 from fewfit.engine.stream import Progress, total_updates
 from fewfit.engine.task import Task, loss_spans
@@ -109,11 +107,9 @@ def write_bundle(run: Delivery, lane: Lane, target: Path, selection: Selection, 
     """The bundle is prediction n+1: the weights after all n, and demonstrations as the stream chose them for one."""
     task, loaded, seed = run.tasks[lane.model], run.loaded[lane.model], run.seed()
     n = len(task)
-    how, order = chooser(lane.demonstrations), task.order(seed)
-    chosen_anew = lane.shots_at_use > 0 and how.per_query
-    sets = () if chosen_anew else delivered_sets(how, order, lane, seed)
+    sets = task.delivered_sets(lane, seed)
     held = {example.id for one in sets for example in one}
-    pool = [example for example in order if chosen_anew or (len(sets) > 1 and example.id in held)]
+    pool = [one for one in task.order(seed) if not sets or (len(sets) > 1 and one.id in held)]
     figures = selection.lane(lane.name)
     bundle.save(
         target,

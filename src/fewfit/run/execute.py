@@ -25,7 +25,7 @@ from fewfit.metrics import OWN, Answer, Metric
 from fewfit.models.local import Loaded
 from fewfit.predictions import merge
 from fewfit.render import Renderer, RenderSettings
-from fewfit.run import folders
+from fewfit.run import folders, sets
 from fewfit.run.deliver import Delivery, deliver
 from fewfit.run.executor import SURELY_WORTH, Helper, Job, LocalExecutor, wait_for_orphans
 from fewfit.run.passes import Sizes
@@ -126,11 +126,21 @@ def _execute(session: Session, judge: Metric) -> dict[str, Any]:
                 race.tell(row)
     watch.begin(information(session, dataset, lanes, plans, tracks))
     tasks: dict[str | None, Task] = {}
+
+    def check() -> None:
+        if session.caught:
+            raise interrupted(folder, session.caught[0])
+
     for model in record["models"]:
         name = model["lane"]
         loaded = prepared.loaded[name]
         renderer = Renderer(loaded.tokenizer, RenderSettings.from_json(model["render"]))
         task = tasks[name] = Task(dataset.examples, renderer, judge, order=record["order"])
+        wanted = sets.keys([lane for lane in lanes if lane.model == name], record["seeds"])
+        if wanted:
+            watch.phase("choosing demonstrations")
+            with one_thread(is_small(loaded.model)):
+                sets.complete(folder, name, loaded.model, task, wanted, check)
         for team in teams([lane for lane in lanes if lane.model == name]):
             mine = [progress for progress in tracks if progress.lane in team.lanes]
             states = {progress.track: earlier[progress.track].state for progress in mine}
@@ -158,10 +168,6 @@ def _execute(session: Session, judge: Metric) -> dict[str, Any]:
     # How many updates of its last example a lane had made when it left depends on the moment: none of them counts.
     before = {lane: i - 1 for lane, i in left.items()}
     merge(store.shards(folders.TRAINED), folder / folders.TRAINED, names, before)
-
-    def check() -> None:
-        if session.caught:
-            raise interrupted(folder, session.caught[0])
 
     delivery = Delivery(folder, record, lanes, tracks, tasks, prepared.loaded, judge, store, check)
     with one_thread(all(is_small(loaded.model) for loaded in prepared.loaded.values())):
@@ -243,6 +249,7 @@ def helpers_for(work: Work, session: Session, sizes: Sizes, early: Sequence[Help
     record = session.record
     job = Job(
         lanes_folder=str(session.store.folder),
+        lane_model=work.model["lane"],
         examples=str(session.prepared.folder / folders.EXAMPLES),
         model=work.model["name"],
         revision=work.model["revision"],

@@ -45,6 +45,7 @@ class Job:
     """All that a helper needs to build the same task: plain data, no objects."""
 
     lanes_folder: str
+    lane_model: str | None  # as lanes name it
     examples: str
     model: str
     revision: str | None

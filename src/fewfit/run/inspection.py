@@ -13,7 +13,7 @@ from fewfit.grid import Grid, Lane
 from fewfit.metrics import metric
 from fewfit.models import local
 from fewfit.render import Rendered, Renderer, RenderSettings
-from fewfit.run import folders
+from fewfit.run import folders, sets
 
 
 def sequence(
@@ -42,6 +42,7 @@ def sequence(
     renderer = Renderer(tokenizer, RenderSettings.from_json(model["render"]))
     judge = metric("exact")  # how it was judged changes nothing of what was seen
     task = Task(restore_examples(where / folders.EXAMPLES).examples, renderer, judge, order=record["order"])
+    sets.restore(where, chosen.model, task)
     track = Track(lane, seed)
     if update is None:
         seen = task.scored_row(track, chosen, at, train=chosen.trains)

@@ -119,7 +119,7 @@ def read(asked: Settings, data: Any) -> Material:
     refuse_unreadable(judge, [*dataset.examples, *(test.examples if test is not None else ())])
     grid, seeds = asked.lanes((None,)), asked.number_of_seeds
     for lane in grid.lanes:
-        if chooser(lane.demonstrations).per_query and lane.is_fixed:
+        if chooser(lane.demonstrations).per_query and lane.deliver == "fixed":
             raise UserError(f"--demos {lane.demonstrations} --deliver fixed", hint="it chooses for each query")
         source(lane.augment)
     if (updates := updates_of(grid.lanes, len(dataset), seeds)) > MOST_UPDATES:

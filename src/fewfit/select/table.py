@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fewfit.demonstrations.delivery import fixed_from
+from fewfit.demonstrations.delivery import first_of
 from fewfit.errors import NoUsableLane
 from fewfit.select.records import LaneResult
 from fewfit.stats import Estimate, Stream, is_rising, likelihood_per_token
@@ -118,7 +118,7 @@ class Table:
         begins_L = []
         for lane, there_R in zip(self.lanes, there_LR, strict=True):
             last = int(place_R[there_R].max()) if there_R.any() else 0
-            begins = fixed_from(last, lane.shots) if lane.is_fixed else lane.shots
+            begins = first_of(last, lane.shots) if lane.is_fixed else lane.shots
             begins_L.append(last // 2 if lane.updates else min(begins, last // 2))
         return there_LR & (place_R > np.array(begins_L)[:, None])
 

@@ -1,0 +1,52 @@
+"""Sets of demonstrations that one is chosen among for all queries.
+
+What the untrained model makes of the examples behind each is computed once a run and kept in its folder: for helpers,
+for `resume` and for `inspect`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from fewfit.engine.task import SetKey, Task
+from fewfit.files import write_json
+from fewfit.grid import Lane
+
+FILE = "sets.json"
+
+
+def keys(lanes: Sequence[Lane], seeds: Sequence[int]) -> list[SetKey]:
+    wanted = [SetKey(seed, x.shots_at_use, x.demonstrations) for seed in seeds for x in lanes if x.is_fixed]
+    return list(dict.fromkeys(wanted))
+
+
+def restore(folder: Path, model: str | None, task: Task) -> None:
+    """What is known already, of this model."""
+    for one in read(folder):
+        if one["model"] == model:
+            task.set_nll[SetKey(one["seed"], one["shots"], one["chooser"])] = one["nll"]
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    path = folder / FILE
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+
+
+def complete(
+    folder: Path, name: str | None, model: Any, task: Task, wanted: Sequence[SetKey], stopped: Callable[[], None]
+) -> None:
+    """Computes what is not known yet, one key after another, each kept at once."""
+    from fewfit.engine.likelihood import set_likelihoods
+
+    restore(folder, name, task)
+    for key in wanted:
+        if key in task.set_nll:
+            continue
+        nll = set_likelihoods(model, task, key, stopped)
+        rounded = [[None if value is None else round(value, 6) for value in some] for some in nll]
+        sets = [[one.id for one in demos] for demos in task.sets(key)]
+        write_json(folder / FILE, [*read(folder), {"model": name, **key._asdict(), "sets": sets, "nll": rounded}])
+        task.set_nll[key] = rounded
