@@ -152,7 +152,7 @@ def test_a_run_delivers_what_it_scored(tmp_path, monkeypatch) -> None:
     Breaks seen to fail: predictions of a fixed lane behind draws of their own; one member's answer for the ensemble's;
     the first set delivered."""
     monkeypatch.chdir(tmp_path)
-    examples = labelled(LETTERS, 24)
+    examples = labelled(LETTERS, 26)
     rows = [(one.prompt, one.completion) for one in examples]
     ways = ("per-query", "fixed", "ensemble:3")
     lanes = [Lane(shots=2, deliver=way) for way in ways]
@@ -164,7 +164,7 @@ def test_a_run_delivers_what_it_scored(tmp_path, monkeypatch) -> None:
     assert audit(numbered, read("run"), read("run", "trained")) == []
     by_lane = {lane.name: [row for row in read("run") if row["lane"] == lane.name] for lane in lanes}
     assert prompted == {"per-query": "icl-2-per-query", "fixed": "icl-2", "ensemble:3": "icl-2-ensemble3"}
-    first, kept = first_of(24, 2), json.loads(Path("run/sets.json").read_text())
+    first, kept = first_of(26, 2), json.loads(Path("run/sets.json").read_text())
     (known,) = kept
     assert known["shots"] == 2 and len(known["sets"]) == len(known["nll"]) <= SETS
     for name in (prompted["fixed"], trained["fixed"]):
@@ -181,8 +181,8 @@ def test_a_run_delivers_what_it_scored(tmp_path, monkeypatch) -> None:
         held = fewfit.fit(rows, "lab", grid=[lane], out=f"alone-{count}").bundle.bundle
         assert len(held.sets) == count and held.lane == lane
         if way == "fixed":
-            best = known["sets"][likeliest(known["nll"], 25)]
-            assert [example.id for example in held.demonstrations] == best
+            best = known["sets"][likeliest(known["nll"], 27)]
+            assert [example.id for example in held.demonstrations] == best != known["sets"][0]
 
 
 def test_the_likeliest_set_is_that_of_the_examples_so_far() -> None:
