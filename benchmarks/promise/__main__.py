@@ -20,13 +20,14 @@ def main() -> None:
     parser.add_argument("--models", default="smollm2,gemma3-270m")
     parser.add_argument("--tasks", default=",".join(tasks.TASKS))
     parser.add_argument("--orders", default="0,1,2")
+    parser.add_argument("--empty", action="store_true", help="labels that carry nothing: streams alone")
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--lines", type=Path, default=Path("results/promise.jsonl"))
     asked = parser.parse_args()
     import torch
 
-    from benchmarks.promise.record import record
+    from benchmarks.promise.record import record, record_empty
     from fewfit.models.local import load
 
     torch.set_num_threads(1)
@@ -39,7 +40,9 @@ def main() -> None:
                     continue
                 loaded = loaded or load(model, device="cpu", dtype=asked.dtype)
                 cell = {"model": model, "task": name, "order": order, "dtype": asked.dtype}
-                lines.add(cell | record(loaded, tasks.task(name, order, asked.data)) | machine())
+                task = tasks.task(name, order, asked.data)
+                made = record_empty(loaded, tasks.empty(task, order)) if asked.empty else record(loaded, task)
+                lines.add(cell | made | machine())
 
 
 if __name__ == "__main__":

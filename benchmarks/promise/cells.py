@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.promise.record import GRID, SIZES
+from benchmarks.promise.record import LANES, SIZES
 from benchmarks.promise.tasks import CLOSED
+from fewfit.grid import Grid, Lane
+
+PER_QUERY = Lane(shots=4, deliver="per-query")
+FIXED = Lane(shots=4)
+BEFORE = Grid(LANES)  # the prompting lane has a draw each
+NOW = Grid(tuple(FIXED if lane == PER_QUERY else lane for lane in LANES))
 
 
 @dataclass(frozen=True)
@@ -17,11 +23,21 @@ class Cell:
     """One run: the first n examples of a recorded stream, and the bundles that it would have delivered."""
 
     record: dict[str, Any]
+    fixed: dict[str, Any]  # the prompting lane with one set for all queries
     n: int
+    grid: Grid = NOW
 
     @property
     def name(self) -> str:
         return f"{self.record['model']} {self.record['task']} {self.record['order']} n={self.n}"
+
+    @property
+    def before(self) -> Cell:
+        return replace(self, grid=BEFORE)
+
+    @property
+    def model(self) -> str:
+        return str(self.record["model"])
 
     @property
     def task(self) -> str:
@@ -32,17 +48,25 @@ class Cell:
         return "choice" if self.task in CLOSED else "exact"
 
     @property
+    def tests(self) -> dict[str, Any]:
+        return self.record["tests"][str(self.n)]
+
+    @property
     def lanes(self) -> list[str]:
         """Those that finished."""
-        return [name for name in GRID.names if not self.record["tests"][str(self.n)][name].get("diverged")]
+        return [name for name in self.grid.names if name == FIXED.name or not self.tests[name].get("diverged")]
 
     @property
     def statuses(self) -> dict[str, str]:
-        return {name: "done" if name in self.lanes else "diverged" for name in GRID.names}
+        return {name: "done" if name in self.lanes else "diverged" for name in self.grid.names}
+
+    def stream(self, lane: str) -> dict[str, Any]:
+        return self.fixed[str(self.n)]["stream"] if lane == FIXED.name else self.record["stream"][lane]
 
     def rows(self) -> Iterator[dict[str, Any]]:
         golds = self.record["golds"]
-        for lane, told in self.record["stream"].items():
+        for lane in self.grid.names:
+            told = self.stream(lane)
             for i, score in enumerate(told["score"][: self.n], 1):
                 right = told["right"][i - 1] if told["right"] else None
                 yield {
@@ -52,8 +76,10 @@ class Cell:
                 }  # fmt: skip
 
     def tested(self, lane: str, how: str = "rotating") -> list[int]:
-        """Hits on the test examples: by rotating draws, or by `fixed` (the first draw) on half of them."""
-        told = self.record["tests"][str(self.n)][lane]
+        """Hits on the test examples: as the lane is delivered, or with the first draw for all, on half of them."""
+        if lane == FIXED.name:
+            return list(map(int, self.fixed[str(self.n)]["test"]))
+        told = self.tests[lane]
         if "plain" in told:
             return list(map(int, told["plain"]))
         return list(map(int, told["fixed"][0] if how == "fixed" else told[how]))
@@ -62,11 +88,25 @@ class Cell:
         hits = self.tested(lane, how)
         return sum(hits) / len(hits)
 
-    def fixed(self, lane: str) -> list[float]:
-        """The score of each of the first draws, on the same half of the test examples."""
-        return [sum(map(int, one)) / len(one) for one in self.record["tests"][str(self.n)][lane]["fixed"]]
+
+def cells(path: Path, fixed: Path) -> list[Cell]:
+    """Cells whose prompting lane was recorded with one set as well."""
+    by_key = {key(one): one for one in records(fixed)}
+    found = [one for one in map(renamed, records(path)) if key(one) in by_key]
+    return [Cell(one, by_key[key(one)], n) for one in found for n in SIZES]
 
 
-def cells(path: Path) -> list[Cell]:
-    records = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
-    return [Cell(record, n) for record in records for n in SIZES]
+def records(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+
+
+def key(record: dict[str, Any]) -> tuple[str, str, int]:
+    return record["model"], record["task"], record["order"]
+
+
+def renamed(record: dict[str, Any]) -> dict[str, Any]:
+    """The first cells were recorded when a draw each was the only way and had no name."""
+    for part in (record["stream"], *record["tests"].values()):
+        if FIXED.name in part:
+            part[PER_QUERY.name] = part.pop(FIXED.name)
+    return record

@@ -22,7 +22,7 @@ from fewfit.engine.learner import LaneState, Track
 from fewfit.engine.stream import Progress, Stream, steps
 from fewfit.engine.task import Task as Rows
 from fewfit.examples import Example
-from fewfit.grid import Grid, Lane
+from fewfit.grid import Lane
 from fewfit.metrics import metric
 from fewfit.models.lent import put_adapter_on, take_adapter_off
 from fewfit.models.local import Loaded
@@ -32,11 +32,10 @@ from fewfit.run.teams import Team
 SIZES = (20, 60)
 LANES = (
     Lane(),
-    Lane(shots=4),
+    Lane(shots=4, deliver="per-query"),
     *(Lane(lr=lr, updates=e) for lr, e in ((3e-4, 3), (1e-3, 1), (1e-3, 3))),
     *(Lane(shots=4, lr=lr, updates=e) for lr, e in ((3e-4, 3), (1e-3, 1), (1e-3, 3))),
 )
-GRID = Grid(LANES)
 DRAWS = 16  # that rotate
 FIXED = 4  # of them, each on its own
 TESTED_FIXED = 150  # test examples for each of those
@@ -45,8 +44,8 @@ TESTED_FIXED = 150  # test examples for each of those
 class Memory:
     """The sink of a stream: its rows, and what each lane has become."""
 
-    def __init__(self) -> None:
-        self.rows: dict[str, dict[int, dict[str, Any]]] = {lane.name: {} for lane in LANES}
+    def __init__(self, lanes: Sequence[Lane]) -> None:
+        self.rows: dict[str, dict[int, dict[str, Any]]] = {lane.name: {} for lane in lanes}
         self.states: dict[Track, LaneState] = {}
 
     def prediction(self, track: Track, row: dict[str, Any]) -> None:
@@ -73,7 +72,7 @@ def record(loaded: Loaded, task: Task) -> dict[str, Any]:
     renderer = renderer_of(loaded, task)
     examples = tuple(with_choices(one, task) for one in task.learnt)
     rows = Rows(examples, renderer, metric("exact" if task.choices is None else "choice"), order="file")
-    memory, cell, seconds = Memory(), {}, {}
+    memory, cell, seconds = Memory(LANES), {}, {}
     before, known = 0, dict[Any, Any]()
     with tempfile.TemporaryDirectory() as scratch:
         for n in SIZES:
@@ -93,6 +92,16 @@ def record(loaded: Loaded, task: Task) -> dict[str, Any]:
         "seconds": seconds,
         "renderer": {"template": renderer.settings.template, "instruction": renderer.settings.instruction},
     }
+
+
+def record_empty(loaded: Loaded, task: Task) -> dict[str, Any]:
+    """The stream alone, of labels that carry nothing: there is nothing to be tested."""
+    examples = tuple(with_choices(one, task) for one in task.learnt)
+    rows, memory = Rows(examples, renderer_of(loaded, task), metric("choice"), order="file"), Memory(LANES)
+    with tempfile.TemporaryDirectory() as scratch:
+        stream(loaded, rows, memory, 0, SIZES[-1], Path(scratch))
+    golds = [one.completion for one in examples]
+    return {"golds": golds, "stream": {lane.name: evidence(memory.rows[lane.name]) for lane in LANES}}
 
 
 def with_choices(example: Example, task: Task) -> Example:

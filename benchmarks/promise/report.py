@@ -14,8 +14,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-from benchmarks.promise.cells import Cell, cells
-from benchmarks.promise.record import GRID, SIZES
+from benchmarks.promise.cells import BEFORE, FIXED, NOW, PER_QUERY, Cell, cells
+from benchmarks.promise.record import SIZES
 from benchmarks.records import markdown, publish
 from fewfit.grid import Lane
 from fewfit.select import Selection, select
@@ -23,7 +23,7 @@ from fewfit.select.table import Table
 from fewfit.stats import cheapest, choose, chosen_estimate, recommend, resample
 from fewfit.stats.race import Race
 
-OTHERS = ("balanced", "similar", "mixed", "ensemble2", "ensemble4")
+OTHERS = ("balanced", "similar", "mixed", "ensemble2", "ensemble4", "chosen")
 NEARS = (0.0, 0.25, 0.5, 1.0, 1.96)
 
 
@@ -41,9 +41,9 @@ class Run:
 
 
 def run_of(cell: Cell) -> Run:
-    rows = list(cell.rows())
-    found = select(rows, GRID.lanes, metric=cell.metric, statuses=cell.statuses)
-    return Run(cell, found, Table.of(rows, GRID.lanes, cell.metric, cell.statuses))
+    rows, lanes = list(cell.rows()), cell.grid.lanes
+    found = select(rows, lanes, metric=cell.metric, statuses=cell.statuses)
+    return Run(cell, found, Table.of(rows, lanes, cell.metric, cell.statuses))
 
 
 # ---- delivery --------------------------------------------------------------------------------------------------------
@@ -56,33 +56,38 @@ def delivery(runs: Sequence[Run]) -> str:
     for run in runs:
         cell = run.cell
         for lane in shots_of(cell):
-            groups[cell.record["model"], cell.task, cell.n, lane.kind].append((cell, lane.name))
+            groups[cell.model, cell.task, cell.n, lane.kind].append((cell, lane.name))
     for (model, task, n, kind), some in sorted(groups.items()):
         means = np.mean([cell.test(lane) for cell, lane in some])
         sd = np.sqrt(np.mean([spread(cell, lane) for cell, lane in some]))
         gains = []
         for how in OTHERS:
-            there = [gain(cell, lane, how) for cell, lane in some if how in cell.record["tests"][str(n)][lane]]
+            there = [gain(cell, lane, how) for cell, lane in some if how in {**cell.tests[lane], **chosen_of(lane)}]
             gains.append(f"{100 * np.mean(there):+.1f}" if there else "–")
         out.append([model, task, str(n), kind, f"{100 * means:.1f}", f"{100 * sd:.1f}", *gains])
     return markdown(out)
 
 
 def shots_of(cell: Cell) -> list[Lane]:
-    return [GRID[name] for name in cell.lanes if GRID[name].shots]
+    return [BEFORE[name] for name in cell.before.lanes if BEFORE[name].shots]
+
+
+def chosen_of(lane: str) -> dict[str, str]:
+    """The lane whose one set is chosen by likelihood, of one that has a draw each."""
+    return {"chosen": FIXED.name} if lane == PER_QUERY.name else {}
 
 
 def spread(cell: Cell, lane: str) -> float:
     """Variance of the true scores of fixed sets: what is seen, less what the number of test examples alone brings to
     differences between sets."""
-    hits_SN = np.array([[int(hit) for hit in one] for one in cell.record["tests"][str(cell.n)][lane]["fixed"]])
+    hits_SN = np.array([[int(hit) for hit in one] for one in cell.tests[lane]["fixed"]])
     seen = hits_SN.mean(axis=1).var(ddof=1)
     alone = (hits_SN - hits_SN.mean(axis=0)).var() * len(hits_SN) / (len(hits_SN) - 1) / hits_SN.shape[1]
     return float(max(0.0, seen - alone))
 
 
 def gain(cell: Cell, lane: str, how: str) -> float:
-    hits = cell.tested(lane, how)
+    hits = cell.tested(chosen_of(lane)[how]) if how == "chosen" else cell.tested(lane, how)
     return float(np.mean(hits) - np.mean(cell.tested(lane)[: len(hits)]))
 
 
@@ -96,7 +101,7 @@ def honesty(runs: Sequence[Run]) -> str:
         some = [run for run in runs if run.cell.n == n]
         if not some:
             continue
-        out.append(told(n, "now: the recommended lane, a draw each", [now(run) for run in some]))
+        out.append(told(n, "now: the recommended lane, as it is delivered", [now(run) for run in some]))
         out.append(told(n, "before: Z23, last half, one fixed draw", [before(run, "fixed") for run in some]))
         out.append(told(n, "before, a draw each", [before(run, "rotating") for run in some]))
         out.append(told(n, "every lane that prompts", [one for run in some for one in each(run, trains=False)]))
@@ -113,10 +118,11 @@ def now(run: Run) -> Told:
 
 
 def before(run: Run, how: str) -> Told:
-    stream = run.table.stream
-    lane = choose(stream, "z23")
-    found = chosen_estimate(stream, stream.last_half, lane, resample(stream, "z23"))
-    return found.low, found.point, found.high, run.cell.test(run.table.lanes[lane].name, how)
+    cell = run.cell.before
+    table = Table.of(list(cell.rows()), cell.grid.lanes, cell.metric, cell.statuses)
+    lane = choose(table.stream, "z23")
+    found = chosen_estimate(table.stream, table.stream.last_half, lane, resample(table.stream, "z23"))
+    return found.low, found.point, found.high, cell.test(table.lanes[lane].name, how)
 
 
 def each(run: Run, *, trains: bool) -> Iterable[Told]:
@@ -176,7 +182,7 @@ def regret(runs: Sequence[Run]) -> str:
 def racing(runs: Sequence[Run]) -> str:
     out = [["n", "runs", "rows saved", "would-be winner lost", "test points lost by it"]]
     for n in SIZES:
-        some = [replayed(run) for run in runs if run.cell.n == n and len(run.cell.lanes) == len(GRID.lanes)]
+        some = [replayed(run) for run in runs if run.cell.n == n and len(run.cell.lanes) == len(NOW.lanes)]
         if some:
             saved, lost, points = (np.array(one, dtype=float) for one in zip(*some, strict=True))
             row = [str(n), str(len(some)), f"{saved.mean():.2f}", f"{int(lost.sum())}", f"{100 * points.mean():.1f}"]
@@ -187,17 +193,17 @@ def racing(runs: Sequence[Run]) -> str:
 def replayed(run: Run) -> tuple[float, bool, float]:
     """The rows of a finished run, told in the order in which a race hears of them."""
     cell = run.cell
-    race = Race(GRID.lanes, [0], cell.n, cell.metric)
+    race = Race(NOW.lanes, [0], cell.n, cell.metric)
     for row in sorted(cell.rows(), key=lambda row: row["i"]):
         race.tell(row)
     race.leaving()
     left = race.left
-    saved = sum(cell.n - i for i in left.values()) / (cell.n * len(GRID.lanes))
+    saved = sum(cell.n - i for i in left.values()) / (cell.n * len(NOW.lanes))
     stream = run.table.stream
     winner = run.table.lanes[choose(stream, "z23")].name
     rows = [row for row in cell.rows() if row["i"] <= left.get(row["lane"], cell.n)]
-    statuses = {name: "dropped" if name in left else "done" for name in GRID.names}
-    raced = select(rows, GRID.lanes, metric=cell.metric, statuses=statuses).best.name
+    statuses = {name: "dropped" if name in left else "done" for name in NOW.names}
+    raced = select(rows, NOW.lanes, metric=cell.metric, statuses=statuses).best.name
     return saved, winner in left, cell.test(run.found.best.name) - cell.test(raced)
 
 
@@ -227,9 +233,10 @@ SECTIONS: dict[str, Callable[[Sequence[Run]], str]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lines", type=Path, default=Path("results/promise.jsonl"))
+    parser.add_argument("--fixed", type=Path, default=Path("results/promise-fixed.jsonl"))
     parser.add_argument("--to", type=Path, help="a Markdown file")
     asked = parser.parse_args()
-    runs = [run_of(cell) for cell in cells(asked.lines)]
+    runs = [run_of(cell) for cell in cells(asked.lines, asked.fixed)]
     text = "\n\n".join(f"## {head}\n\n{section(runs)}" for head, section in SECTIONS.items())
     print(text)
     publish(asked.to and asked.to.with_suffix(".json"), "Is what is promised what is delivered?", text, runs=len(runs))

@@ -52,6 +52,17 @@ def task(name: str, order: int, data: Path) -> Task:
     return Task(name, tuple(made[:LEARNT]), tuple(made[LEARNT:]), choices)
 
 
+def empty(task: Task, order: int) -> Task:
+    """The same with labels that carry nothing: dealt out anew among the examples."""
+    assert task.choices is not None
+    places = sorted(range(len(task.learnt)), key=lambda k: number(f"empty {order}", task.learnt[k].id))
+    learnt = tuple(
+        Example(one.id, one.prompt, task.learnt[place].completion)
+        for one, place in zip(task.learnt, places, strict=True)
+    )
+    return task._replace(learnt=learnt)
+
+
 def rows(name: str, data: Path) -> Iterator[tuple[str, str]]:
     if name in LABELS:
         for line in (data / "nlp" / name / FILES[name]).read_text(encoding="utf-8").split("\n"):
