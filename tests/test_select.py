@@ -89,7 +89,7 @@ def test_dropped_and_diverged_lanes_cannot_win() -> None:
     """Nor can a lane that lacks a row, whatever its status says.
 
     Break seen to fail: `can_win_L = complete_L`."""
-    scores = {ZERO: hits(30, 0.4), FT1: [1.0] * 30, BOTH: [1.0] * 30, ICL8: [1.0] * 29}
+    scores = {ZERO: hits(30, 0.6), FT1: [1.0] * 30, BOTH: [1.0] * 30, ICL8: [1.0] * 29}
     found = chosen(scores, statuses={"zero-shot": "done", "ft-u1": "dropped", "icl4+ft": "diverged", "icl-8": "done"})
     assert found.best.name == "zero-shot"
     assert found.best_of_kind == {"zero-shot": "zero-shot"}
@@ -275,13 +275,45 @@ def test_no_lane_beats_the_most_frequent_answer() -> None:
         row["gold"] = "b" if row["i"] % 4 == 0 else "a"
     found = select(rows, [ZERO], metric="exact")
     assert found.majority is not None and (found.majority.answer, found.majority.share) == ("a", 0.75)
-    assert found.verdict.startswith("Nothing was learnt: always answering 'a' scores 75 of 100, ")
+    assert found.verdict.startswith("Nothing was learnt that 40 examples can show: always answering 'a' scores 75 ")
     for row in rows:
         row["score"], row["correct"] = float(row["i"] % 7 != 0), row["i"] % 7 != 0
     assert select(rows, [ZERO], metric="exact").warnings[0].startswith("it is not settled that zero-shot beats")
     for row in rows:
         row["score"], row["correct"] = 1.0, True
     assert not any("answering" in warning for warning in select(rows, [ZERO], metric="exact").warnings)
+
+
+def rows_of_choice(right: dict[FakeLane, list[float]], golds: str) -> list[dict[str, Any]]:
+    """`right`: the probability of the right answer, row by row."""
+    rows = predictions({lane: [float(p > 0.5) for p in values] for lane, values in right.items()})
+    for row in rows:
+        row["gold"] = golds[row["i"] - 1]
+        p = next(values for lane, values in right.items() if lane.name == row["lane"])[row["i"] - 1]
+        row["probs"] = {row["gold"]: p, "\0other": 1 - p}
+    return rows
+
+
+def test_on_labels_that_carry_nothing_no_tuning_is_recommended() -> None:
+    """Lanes that have learnt how common each label is have learnt nothing. Then a lane that knows half of the answers.
+
+    Breaks seen to fail: every lane counted as one that learnt; the baseline's shares of all examples, not of those so
+    far."""
+    rng = np.random.default_rng(3)
+    golds = "".join("ab"[int(rng.random() < 0.4)] for _ in range(60))
+    prior = [0.6 if gold == "a" else 0.4 for gold in golds]
+    noise = [0.1 if rng.random() < 0.5 else 0.9 for _ in golds]
+    lanes = (ZERO, ICL4, FT1, BOTH)
+    found = select(
+        rows_of_choice({ZERO: noise, ICL4: noise[::-1], FT1: prior, BOTH: prior}, golds), lanes, metric="choice"
+    )
+    assert found.best.name == "zero-shot" and found.leader in ("ft-u1", "icl4+ft") and not found.learnt
+    assert found.verdict.startswith("Nothing was learnt that 60 examples can show: always answering 'a' scores ")
+    knows = [max(p, 0.95) if k % 2 else p for k, p in enumerate(prior)]
+    found = select(
+        rows_of_choice({ZERO: noise, ICL4: noise[::-1], FT1: knows, BOTH: prior}, golds), lanes, metric="choice"
+    )
+    assert found.best.name == "ft-u1" and found.learnt and found.verdict.startswith("Use ft-u1")
 
 
 @pytest.mark.parametrize(("metric", "has"), [("choice", True), ("match", True), ("rouge-l", False), ("json", False)])

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fewfit.errors import NoUsableLane
+from fewfit.select.baseline import lanes_that_learnt
 from fewfit.select.records import Best, Comparison, Majority, Selection
 from fewfit.select.table import KINDS_CHEAPEST_FIRST, LaneLike, Table
 from fewfit.select.verdict import verdict, warnings
@@ -67,7 +68,11 @@ def select(
         for group, among_L in groups.items()
         if (among_L & stream.can_win_L).any()
     }
-    chosen, beaten = recommend(stream, criterion, rule), set[str]()
+    learnt_L = lanes_that_learnt(table, criterion) if metric == "choice" else stream.can_win_L
+    if learnt_L.any():
+        chosen, beaten = recommend(stream, criterion, rule, learnt_L), set[str]()
+    else:  # nothing to choose by: the cheapest
+        chosen, beaten = recommend(stream, criterion, replace(rule, near=1e9)), set(kinds)
     while True:
         picked = {group: chosen if groups[group][chosen] else lane for group, lane in by_criterion.items()}
         comparisons = []
@@ -112,6 +117,7 @@ def select(
         best_of_kind={kind: table.lanes[picked[kind]].name for kind in KINDS_CHEAPEST_FIRST if kind in picked},
         comparisons=tuple(comparisons),
         majority=majority,
+        learnt=bool(learnt_L.any()),
         verdict="",
         warnings=(),
     )

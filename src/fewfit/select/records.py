@@ -84,6 +84,7 @@ class Selection:
     best_of_kind: dict[str, str]  # kind: lane; kinds without a lane that can win are missing
     comparisons: tuple[Comparison, ...]
     majority: Majority | None
+    learnt: bool  # whether any lane leads an answer that knows the labels alone
     verdict: str
     warnings: tuple[str, ...]
 
@@ -91,8 +92,8 @@ class Selection:
         return next(lane for lane in self.lanes if lane.name == name)
 
     @property
-    def is_no_better_than_majority(self) -> bool:
-        return self.majority is not None and self.best.score <= self.majority.share
+    def nothing_learnt(self) -> bool:
+        return self.majority is not None and (not self.learnt or self.best.score <= self.majority.share)
 
     def comparison(self, this: str, other: str) -> Comparison:
         """The comparison seen from `this`."""

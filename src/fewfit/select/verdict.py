@@ -20,8 +20,9 @@ MANY = 2000  # more than this nobody would gather to settle a comparison
 
 
 def verdict(selection: Selection) -> str:
-    said = [nothing_learnt(selection)] if selection.is_no_better_than_majority else [use(selection)]
-    return " ".join([*said, *compared(selection), *dearer(selection)])
+    if selection.nothing_learnt:
+        return nothing_learnt(selection)
+    return " ".join([use(selection), *compared(selection), *dearer(selection)])
 
 
 def use(selection: Selection) -> str:
@@ -37,9 +38,10 @@ def nothing_learnt(selection: Selection) -> str:
     majority, best = selection.majority, selection.best
     assert majority is not None
     return (
-        f"Nothing was learnt: always answering {shortened(majority.answer)!r} scores {hundredths(majority.share)} of "
-        f"100, and no way of adapting is expected to do better ({best.name} {hundredths(best.score)}, "
-        f"{interval_text(best.interval)}). Try another model, a clearer instruction or more examples first."
+        f"Nothing was learnt that {counted(selection.n)} can show: always answering {shortened(majority.answer)!r} "
+        f"scores {hundredths(majority.share)} of 100, and of {best.name} no more can be said than "
+        f"{hundredths(best.score)} ({interval_text(best.interval)}). Try another model, a clearer instruction or more "
+        "examples first."
     )
 
 

@@ -116,8 +116,9 @@ def cheapest(stream: Stream, criterion: Criterion, tier_L: Ints) -> Cheapest:
     return Cheapest(np.asarray(tier_L), error_LL)
 
 
-def recommend(stream: Stream, criterion: Criterion, rule: Cheapest) -> int:
-    return int(rule.among(totals(stream, criterion, np.ones((1, stream.examples))))[0])
+def recommend(stream: Stream, criterion: Criterion, rule: Cheapest, among_L: Bools | None = None) -> int:
+    total_BL = totals(stream, criterion, np.ones((1, stream.examples)))
+    return int(rule.among(total_BL if among_L is None else np.where(among_L, total_BL, -np.inf))[0])
 
 
 def choose(stream: Stream, criterion: Criterion, among_L: Bools | None = None) -> int:
