@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from fewfit.errors import NoUsableLane
 from fewfit.select import Selection, more_examples, select
+from fewfit.select.baseline import baseline
+from fewfit.select.table import Table
 
 
 @dataclass(frozen=True)
@@ -297,8 +299,7 @@ def rows_of_choice(right: dict[FakeLane, list[float]], golds: str) -> list[dict[
 def test_on_labels_that_carry_nothing_no_tuning_is_recommended() -> None:
     """Lanes that have learnt how common each label is have learnt nothing. Then a lane that knows half of the answers.
 
-    Breaks seen to fail: every lane counted as one that learnt; the baseline's shares of all examples, not of those so
-    far."""
+    Break seen to fail: every lane counted as one that learnt."""
     rng = np.random.default_rng(3)
     golds = "".join("ab"[int(rng.random() < 0.4)] for _ in range(60))
     prior = [0.6 if gold == "a" else 0.4 for gold in golds]
@@ -314,6 +315,14 @@ def test_on_labels_that_carry_nothing_no_tuning_is_recommended() -> None:
         rows_of_choice({ZERO: noise, ICL4: noise[::-1], FT1: knows, BOTH: prior}, golds), lanes, metric="choice"
     )
     assert found.best.name == "ft-u1" and found.learnt and found.verdict.startswith("Use ft-u1")
+
+
+def test_the_baseline_knows_the_labels_so_far_and_nothing_else() -> None:
+    """Break seen to fail: shares of all examples, those to come included."""
+    rows = rows_of_choice({ZERO: [0.5, 0.5, 0.5]}, "aab")
+    score_R, nll_R = baseline(Table.of(rows, [ZERO], "choice", None))
+    assert score_R.tolist() == [1, 1, 0]
+    assert np.exp(-nll_R) == pytest.approx([1 / 2, 2 / 3, 1 / 4])
 
 
 @pytest.mark.parametrize(("metric", "has"), [("choice", True), ("match", True), ("rouge-l", False), ("json", False)])
