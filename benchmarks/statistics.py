@@ -193,7 +193,14 @@ def measure(cell: Cell, n: int, repetitions: int) -> dict[str, float]:
         rho = CORRELATIONS[repetition % len(CORRELATIONS)]
         stream, level_LP = simulate(cell, n, rho, rng)
         delivered_L = level_LP[:, -1]
+        leader = choose(stream, "z23")
+        there_R = ~np.isnan(stream.score_LR[leader])
+        shown = stream.score_LR[leader][there_R], stream.place_R[there_R], stream.example_R[there_R]
+        kept = bool(TUNING_L[leader]) and is_rising(
+            *shown
+        )  # a leader that is rising is not given up for a cheaper lane
         rule = cheapest(stream, "z23", TIER_L)
+        rule = replace(rule, near=0.0) if kept else rule
         lane = recommend(stream, "z23", rule)
         resamples = resample(stream, "z23", rule)
         telling_LR = np.where(TUNING_L[:, None], stream.last_half, stream.after(min(SHOTS, n // 2)))
@@ -220,7 +227,7 @@ def measure(cell: Cell, n: int, repetitions: int) -> dict[str, float]:
             regret = float(delivered_L.max() - delivered_L[choose(stream, criterion)])
             tally.add(rho, **{f"regret_{criterion}": regret})
         for near in NEARS:
-            taken = recommend(stream, "z23", replace(rule, near=near))
+            taken = recommend(stream, "z23", replace(rule, near=0.0 if kept else near))
             worse = float(delivered_L.max() - delivered_L[taken])
             tally.add(rho, **{f"regret_near_{near:g}": worse, f"tier_near_{near:g}": TIER_L[taken]})
 

@@ -325,6 +325,18 @@ def test_the_baseline_knows_the_labels_so_far_and_nothing_else() -> None:
     assert np.exp(-nll_R) == pytest.approx([1 / 2, 2 / 3, 1 / 4])
 
 
+def test_the_cheapest_lane_that_is_not_far_behind_is_recommended() -> None:
+    """Unless the leader trains and is still rising. Breaks seen to fail: the leader itself; the cheapest of all; a rising
+    leader given up."""
+    level, more = hits(60, 0.6), [*hits(60, 0.6)[:-1], 1.0]
+    found = chosen({ICL4: level, BOTH: more, ZERO: hits(60, 0.3)})
+    assert (found.leader, found.best.name) == ("icl4+ft", "icl-4")
+    late = [0.0] * 20 + hits(20, 0.4) + [1.0] * 20
+    even = [1.0 if k % 10 < 7 else 0.0 for k in range(60)]
+    found = chosen({ICL4: even, BOTH: late})
+    assert found.leader == found.best.name == "icl4+ft" and found.best.rising
+
+
 @pytest.mark.parametrize(("metric", "has"), [("choice", True), ("match", True), ("rouge-l", False), ("json", False)])
 def test_generated_metrics_have_no_majority(metric: str, has: bool) -> None:
     """Break seen to fail: a majority for every metric."""

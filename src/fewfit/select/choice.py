@@ -57,9 +57,12 @@ def select(
     asked = criterion
     if criterion == "nll" and stream.nll_LR is None:
         criterion = "accuracy"
-    rule = cheapest(stream, criterion, table.tier_L)
-    resamples = resample(stream, criterion, rule)
     rising = [table.rises(index) for index in range(stream.lanes)]
+    rule = cheapest(stream, criterion, table.tier_L)
+    leader = choose(stream, criterion)
+    if rising[leader] and table.lanes[leader].kind in TUNING:  # what it is behind by now it will hardly be
+        rule = replace(rule, near=0.0)
+    resamples = resample(stream, criterion, rule)
     kinds = np.array([lane.kind for lane in table.lanes])
     groups: dict[str, Bools] = {kind: np.asarray(kinds == kind) for kind in KINDS_CHEAPEST_FIRST}
     groups["prompting"] = np.asarray(groups["zero-shot"] | groups["icl"])
@@ -113,7 +116,7 @@ def select(
         seeds=stream.seeds,
         lanes=tuple(results[lane.name] for lane in lanes),
         best=best,
-        leader=table.lanes[choose(stream, criterion)].name,
+        leader=table.lanes[leader].name,
         best_of_kind={kind: table.lanes[picked[kind]].name for kind in KINDS_CHEAPEST_FIRST if kind in picked},
         comparisons=tuple(comparisons),
         majority=majority,
