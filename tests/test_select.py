@@ -328,7 +328,10 @@ def test_the_baseline_knows_the_labels_so_far_and_nothing_else() -> None:
 def test_the_cheapest_lane_that_is_not_far_behind_is_recommended() -> None:
     """Unless the leader trains and is still rising. Breaks seen to fail: the leader itself; the cheapest of all; a rising
     leader given up."""
-    level, more = hits(60, 0.6), [*hits(60, 0.6)[:-1], 1.0]
+    level = hits(60, 0.6)
+    zeros, ones = ([k for k in range(20, 60) if level[k] == hit] for hit in (0.0, 1.0))
+    turned = {*zeros[:6], *ones[:5]}  # six hits more, five less
+    more = [1.0 - hit if k in turned else hit for k, hit in enumerate(level)]
     found = chosen({ICL4: level, BOTH: more, ZERO: hits(60, 0.3)})
     assert (found.leader, found.best.name) == ("icl4+ft", "icl-4")
     late = [0.0] * 20 + hits(20, 0.4) + [1.0] * 20
