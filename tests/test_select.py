@@ -334,7 +334,7 @@ def test_the_cheapest_lane_that_is_not_far_behind_is_recommended() -> None:
     more = [1.0 - hit if k in turned else hit for k, hit in enumerate(level)]
     found = chosen({ICL4: level, BOTH: more, ZERO: hits(60, 0.3)})
     assert (found.leader, found.best.name) == ("icl4+ft", "icl-4")
-    late = [0.0] * 20 + hits(20, 0.4) + [1.0] * 20
+    late = [0.0] * 20 + hits(20, 0.5) + [1.0] * 20
     even = [1.0 if k % 10 < 7 else 0.0 for k in range(60)]
     found = chosen({ICL4: even, BOTH: late})
     assert found.leader == found.best.name == "icl4+ft" and found.best.rising
