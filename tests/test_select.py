@@ -326,8 +326,8 @@ def test_the_baseline_knows_the_labels_so_far_and_nothing_else() -> None:
 
 
 def test_the_cheapest_lane_that_is_not_far_behind_is_recommended() -> None:
-    """Unless the leader trains and is still rising. Breaks seen to fail: the leader itself; the cheapest of all; a rising
-    leader given up."""
+    """Unless the leader trains and is still rising. Breaks seen to fail: the leader itself; a rising leader
+    given up."""
     level = hits(60, 0.6)
     zeros, ones = ([k for k in range(20, 60) if level[k] == hit] for hit in (0.0, 1.0))
     turned = {*zeros[:6], *ones[:5]}  # six hits more, five less
