@@ -103,7 +103,7 @@ def grouped(lanes: Sequence[dict[str, Any]], best: str) -> list[tuple[str, list[
 
 def legend(result: dict[str, Any]) -> str:
     """What the columns are."""
-    among = f", for the choice among {len(result['lanes'])} lanes" if len(result["lanes"]) > 1 else ""
+    among = f" for the choice among {len(result['lanes'])} lanes" if len(result["lanes"]) > 1 else ""
     return (
         f"score: of 100 on new data, by {result['metric']}, as the lane would be delivered, with its interval (the "
         f"recommended lane's is corrected{among}); stream: the plain mean over all it predicted; nll: nats an answer."

@@ -78,7 +78,7 @@ def deliver(run: Delivery, watch: Watch, seconds: Callable[[], float], differing
             write_bundle(run, lane, target, selection, refit=False)
             opponents.append((lane.name, target))
     test = None if run.record["test"] is None else restore_examples(run.folder / TEST).examples
-    examples, labels = next(iter(run.tasks.values())).examples, run.judge.needs == "choices"
+    examples, labels = next(iter(run.tasks.values())).examples, run.record["data"]["choices"] is not None
     result = {
         "schema": folders.SCHEMA,
         "run": str(run.folder),
