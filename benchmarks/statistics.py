@@ -30,6 +30,7 @@ from scipy.special import ndtri
 from fewfit.stats import (
     CRITERIA,
     Stream,
+    at_delivery,
     cheapest,
     choose,
     chosen_estimate,
@@ -41,6 +42,7 @@ from fewfit.stats import (
     resample,
     tango_interval,
 )
+from fewfit.stats.criterion import SHORT_STREAM
 
 LANES = 16
 TUNING_L = np.arange(LANES) >= LANES // 2  # the first half prompts, the second tunes
@@ -194,22 +196,22 @@ def measure(cell: Cell, n: int, repetitions: int) -> dict[str, float]:
         stream, level_LP = simulate(cell, n, rho, rng)
         delivered_L = level_LP[:, -1]
         leader = choose(stream, "z23")
-        there_R = ~np.isnan(stream.score_LR[leader])
-        shown = stream.score_LR[leader][there_R], stream.place_R[there_R], stream.example_R[there_R]
-        kept = bool(TUNING_L[leader]) and is_rising(
-            *shown
-        )  # a leader that is rising is not given up for a cheaper lane
+        kept = bool(TUNING_L[leader]) and rises(stream, leader)  # it is not given up for a cheaper lane
         rule = cheapest(stream, "z23", TIER_L)
         rule = replace(rule, near=0.0) if kept else rule
         lane = recommend(stream, "z23", rule)
         resamples = resample(stream, "z23", rule)
+        learning_L = TUNING_L & (np.array([rises(stream, k) for k in range(LANES)]) | (n < SHORT_STREAM))
         telling_LR = np.where(TUNING_L[:, None], stream.last_half, stream.after(min(SHOTS, n // 2)))
         for name, window_R, truth in (
             ("prequential", stream.whole, float(level_LP[lane, :n].mean())),
             ("score", telling_LR, float(delivered_L[lane])),
             ("last_half", stream.last_half, float(delivered_L[lane])),
         ):
-            found = chosen_estimate(stream, window_R, lane, resamples)
+            if name == "score":
+                found = at_delivery(stream, window_R, lane, resamples, learning_L)[lane]
+            else:
+                found = chosen_estimate(stream, window_R, lane, resamples)
             alone = clopper_pearson(found.effective * found.plain, found.effective)
             tally.add(
                 rho,
@@ -262,6 +264,11 @@ def measure(cell: Cell, n: int, repetitions: int) -> dict[str, float]:
                 },
             )
     return tally.means()
+
+
+def rises(stream: Stream, lane: int) -> bool:
+    there_R = ~np.isnan(stream.score_LR[lane])
+    return is_rising(stream.score_LR[lane][there_R], stream.place_R[there_R], stream.example_R[there_R])
 
 
 def tango_width(stream: Stream, window_R: np.ndarray, pair: tuple[int, int]) -> float:

@@ -15,6 +15,7 @@ from fewfit.errors import NoUsableLane
 from fewfit.select import Selection, more_examples, select
 from fewfit.select.baseline import baseline
 from fewfit.select.table import Table
+from fewfit.stats import clopper_pearson
 
 
 @dataclass(frozen=True)
@@ -323,6 +324,17 @@ def test_the_baseline_knows_the_labels_so_far_and_nothing_else() -> None:
     score_R, nll_R = baseline(Table.of(rows, [ZERO], "choice", None))
     assert score_R.tolist() == [1, 1, 0]
     assert np.exp(-nll_R) == pytest.approx([1 / 2, 2 / 3, 1 / 4])
+
+
+def test_the_upper_end_of_a_lane_that_rises_is_that_of_its_last_quarter() -> None:
+    """And of one that does not, or that only prompts, that of the rows it is judged by. Break seen to fail: the last
+    half's for all."""
+    curve = [0.0] * 40 + hits(10, 0.5) + [1.0] * 10
+    late = clopper_pearson(13, 15)[1]
+    rising, flat = chosen({FT1: curve, ZERO: hits(60, 0.9)}), chosen({FT1: hits(60, 0.5), ZERO: hits(60, 0.9)})
+    assert rising.lane("ft-u1").interval[1] == pytest.approx(late) and rising.lane("ft-u1").score == 0.5
+    assert flat.lane("ft-u1").interval[1] == pytest.approx(clopper_pearson(15, 30)[1])
+    assert flat.lane("zero-shot").interval[1] == pytest.approx(clopper_pearson(54, 60)[1])
 
 
 def test_the_cheapest_lane_that_is_not_far_behind_is_recommended() -> None:

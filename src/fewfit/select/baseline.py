@@ -14,7 +14,7 @@ from fewfit.stats import Criterion, criterion_start, item_scores
 from fewfit.stats.criterion import NATS_AT_MOST
 from fewfit.stats.stream import Bools, Floats, by_example
 
-LEARNT = 1.0  # standard errors
+LEARNT = 1.64  # standard errors
 
 
 def lanes_that_learnt(table: Table, criterion: Criterion) -> Bools:

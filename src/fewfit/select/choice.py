@@ -22,14 +22,15 @@ from fewfit.select.verdict import verdict, warnings
 from fewfit.stats import (
     Criterion,
     Resamples,
+    at_delivery,
     cheapest,
     choose,
     chosen_estimate,
     difference_of_kinds,
-    estimates,
     recommend,
     resample,
 )
+from fewfit.stats.criterion import SHORT_STREAM
 from fewfit.stats.stream import Bools
 
 TUNING = ("ft", "icl+ft")
@@ -90,7 +91,9 @@ def select(
         beaten.add(table.lanes[chosen].kind)
         chosen = by_criterion[winners[0]]
 
-    delivered = estimates(stream, table.telling_LR, chosen, resamples)
+    trains_L = np.array([lane.kind in TUNING for lane in table.lanes])
+    learning_L = trains_L & (np.array(rising) | (stream.places < SHORT_STREAM))
+    delivered = at_delivery(stream, table.telling_LR, chosen, resamples, learning_L)
     seen_L = np.asarray(~np.isnan(stream.score_LR).all(axis=1))
     results = {
         lane.name: table.result(index, delivered[index] if seen_L[index] else None, rising[index])

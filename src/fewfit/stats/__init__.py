@@ -10,7 +10,7 @@
 docs/statistics.md says in prose what is done and what simulation shows of it.
 """
 
-from fewfit.stats.chosen import Estimate, chosen_estimate, estimates
+from fewfit.stats.chosen import Estimate, at_delivery, chosen_estimate, estimates
 from fewfit.stats.criterion import (
     CRITERIA,
     Cheapest,
@@ -38,6 +38,7 @@ __all__ = [
     "Estimate",
     "Resamples",
     "Stream",
+    "at_delivery",
     "chosen_estimate",
     "cheapest",
     "choose",
