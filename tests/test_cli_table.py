@@ -323,15 +323,15 @@ def test_the_test_table_names_interval_and_n() -> None:
 
 
 @pytest.mark.parametrize(
-    "verdict, preset, third",
+    "settled, preset, third",
     [
-        ("… not settled with 20 examples.", "quick", "fewfit fit 'my data.csv' --model lab --seeds 3"),
-        ("… better.", "quick", "fewfit fit 'my data.csv' --model lab --preset thorough"),
-        ("… better.", "thorough", "fewfit predict runs/x --in prompts.jsonl --out answers.jsonl"),
+        (False, "quick", "fewfit fit 'my data.csv' --model lab --seeds 3"),
+        (True, "quick", "fewfit fit 'my data.csv' --model lab --preset thorough"),
+        (True, "thorough", "fewfit predict runs/x --in prompts.jsonl --out answers.jsonl"),
     ],
 )
 def test_the_next_commands(
-    verdict: str, preset: str, third: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    settled: bool, preset: str, third: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """They can be pasted. Break seen to fail: a path with a space left unquoted."""
 
@@ -339,7 +339,7 @@ def test_the_next_commands(
     record = {"data": {"path": str(tmp_path / "my data.csv")}, "asked": asked, "seeds": [0]}
     monkeypatch.setattr(folders, "record", lambda folder: record)
     monkeypatch.chdir(tmp_path)
-    commands = next_commands({**result_of(QUICK, "icl-8"), "verdict": verdict}, Path("runs/x"))
+    commands = next_commands({**result_of(QUICK, "icl-8"), "settled": settled}, Path("runs/x"))
     assert commands[:2] == ['fewfit predict runs/x "PROMPT"', "fewfit inspect runs/x --lane icl-8 --at 20"]
     assert commands[2] == third
 
@@ -375,4 +375,4 @@ def test_the_next_command_reads_the_data_as_this_one_did(
     }
     monkeypatch.setattr(folders, "record", lambda folder: record)
     monkeypatch.chdir(tmp_path)
-    assert next_commands({**result_of(QUICK, "icl-8"), "verdict": "… better."}, Path("runs/x"))[2] == third
+    assert next_commands({**result_of(QUICK, "icl-8"), "settled": True}, Path("runs/x"))[2] == third

@@ -18,7 +18,7 @@ from fewfit.errors import NoUsableLane
 from fewfit.select.baseline import lanes_that_learnt
 from fewfit.select.records import Best, Comparison, Majority, Selection
 from fewfit.select.table import KINDS_CHEAPEST_FIRST, LaneLike, Table
-from fewfit.select.verdict import verdict, warnings
+from fewfit.select.verdict import compared, is_settled, verdict, warnings
 from fewfit.stats import (
     Criterion,
     Resamples,
@@ -124,9 +124,11 @@ def select(
         comparisons=tuple(comparisons),
         majority=majority,
         learnt=bool(learnt_L.any()),
+        settled=False,
         verdict="",
         warnings=(),
     )
+    selection = replace(selection, settled=is_settled(compared(selection)))
     return replace(selection, verdict=verdict(selection), warnings=warnings(selection))
 
 

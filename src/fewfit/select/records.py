@@ -85,6 +85,7 @@ class Selection:
     comparisons: tuple[Comparison, ...]
     majority: Majority | None
     learnt: bool  # whether any lane leads an answer that knows the labels alone
+    settled: bool  # the recommended lane's side is surely better than every other
     verdict: str
     warnings: tuple[str, ...]
 
@@ -115,6 +116,7 @@ class Selection:
             "prequential_interval": list(self.best.prequential_interval),
             "majority": None if self.majority is None else self.majority.share,
             "verdict": self.verdict,
+            "settled": self.settled,
             "lanes": [
                 {
                     "name": lane.name,

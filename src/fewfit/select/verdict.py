@@ -22,15 +22,40 @@ MANY = 2000  # more than this nobody would gather to settle a comparison
 def verdict(selection: Selection) -> str:
     if selection.nothing_learnt:
         return nothing_learnt(selection)
-    return " ".join([use(selection), *compared(selection), *dearer(selection)])
+    rivals = compared(selection)
+    if not rivals:
+        how = "was run" if len({lane.kind for lane in selection.lanes}) == 1 else "finished"
+        told = [f"Nothing else than {SPOKEN[selection.best.kind]} {how}, so there is nothing to compare it with."]
+    else:
+        told = [against(selection, each) for each in rivals]
+    return " ".join([opening(selection, rivals), expected(selection), *told])
 
 
-def use(selection: Selection) -> str:
-    best = selection.best
-    lane = selection.lane(best.name)
+def opening(selection: Selection, rivals: list[Comparison]) -> str:
+    """As sure as the evidence is."""
+    best = selection.lane(selection.best.name)
+    what = f"{what_it_is(best)} ({best.name})"
+    if is_settled(rivals):
+        return f"Use {what}."
+    if best.name != selection.leader:
+        return f"Take {what}: nothing that costs more to serve is clearly better."
+    scores = [selection.lane(each.other_lane).score or 0.0 for each in rivals]
+    leads = "it leads" if selection.best.score >= max(scores, default=0.0) else "it finds the right answers likeliest"
+    return f"Lean to {what}: {leads}, but {counted(selection.n)} do not settle it against everything else."
+
+
+def is_settled(rivals: list[Comparison]) -> bool:
+    return all(each.says == "better" and not each.so_far for each in rivals)
+
+
+def expected(selection: Selection) -> str:
+    best, majority = selection.best, selection.majority
+    beside = ""
+    if majority is not None and majority.share > 0.1:
+        beside = f"; always answering {shortened(majority.answer)!r} scores {hundredths(majority.share)}"
     return (
-        f"Use {best.name}: {what_it_is(lane)}. Expect {hundredths(best.score)} of 100 on new data "
-        f"({interval_text(best.interval)}){price(lane)}."
+        f"Expect about {hundredths(best.score)} of 100 on new data (95% range {interval_text(best.interval)}{beside})"
+        f"{price(selection.lane(best.name))}."
     )
 
 
@@ -38,24 +63,24 @@ def nothing_learnt(selection: Selection) -> str:
     majority, best = selection.majority, selection.best
     assert majority is not None
     return (
-        f"Nothing was learnt that {counted(selection.n)} can show: always answering {shortened(majority.answer)!r} "
-        f"scores {hundredths(majority.share)} of 100, and of {best.name} no more can be said than "
-        f"{hundredths(best.score)} ({interval_text(best.interval)}). Try another model, a clearer instruction or more "
-        "examples first."
+        f"With {counted(selection.n)} no way of adapting can be shown to beat always answering "
+        f"{shortened(majority.answer)!r}, which scores {hundredths(majority.share)} of 100; {best.name}, the cheapest, "
+        f"scores {hundredths(best.score)} (95% range {interval_text(best.interval)}). Deploy none of them yet: try "
+        "another model, a clearer instruction or more examples."
     )
 
 
 def what_it_is(lane: LaneResult) -> str:
     model = "the tuned model" if lane.updates else "the model as it is"
     examples = f"with {lane.shots} example{'s' * (lane.shots != 1)} in the prompt" if lane.shots else "without examples"
-    return f"{model}, {examples}"
+    return f"{model} {examples}"
 
 
 def price(lane: LaneResult) -> str:
     return "" if lane.tokens is None else f", at {round(lane.tokens):,} tokens a prompt"
 
 
-def compared(selection: Selection) -> list[str]:
+def compared(selection: Selection) -> list[Comparison]:
     """The recommended lane's side against every other side; with prompting alone, its two kinds against each other."""
     kinds = list(selection.best_of_kind)
     ours = SIDE_OF[selection.best.kind]
@@ -63,61 +88,41 @@ def compared(selection: Selection) -> list[str]:
     if not others:
         ours = selection.best.kind
         others = [kind for kind in kinds if kind != ours]
-    if not others:
-        how = "Nothing else was run" if len({lane.kind for lane in selection.lanes}) == 1 else "Nothing else finished"
-        return [f"{how} than {SPOKEN[ours]}, so there is nothing to compare it with."]
-    found = [selection.comparison(ours, other) for other in others]
-    return [*map(settled, [each for each in found if each.says != "not settled"]), *unsettled(selection, found)]
+    return [selection.comparison(ours, other) for other in others]
 
 
-def settled(each: Comparison) -> str:
-    but = f" so far: {each.other_lane if each.says == 'better' else each.lane} is still rising" if each.so_far else ""
-    return f"It is {lead(each)}{but}."
+def against(selection: Selection, each: Comparison) -> str:
+    """A rival: what it is, its score, and how sure it is that it is behind."""
+    rival = selection.lane(each.other_lane)
+    score = "nothing" if rival.score is None else f"{hundredths(rival.score)}{price(rival)}"
+    low, high = each.interval
+    if each.says == "better":
+        but = f" so far ({rival.name} is still rising)" if each.so_far else ""
+        tail = f"surely worse{but}, by {hundredths(low)} to {hundredths(high)} points"
+    elif each.says == "worse":
+        tail = f"better so far, by {hundredths(-high)} to {hundredths(-low)} points, but {each.lane} is still rising"
+    else:
+        tail = f"anything from {ahead(-low)} to {ahead(-high)}; {needed(each)}"
+    return f"{capitalised(SPOKEN[each.other])} ({rival.name}) scores {score}: {tail}."
 
 
-def unsettled(selection: Selection, found: list[Comparison]) -> list[str]:
-    out: list[str] = []
-    for each in (one for one in found if one.says == "not settled"):
-        with_ = f" with {counted(selection.n)}" if not out else ""
-        text = (
-            f"Whether it is better than {SPOKEN[each.other]} is not settled{with_}: it came out {lead(each, bare=True)}"
-        )
-        low, high = each.prequential_interval
-        if low > 0:  # what the last half cannot settle, the whole stream may have; of itself, not of delivery
-            text += f", and over the whole stream {hundredths(each.prequential)} better ({interval_text((low, high))})"
-        out.append(f"{text}; {needed(each.more)}.")
-    return out
+def ahead(points: float) -> str:
+    """Of the rival."""
+    size = hundredths(abs(points))
+    if size == "0":
+        return "level"
+    return f"{size} point{'s' * (size != '1')} {'better' if points > 0 else 'worse'}"
 
 
-def dearer(selection: Selection) -> list[str]:
-    """Where the highest score is not what is recommended."""
-    leader = selection.lane(selection.leader)
-    if leader.name == selection.best.name or leader.score is None or leader.score <= selection.best.score:
-        return []
-    return [
-        f"{leader.name} came out higher, at {hundredths(leader.score)}; that may be chance, and it costs more to serve."
-    ]
-
-
-def lead(comparison: Comparison, *, bare: bool = False) -> str:
-    """`better than … by 3 points (-4 to 10)` or `3 points better (-4 to 10)`, whichever way the point lies."""
-    size, (low, high) = comparison.difference, comparison.interval
-    other = SPOKEN[comparison.other]
-    if hundredths(size) == "0":
-        return f"level{'' if bare else f' with {other}'} ({interval_text((low, high))} points)"
-    word = "better"
-    if size < 0:
-        word, size, low, high = "worse", -size, -high, -low
-    points = f"{hundredths(size)} point{'s' * (hundredths(size) != '1')}"
-    between = interval_text((low, high))
-    return f"{points} {word} ({between})" if bare else f"{word} than {other} by {points} ({between})"
-
-
-def needed(more: int | None) -> str:
+def needed(comparison: Comparison) -> str:
     """What more examples would likely bring."""
-    if more is None or more > MANY:
-        return "more examples are not likely to settle it soon"
-    return f"some {roughly(more)} more examples would likely settle it"
+    if comparison.more is None:
+        return "too close to call"
+    if comparison.more > MANY:
+        return "thousands of examples would be needed to tell"
+    return (
+        f"if the difference is as large as it looks, some {roughly(comparison.more)} more examples would likely show it"
+    )
 
 
 def warnings(selection: Selection) -> tuple[str, ...]:
