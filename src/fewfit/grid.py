@@ -294,7 +294,7 @@ PAPER_SEEDS = 5
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {"shots": (4, 8), "lr": (3e-4, 1e-3), "updates": (1, 5)},
     "thorough": {"shots": (1, 2, 4, 8, 16), "lr": (1e-4, 3e-4, 1e-3), "updates": (1, 2, 5, 10)},
-    "paper": {"shots": (1, 3, 5, 10, 15, 30), **PAPER},
+    "paper": {"shots": (1, 3, 5, 10, 15, 30), "deliver": "per-query", **PAPER},
 }
 
 # What `quick` gives up first when the budget is short: dear settings whose kind stays represented by a cheaper one.
