@@ -60,7 +60,9 @@ def machine() -> dict[str, Any]:
 
 
 def module_name() -> str:
-    return f"benchmarks.{Path(sys.argv[0]).stem}"
+    parts = Path(sys.argv[0]).with_suffix("").parts
+    begin = max((k for k, part in enumerate(parts) if part == "benchmarks"), default=len(parts) - 1)
+    return ".".join(parts[begin:]).removesuffix(".__main__")
 
 
 def lines_of(path: str) -> list[str]:
