@@ -7,15 +7,13 @@ What the sets are drawn from depends on the number of examples, so that 20 and 6
 
 from __future__ import annotations
 
-import argparse
 import time
-from pathlib import Path
 from typing import Any
 
 from benchmarks.promise import tasks
+from benchmarks.promise.every import every_cell, parser
 from benchmarks.promise.record import SIZES, Memory, bits, evidence, renderer_of, with_choices
 from benchmarks.promise.served import Served
-from benchmarks.records import Lines, machine
 from fewfit.demonstrations.delivery import likeliest
 from fewfit.engine.learner import Track
 from fewfit.engine.likelihood import set_likelihoods
@@ -62,29 +60,8 @@ def fixed(loaded: Loaded, task: tasks.Task, known: dict[Any, Any]) -> dict[str, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", default="smollm2,gemma3-270m")
-    parser.add_argument("--tasks", default=",".join(tasks.TASKS))
-    parser.add_argument("--orders", default="0,1,2")
-    parser.add_argument("--dtype", default="bfloat16")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--lines", type=Path, default=Path("results/promise-fixed.jsonl"))
-    asked = parser.parse_args()
-    import torch
-
-    from fewfit.models.local import load
-
-    torch.set_num_threads(1)
-    lines = Lines(asked.lines, key=("model", "task", "order"))
-    for order in map(int, asked.orders.split(",")):
-        for model in asked.models.split(","):
-            loaded = None
-            for name in asked.tasks.split(","):
-                if lines.has(model=model, task=name, order=order):
-                    continue
-                loaded = loaded or load(model, device="cpu", dtype=asked.dtype)
-                cell = {"model": model, "task": name, "order": order, "dtype": asked.dtype}
-                lines.add(cell | fixed(loaded, tasks.task(name, order, asked.data), {}) | machine())
+    asked = parser(__doc__, "results/promise-fixed.jsonl").parse_args()
+    every_cell(asked, lambda loaded, task, _: fixed(loaded, task, {}))
 
 
 if __name__ == "__main__":

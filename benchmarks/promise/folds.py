@@ -7,15 +7,13 @@ The first fold alone is a hold-out of 20%. Each lane is trained as in the stream
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from benchmarks.promise import tasks
+from benchmarks.promise.every import every_cell, parser
 from benchmarks.promise.record import LANES, SIZES, renderer_of, with_choices
-from benchmarks.records import Lines, machine
 from fewfit.demonstrations import CHOOSERS, Moment
 from fewfit.engine.learner import Learner, Row, Track
 from fewfit.engine.task import Task as Rows
@@ -86,31 +84,12 @@ def answered(learner: Learner, rows: Rows, example: Example, task: tasks.Task) -
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", default="smollm2,gemma3-270m")
-    parser.add_argument("--tasks", default=",".join(tasks.TASKS))
-    parser.add_argument("--orders", default="0,1,2")
-    parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
-    parser.add_argument("--dtype", default="bfloat16")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--lines", type=Path, default=Path("results/promise-folds.jsonl"))
-    asked = parser.parse_args()
-    import torch
-
-    from fewfit.models.local import load
-
-    torch.set_num_threads(1)
-    lines = Lines(asked.lines, key=("model", "task", "order", "n"))
-    for n in map(int, asked.sizes.split(",")):
-        for order in map(int, asked.orders.split(",")):
-            for model in asked.models.split(","):
-                loaded = None
-                for name in asked.tasks.split(","):
-                    if lines.has(model=model, task=name, order=order, n=n):
-                        continue
-                    loaded = loaded or load(model, device="cpu", dtype=asked.dtype)
-                    cell = {"model": model, "task": name, "order": order, "n": n, "dtype": asked.dtype}
-                    lines.add(cell | crossed(loaded, tasks.task(name, order, asked.data), n) | machine())
+    wanted = parser(__doc__, "results/promise-folds.jsonl")
+    wanted.add_argument("--sizes", default=",".join(map(str, SIZES)))
+    asked = wanted.parse_args()
+    every_cell(
+        asked, lambda loaded, task, cell: crossed(loaded, task, cell["n"]), list(map(int, asked.sizes.split(",")))
+    )
 
 
 if __name__ == "__main__":
