@@ -42,7 +42,7 @@ from fewfit.stats import (
     resample,
     tango_interval,
 )
-from fewfit.stats.criterion import SHORT_STREAM
+from fewfit.stats.criterion import NEAR, SHORT_STREAM
 
 LANES = 16
 TUNING_L = np.arange(LANES) >= LANES // 2  # the first half prompts, the second tunes
@@ -68,7 +68,7 @@ def saturating(start: float, end: float, spread: float = 0.0) -> Curves:
 
 
 def slow(start: float, end: float, spread: float = 0.0) -> Curves:
-    """Still rising, at the same pace, when the stream ends."""
+    """Still rising at the same pace when the stream ends."""
     return lambda t_P: start + (end - start + spread * SPREAD_L[:, None]) * t_P
 
 
@@ -197,8 +197,7 @@ def measure(cell: Cell, n: int, repetitions: int) -> dict[str, float]:
         delivered_L = level_LP[:, -1]
         leader = choose(stream, "z23")
         kept = bool(TUNING_L[leader]) and rises(stream, leader)  # it is not given up for a cheaper lane
-        rule = cheapest(stream, "z23", TIER_L)
-        rule = replace(rule, near=0.0) if kept else rule
+        rule = replace(cheapest(stream, "z23", TIER_L), near=0.0 if kept else NEAR)
         lane = recommend(stream, "z23", rule)
         resamples = resample(stream, "z23", rule)
         learning_L = TUNING_L & (np.array([rises(stream, k) for k in range(LANES)]) | (n < SHORT_STREAM))
@@ -208,10 +207,9 @@ def measure(cell: Cell, n: int, repetitions: int) -> dict[str, float]:
             ("score", telling_LR, float(delivered_L[lane])),
             ("last_half", stream.last_half, float(delivered_L[lane])),
         ):
+            found = chosen_estimate(stream, window_R, lane, resamples)
             if name == "score":
                 found = at_delivery(stream, window_R, lane, resamples, learning_L)[lane]
-            else:
-                found = chosen_estimate(stream, window_R, lane, resamples)
             alone = clopper_pearson(found.effective * found.plain, found.effective)
             tally.add(
                 rho,
