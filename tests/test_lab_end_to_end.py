@@ -16,7 +16,14 @@ from fewfit.run import folders
 from lab.tasks import held_out_task
 
 pytestmark = pytest.mark.slow
-GRID = {"methods": ["icl", "ft", "icl+ft"], "shots": [4], "lr": [1e-3], "updates": [3], "race": False}
+GRID = {
+    "methods": ["icl", "ft", "icl+ft"],
+    "shots": [4],
+    "lr": [1e-3],
+    "updates": [3],
+    "race": False,
+    "deliver": "fixed",
+}
 
 
 def go(data: Path, out: Path) -> subprocess.Popen:

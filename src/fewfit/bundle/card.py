@@ -129,6 +129,11 @@ def usage(bundle: Bundle) -> list[str]:
         "Other programs have to write the prompt as `bundle.json` says (`render`, `demonstrations`), decode greedily "
         f"and stop at {stop}."
     )
+    if len(bundle.sets) > 1:
+        lines.append(
+            "Each query has its own of the `sets` there; who wants one prompt for all queries takes `demonstrations`, "
+            "the first of them, whose score may be a little other."
+        )
     if bundle.by_choice:
         lines.append("The answer is the likeliest of the choices there, not generated text.")
     return lines
