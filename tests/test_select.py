@@ -27,6 +27,11 @@ class FakeLane:
     lr: float = 0.0
     model: str | None = None
     is_fixed: bool = False
+    members: int = 1
+
+    @property
+    def shots_at_use(self) -> int:
+        return self.shots
 
 
 ZERO = FakeLane("zero-shot", "zero-shot")
@@ -328,6 +333,44 @@ def test_the_upper_end_of_a_lane_that_rises_is_that_of_its_last_quarter() -> Non
     assert rising.lane("ft-u1").interval[1] == pytest.approx(late) and rising.lane("ft-u1").score == 0.5
     assert flat.lane("ft-u1").interval[1] == pytest.approx(clopper_pearson(15, 30)[1])
     assert flat.lane("zero-shot").interval[1] == pytest.approx(clopper_pearson(54, 60)[1])
+
+
+def test_what_was_rejected_is_not_chosen_again_in_resamples() -> None:
+    """A lane put in the place of one that is called worse is not charged with the difference. Break seen to fail: all
+    lanes among those of the resamples."""
+    rows = predictions({ZERO: hits(200, 0.45), FT1: hits(200, 0.78)})
+    for row in rows:
+        row["nll"] = 5.0 if row["lane"] == "ft-u1" else 0.01
+    found = select(rows, [ZERO, FT1], metric="exact")
+    assert (found.leader, found.best.name) == ("zero-shot", "ft-u1")
+    assert found.best.score == pytest.approx(0.78, abs=0.02)
+
+
+def test_a_lane_that_left_early_has_an_upper_end_of_its_own_rows() -> None:
+    """Break seen to fail: the last quarter of the longest lane."""
+    found = chosen({ZERO: hits(60, 0.6), FT1: hits(30, 0.4)}, statuses={"ft-u1": "dropped"})
+    assert found.lane("ft-u1").interval[1] < 0.8
+    few = chosen({ZERO: hits(20, 0.6), FT1: [0.0] * 12}, statuses={"ft-u1": "diverged"})
+    assert few.lane("ft-u1").interval[1] < 0.7
+
+
+def test_a_lane_that_only_prompts_is_never_rising() -> None:
+    """Break seen to fail: the curve alone looked at."""
+    curve = [0.0] * 30 + [1.0] * 30
+    found = chosen({ICL4: curve, FT1: curve})
+    assert [lane.rising for lane in found.lanes] == [False, True]
+
+
+def test_what_is_cheaper_to_serve() -> None:
+    """Several prompts a query are not cheaper than a long one, nor is another model. Breaks seen
+    to fail: members left out; models mixed."""
+    same, turned = hits(60, 0.6), hits(60, 0.6, 1)
+    many = FakeLane("icl-4-ensemble16", "icl", 4, members=16)
+    assert chosen({many: same, ICL8: turned}).best.name == "icl-8"
+    tiny, huge = replace(ICL4, name="icl-4@tiny", model="tiny"), replace(ZERO, name="zero-shot@huge", model="huge")
+    better = [1.0 if k in (25, 31, 33) else hit for k, hit in enumerate(same)]
+    found = chosen({tiny: better, huge: same})
+    assert found.leader == found.best.name == "icl-4@tiny"
 
 
 def test_the_cheapest_lane_that_is_not_far_behind_is_recommended() -> None:

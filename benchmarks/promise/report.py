@@ -148,7 +148,7 @@ def rules(run: Run) -> dict[str, str]:
     """Which lane each rule would take."""
     table = run.table
     names = [lane.name for lane in table.lanes]
-    rule = cheapest(table.stream, "z23", table.tier_L)
+    rule = cheapest(table.stream, "z23", table.tier_L(None))
     out = {"recommended": run.found.best.name}
     for near in NEARS:
         taken = recommend(table.stream, "z23", type(rule)(rule.tier_L, rule.error_LL, near))
@@ -164,7 +164,9 @@ def regret(runs: Sequence[Run]) -> str:
     found: dict[str, list[tuple[int, float, bool]]] = defaultdict(list)
     for run in runs:
         taken = rules(run)
-        tier = dict(zip([lane.name for lane in run.table.lanes], run.table.tier_L, strict=True))
+        tier = dict(
+            zip([lane.name for lane in run.table.lanes], run.table.tier_L(run.table.lanes[0].model), strict=True)
+        )
         for name, lane in taken.items():
             found[name].append((run.cell.n, run.best - run.cell.test(lane), tier[lane] < tier[taken["z23"]]))
     for name, some in found.items():

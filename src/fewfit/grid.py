@@ -280,7 +280,7 @@ def prompting(common: dict[str, Any]) -> dict[str, Any]:
 
 
 def without_shots(common: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in common.items() if k != "deliver" or common.get("use_shots")}
+    return {k: v for k, v in common.items() if k not in ("deliver", "demonstrations") or common.get("use_shots")}
 
 
 PAPER = {  # arXiv 2512.19879, section 4: full tuning, Adafactor; Algorithm 1's replay (the newest, again and again)

@@ -151,15 +151,16 @@ class Predictor:
     def _prompts(self, query: Example) -> Iterator[tuple[int | None, Prompt]]:
         """The query behind its set of demonstrations, or behind several; each with the set's number."""
         bundle = self.bundle
+        apart = replace(query, id="\0query")  # its number must not be taken for an example's
         if not bundle.sets:  # its chooser takes from the pool for this query: as for example n + 1
-            apart = replace(query, id="\0query")  # its number must not be taken for an example's
             for k in range(bundle.lane.members):
                 at = Moment(bundle.seed, bundle.n + 1, 1, f"{purpose(k)} of query {query_number(query)}")
                 demos = chooser(bundle.lane.demonstrations).choose(bundle.pool, apart, bundle.lane.shots_at_use, at)
                 yield None, self.renderer.prompt(demos, query)
             return
         for k in sets_of_query(bundle.lane, query, len(bundle.sets)):
-            yield k, self.renderer.prompt(bundle.sets[k], query)
+            demos = [one for one in bundle.sets[k] if not one.conflicts_with(apart)]  # nor was it its own in the stream
+            yield k, self.renderer.prompt(demos, query)
 
     def close(self) -> None:
         """Give the model's memory back. The predictor is of no use afterwards."""

@@ -140,13 +140,15 @@ def usage(bundle: Bundle) -> list[str]:
 
 
 def shots(bundle: Bundle) -> str:
+    together = "the probabilities are averaged" if bundle.by_choice else "the text that most give is the answer"
     if not bundle.sets:
-        return f"{bundle.lane.shots_at_use}, chosen anew for each query among {len(bundle.pool)}"
+        several = f", {bundle.lane.members} times over, and {together}" if bundle.lane.members > 1 else ""
+        return f"{bundle.lane.shots_at_use}, chosen anew for each query among {len(bundle.pool)}{several}"
     count, number = len(bundle.sets), len(bundle.demonstrations)
     if count == 1:
         return str(number)
     if bundle.lane.members > 1:
-        return f"{number}, and the probabilities behind {count} such sets are averaged"
+        return f"{number}, in {count} such sets, and {together}"
     return f"{number}, one of {count} sets, which a query's hash picks"
 
 

@@ -37,13 +37,18 @@ def sets_to_choose_among(chooser: Chooser, order: Sequence[Example], shots: int,
 
 
 def likeliest(nll: Nll, i: int) -> int:
-    """The set that was best on the examples before place i; among equals the first."""
+    """The set that was best on the examples before place i; among equals the first.
 
-    def mean(s: int) -> float:
-        there = [value for value in nll[s][: i - 1] if value is not None]
-        return fmean(there) if there else float("inf")
-
-    return min(range(len(nll)), key=lambda s: (mean(s), s))
+    No set stands before its own examples, so each is compared with the others example by example: one that holds the
+    hard ones is not the better for that.
+    """
+    ahead: list[list[float]] = [[] for _ in nll]
+    for j in range(min(i - 1, len(nll[0]))):
+        there = [(s, value) for s, some in enumerate(nll) if (value := some[j]) is not None]
+        mean = fmean(value for _, value in there) if there else 0.0
+        for s, value in there:
+            ahead[s].append(value - mean)
+    return min(range(len(nll)), key=lambda s: (fmean(ahead[s]) if ahead[s] else float("inf"), s))
 
 
 def drawn_sets(chooser: Chooser, order: Sequence[Example], lane: Lane, seed: int) -> tuple[Set, ...]:

@@ -28,7 +28,7 @@ def most_similar(candidates: Sequence[Example], target: Example, shots: int, at:
     rarity = {part: math.log((1 + len(able)) / (1 + times[part])) for part in parts(target.prompt)}
 
     def likeness(one: Example) -> float:
-        shared = sum(rarity[part] for part in parts(one.prompt) if part in rarity)
+        shared = math.fsum(rarity[part] for part in parts(one.prompt) if part in rarity)
         return shared / math.sqrt(1 + len(parts(one.prompt)))
 
     taken: list[Example] = []

@@ -107,6 +107,11 @@ def _execute(session: Session, judge: Metric) -> dict[str, Any]:
     folder = prepared.folder
     dataset = checked_examples(folder, record)
     lanes = [Lane.from_json(one) for one in record["lanes"]]
+    if old := next((one for one in record["lanes"] if one["shots"] and "deliver" not in one), None):
+        raise UserError(
+            f"{Lane.from_json(old).name} began in an earlier version, which chose demonstrations otherwise",
+            where=str(folder), hint="start a new run",
+        )  # fmt: skip
     for lane in lanes:  # those of one's own are known once they are registered again
         demonstrations.chooser(lane.demonstrations)
         sources.source(lane.augment)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fewfit.engine.learner import Track
-from fewfit.engine.task import Task
+from fewfit.engine.task import SetKey, Task
 from fewfit.errors import UserError
 from fewfit.examples import restore as restore_examples
 from fewfit.grid import Grid, Lane
@@ -43,6 +43,12 @@ def sequence(
     judge = metric("exact")  # how it was judged changes nothing of what was seen
     task = Task(restore_examples(where / folders.EXAMPLES).examples, renderer, judge, order=record["order"])
     sets.restore(where, chosen.model, task)
+    key = SetKey(seed, chosen.shots_at_use, chosen.demonstrations)
+    if update is None and chosen.is_fixed and key not in task.set_nll:
+        raise UserError(
+            f"{where / sets.FILE} lacks what {lane} chose its demonstrations by",
+            hint="predictions.jsonl names those that stood there (`demos`)",
+        )
     track = Track(lane, seed)
     if update is None:
         seen = task.scored_row(track, chosen, at, train=chosen.trains)

@@ -122,6 +122,11 @@ def read(asked: Settings, data: Any) -> Material:
         if chooser(lane.demonstrations).per_query and lane.deliver == "fixed":
             raise UserError(f"--demos {lane.demonstrations} --deliver fixed", hint="it chooses for each query")
         source(lane.augment)
+        if lane.members > 1 and judge.needs == "teacher":
+            raise UserError(
+                f"--metric {judge.name} with --deliver {lane.deliver}",
+                hint="answers are put to the vote, and it proves hits without writing any: take --metric match",
+            )
     if (updates := updates_of(grid.lanes, len(dataset), seeds)) > MOST_UPDATES:
         message = f"{updates:,} updates are asked for, and {MOST_UPDATES:,} are the most"
         raise UserError(message, hint="give fewer --updates, --seeds, --lr or --shots, or fewer examples")

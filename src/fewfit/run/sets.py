@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fewfit.engine.task import SetKey, Task
+from fewfit.errors import UserError
 from fewfit.files import write_json
 from fewfit.grid import Lane
 
@@ -26,8 +27,15 @@ def keys(lanes: Sequence[Lane], seeds: Sequence[int]) -> list[SetKey]:
 def restore(folder: Path, model: str | None, task: Task) -> None:
     """What is known already, of this model."""
     for one in read(folder):
-        if one["model"] == model:
-            task.set_nll[SetKey(one["seed"], one["shots"], one["chooser"])] = one["nll"]
+        key = SetKey(one["seed"], one["shots"], one["chooser"])
+        if one["model"] != model:
+            continue
+        if [[demo.id for demo in demos] for demos in task.sets(key)] != one["sets"]:
+            raise UserError(
+                f"{one['chooser']} draws other sets of {one['shots']} than when the run began",
+                where=str(folder), hint="register the chooser that it began with, or start a new run",
+            )  # fmt: skip
+        task.set_nll[key] = one["nll"]
 
 
 def read(folder: Path) -> list[dict[str, Any]]:

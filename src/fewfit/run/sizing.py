@@ -85,7 +85,7 @@ def size_passes(
         raise too_many(lanes, kept, room) if team.stacked else too_large(held, room)
     room -= held
     base = HELPER + (0 if mapped else weights)
-    least = max((lane.batch for lane in lanes if lane.trains), default=1) if team.stacked else 1
+    least = max((max(lane.batch * lane.trains, lane.members) for lane in lanes), default=1) if team.stacked else 1
 
     def deal(need: Need) -> Sizes | None:
         if task.judge.needs == "text":  # written while the pass is still held

@@ -59,9 +59,13 @@ def select(
     if criterion == "nll" and stream.nll_LR is None:
         criterion = "accuracy"
     rising = [table.rises(index) for index in range(stream.lanes)]
-    rule = cheapest(stream, criterion, table.tier_L)
     leader = choose(stream, criterion)
-    if rising[leader] and table.lanes[leader].kind in TUNING:  # what it is behind by now it will hardly be
+    rule = cheapest(stream, criterion, table.tier_L(table.lanes[leader].model))
+    learnt_L = lanes_that_learnt(table, criterion) if metric == "choice" else stream.can_win_L
+    learnt = bool(learnt_L.any())
+    if not learnt:  # nothing to choose by: the cheapest
+        rule = replace(rule, near=1e9)
+    elif rising[leader]:  # what it is behind by now it will hardly be
         rule = replace(rule, near=0.0)
     resamples = resample(stream, criterion, rule)
     kinds = np.array([lane.kind for lane in table.lanes])
@@ -72,24 +76,21 @@ def select(
         for group, among_L in groups.items()
         if (among_L & stream.can_win_L).any()
     }
-    learnt_L = lanes_that_learnt(table, criterion) if metric == "choice" else stream.can_win_L
-    if learnt_L.any():
-        chosen, beaten = recommend(stream, criterion, rule, learnt_L), set[str]()
-    else:  # nothing to choose by: the cheapest
-        chosen, beaten = recommend(stream, criterion, replace(rule, near=1e9)), set(kinds)
+    among_L = np.asarray(learnt_L if learnt else stream.can_win_L)
     while True:
+        chosen = recommend(stream, criterion, rule, among_L)
         picked = {group: chosen if groups[group][chosen] else lane for group, lane in by_criterion.items()}
         comparisons = []
         for this, other in pairs_to_compare(picked):
             pair = (picked[this], picked[other])
-            rises = [table.lanes[index].kind in TUNING and rising[index] for index in pair]
+            rises = [rising[index] for index in pair]
             comparisons.append(compare(table, (this, other), (groups[this], groups[other]), pair, rises, resamples))
-        winners = [kind for kind in better_than(table.lanes[chosen].kind, comparisons) if kind not in beaten]
-        if not winners:
+        kind = table.lanes[chosen].kind
+        if not learnt or not any((groups[other] & among_L).any() for other in better_than(kind, comparisons)):
             break
         # The likelihood has a say in the choice and none in the comparison: a kind called worse is not recommended.
-        beaten.add(table.lanes[chosen].kind)
-        chosen = by_criterion[winners[0]]
+        among_L = among_L & ~groups[kind]
+    resamples = replace(resamples, among_L=among_L)
 
     trains_L = np.array([lane.kind in TUNING for lane in table.lanes])
     learning_L = trains_L & (np.array(rising) | (stream.places < SHORT_STREAM))
@@ -123,7 +124,7 @@ def select(
         best_of_kind={kind: table.lanes[picked[kind]].name for kind in KINDS_CHEAPEST_FIRST if kind in picked},
         comparisons=tuple(comparisons),
         majority=majority,
-        learnt=bool(learnt_L.any()),
+        learnt=learnt,
         settled=False,
         verdict="",
         warnings=(),

@@ -20,6 +20,7 @@ class LaneResult:
     model: str | None
     kind: str
     shots: int
+    shots_at_use: int
     lr: float
     updates: int
     n: int  # examples predicted

@@ -36,6 +36,10 @@ class LaneLike(Protocol):
     def model(self) -> str | None: ...
     @property
     def is_fixed(self) -> bool: ...
+    @property
+    def shots_at_use(self) -> int: ...
+    @property
+    def members(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -118,19 +122,29 @@ class Table:
         begins_L = []
         for lane, there_R in zip(self.lanes, there_LR, strict=True):
             last = int(place_R[there_R].max()) if there_R.any() else 0
-            begins = first_of(last, lane.shots) if lane.is_fixed else lane.shots
+            begins = first_of(self.stream.places, lane.shots_at_use) if lane.is_fixed else lane.shots_at_use
             begins_L.append(last // 2 if lane.updates else min(begins, last // 2))
         return there_LR & (place_R > np.array(begins_L)[:, None])
 
-    @property
-    def tier_L(self) -> Ints:
-        """Lanes that cost about the same to serve have the same number."""
-        return np.array([KINDS_CHEAPEST_FIRST.index(lane.kind) * 100_000 + lane.shots for lane in self.lanes])
+    def tier_L(self, model: str | None) -> Ints:
+        """Lanes that cost about the same to serve have the same number. What another model
+        costs is not known here: it is never cheaper."""
+        return np.array(
+            [
+                (lane.model != model) * 10_000_000
+                + KINDS_CHEAPEST_FIRST.index(lane.kind) * 1_000_000
+                + lane.shots_at_use * lane.members
+                for lane in self.lanes
+            ]
+        )
 
     def rises(self, index: int) -> bool:
+        """Of a lane that trains: nothing about another one changes."""
         there_R = ~np.isnan(self.stream.score_LR[index])
         stream = self.stream
-        return is_rising(stream.score_LR[index][there_R], stream.place_R[there_R], stream.example_R[there_R])
+        return self.lanes[index].updates > 0 and is_rising(
+            stream.score_LR[index][there_R], stream.place_R[there_R], stream.example_R[there_R]
+        )
 
     def result(self, index: int, estimate: Estimate | None, rising: bool) -> LaneResult:
         lane = self.lanes[index]
@@ -142,6 +156,7 @@ class Table:
             model=lane.model,
             kind=lane.kind,
             shots=lane.shots,
+            shots_at_use=lane.shots_at_use,
             lr=lane.lr,
             updates=lane.updates,
             n=len(np.unique(example_R)),

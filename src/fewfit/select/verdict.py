@@ -72,7 +72,8 @@ def nothing_learnt(selection: Selection) -> str:
 
 def what_it_is(lane: LaneResult) -> str:
     model = "the tuned model" if lane.updates else "the model as it is"
-    examples = f"with {lane.shots} example{'s' * (lane.shots != 1)} in the prompt" if lane.shots else "without examples"
+    shots = lane.shots_at_use
+    examples = f"with {shots} example{'s' * (shots != 1)} in the prompt" if shots else "without examples"
     return f"{model} {examples}"
 
 

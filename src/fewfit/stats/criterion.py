@@ -88,12 +88,14 @@ class Resamples:
     weight_BE: Floats
     total_BL: Floats  # -inf for lanes that cannot win
     rule: Cheapest | None = None
+    among_L: Bools | None = None  # lanes that may be recommended
 
     def chosen(self, among_L: Bools) -> Ints:
         return first_of_the_best(np.where(among_L, self.total_BL, -np.inf))
 
     def recommended(self) -> Ints:
-        return first_of_the_best(self.total_BL) if self.rule is None else self.rule.among(self.total_BL)
+        total_BL = self.total_BL if self.among_L is None else np.where(self.among_L, self.total_BL, -np.inf)
+        return first_of_the_best(total_BL) if self.rule is None else self.rule.among(total_BL)
 
 
 def resample(stream: Stream, criterion: Criterion, rule: Cheapest | None = None) -> Resamples:
