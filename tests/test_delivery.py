@@ -167,11 +167,13 @@ def test_likeness_is_the_same_in_every_process() -> None:
     code = """
 from fewfit.demonstrations import CHOOSERS, Moment
 from fewfit.examples.example import Example
-words = "river stone candle harbour meadow lantern copper saddle".split()
-turned = [" ".join(words[k % 8 :] + words[: k % 8]) + " alpha beta"[: 6 * (k % 3)] for k in range(60)]
+words = "river stone candle harbour meadow lantern copper saddle violin marble pepper glacier".split()
+some = [[words[(k * step + j * j) % 12] for j in range(6)] for k in range(20) for step in (5, 7)]
+turned = [" ".join(one[t:] + one[:t]) for one in some for t in (0, 2, 4)]
 rows = [Example(str(k), text, "x") for k, text in enumerate(turned)]
 for k in range(60):
-    taken = CHOOSERS["similar"].choose(rows, Example("t", " ".join(words[::-1]) + f" {k}", "x"), 6, Moment(0, k, 1))
+    target = Example("t", " ".join(words[k % 5 : k % 5 + 7][::-1]) + f" {k}", "x")
+    taken = CHOOSERS["similar"].choose(rows, target, 5, Moment(0, k, 1))
     print([one.id for one in taken])
 """
     said = {

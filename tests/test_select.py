@@ -347,7 +347,7 @@ def test_what_was_rejected_is_not_chosen_again_in_resamples() -> None:
 
 
 def test_a_lane_that_left_early_has_an_upper_end_of_its_own_rows() -> None:
-    """Break seen to fail: the last quarter of the longest lane."""
+    """Break seen to fail: the last quarter of the stream, of which it has no row."""
     found = chosen({ZERO: hits(60, 0.6), FT1: hits(30, 0.4)}, statuses={"ft-u1": "dropped"})
     assert found.lane("ft-u1").interval[1] < 0.8
     few = chosen({ZERO: hits(20, 0.6), FT1: [0.0] * 12}, statuses={"ft-u1": "diverged"})
@@ -368,7 +368,8 @@ def test_what_is_cheaper_to_serve() -> None:
     many = FakeLane("icl-4-ensemble16", "icl", 4, members=16)
     assert chosen({many: same, ICL8: turned}).best.name == "icl-8"
     tiny, huge = replace(ICL4, name="icl-4@tiny", model="tiny"), replace(ZERO, name="zero-shot@huge", model="huge")
-    better = [1.0 if k in (25, 31, 33) else hit for k, hit in enumerate(same)]
+    zeros, ones = ([k for k in range(20, 60) if same[k] == hit] for hit in (0.0, 1.0))
+    better = [1.0 - hit if k in {*zeros[:6], *ones[:5]} else hit for k, hit in enumerate(same)]
     found = chosen({tiny: better, huge: same})
     assert found.leader == found.best.name == "icl-4@tiny"
 

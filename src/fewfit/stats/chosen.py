@@ -81,10 +81,8 @@ def at_delivery(
     A lane that is still learning will be better than its last half says, by what nobody can tell from it: its upper end
     is that of its last quarter, if that is higher.
     """
-    there_LR = ~np.isnan(stream.score_LR)
-    last_L1 = np.where(there_LR, stream.place_R, 0).max(axis=1, keepdims=True)
-    late_LR = there_LR & (stream.place_R > last_L1 - np.maximum(1, last_L1 // 4))
-    found, late = (estimates(stream, window_LR, chosen, resamples) for window_LR in (telling_LR, late_LR))
+    late_R = stream.after(stream.places - max(1, stream.places // 4))
+    found, late = (estimates(stream, window, chosen, resamples) for window in (telling_LR, late_R))
     both = zip(found, late, learning_L & stream.can_win_L, strict=True)
     return [replace(one, high=max(one.high, last.high)) if learns else one for one, last, learns in both]
 
