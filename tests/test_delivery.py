@@ -167,12 +167,12 @@ def test_likeness_is_the_same_in_every_process() -> None:
     code = """
 from fewfit.demonstrations import CHOOSERS, Moment
 from fewfit.examples.example import Example
-words = "river stone candle harbour meadow lantern copper saddle violin marble pepper glacier".split()
-some = [[words[(k * step + j * j) % 12] for j in range(6)] for k in range(20) for step in (5, 7)]
-turned = [" ".join(one[t:] + one[:t]) for one in some for t in (0, 2, 4)]
+words = [f"{a}{b}{c}" for a in "bdfgk" for b in "aeiou" for c in "lmnr"]
+some = [[words[(k * 13 + j * (3 + k % 4)) % 100] for j in range(30)] for k in range(12)]
+turned = [" ".join(one[t:] + one[:t]) for one in some for t in range(0, 30, 4)]
 rows = [Example(str(k), text, "x") for k, text in enumerate(turned)]
 for k in range(60):
-    target = Example("t", " ".join(words[k % 5 : k % 5 + 7][::-1]) + f" {k}", "x")
+    target = Example("t", " ".join(words[k : k + 40][::-1]), "x")
     taken = CHOOSERS["similar"].choose(rows, target, 5, Moment(0, k, 1))
     print([one.id for one in taken])
 """
