@@ -4,7 +4,7 @@
                  finds the other examples likeliest. In the stream the likeliest by the examples so far, in the bundle
                  by all of them, so that what is scored is the choosing, too.
     per-query    each prediction has a draw of its own, each query one of DRAWS by its hash: means over draws, both
-    ensemble:m   the answers behind m draws are averaged
+    ensemble:m   the answers behind m draws are averaged; of text, the one that most of them give
 
 A chooser that looks at the query is asked anew for each: of what is said here it heeds the ensemble alone.
 """
