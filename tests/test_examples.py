@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fewfit.errors import UserError
-from fewfit.examples import Example, Message, load
+from fewfit.examples import Example, Message, load, restore, save
 
 BBH = Path(__file__).resolve().parents[2] / "shared" / "data" / "bbh"
 ROWS = [{"prompt": f"p{n}", "completion": f"c{n}"} for n in range(1, 5)]
@@ -184,7 +184,7 @@ def test_columns_of_another_format_may_stand_empty() -> None:
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ({"text": "a document"}, "documents are not read yet"),
+        ({"text": "a document", "lable": "misspelt"}, "the columns are: text, lable"),
         ({"instruction": "i", "input": "x", "output": "y"}, "Alpaca"),
         ({"prompt": "p", "chosen": "x", "rejected": "y"}, "chosen and a rejected"),
         ({"conversations": []}, "ShareGPT"),
@@ -195,6 +195,19 @@ def test_columns_of_another_format_may_stand_empty() -> None:
 )
 def test_what_is_not_read_is_said(row: dict[str, Any], words: str) -> None:
     assert words in str(refusal([row] * 3))
+
+
+def test_text_alone_is_a_document(tmp_path: Path) -> None:
+    dataset = load([{"text": " One. "}, {"text": "Two."}, {"text": "One.", "id": "twin"}, {"text": "3"}])
+    assert [(one.id, one.prompt, one.completion) for one in dataset.examples] == [("1", "", "One."), ("2", "", "Two."), ("4", "", "3")]
+    assert dataset.are_documents and dataset.choices is None
+    save(dataset, tmp_path / "examples.jsonl")
+    assert restore(tmp_path / "examples.jsonl") == dataset
+    assert load(tmp_path / "examples.jsonl").examples == dataset.examples
+
+
+def test_documents_and_examples_do_not_mix() -> None:
+    assert "documents" in refusal([{"text": "One."}, {"text": "Two."}, {"text": "good", "label": "yes"}]).message
 
 
 def test_one_file_has_one_format() -> None:

@@ -40,6 +40,10 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.examples)
 
+    @property
+    def are_documents(self) -> bool:
+        return self.examples[0].is_document
+
 
 def load(
     source: Any,
@@ -131,12 +135,14 @@ class _Checker:
         where, values = row.where, row.cells
         shape = shapes.find(values, where, self.input, self.output)
         prompt: str | tuple[Message, ...]
-        if shape.output is None:
+        if shape.is_document:
+            prompt, answer = "", cells.text(values[shape.input], "the document", where, self.notices)
+        elif shape.output is None:
             prompt, answer = cells.conversation(values[shape.input], where, self.notices)
         else:
             prompt = cells.prompt(values[shape.input], where, self.notices)
             answer = self._answer(values[shape.output], shape.output, where)
-        answer = cells.trimmed(answer, self.notices, "answers", where)
+        answer = cells.trimmed(answer, self.notices, "documents" if shape.is_document else "answers", where)
         if self.labels is not None:
             answer = self._labelled(answer, where)
         names = shapes.columns(values)
@@ -189,7 +195,8 @@ class _Checker:
 
     def _hold_to_one_format(self, shape: shapes.Shape, prompt: str | tuple[Message, ...], where: str) -> None:
         """A file that changes its format half way has been put together by mistake, as often as not."""
-        here = (shapes.fold(shape.name), "text" if isinstance(prompt, str) else "messages")
+        kind = "documents" if shape.is_document else "text" if isinstance(prompt, str) else "messages"
+        here = (shapes.fold(shape.name), kind)
         if self.first_format is None:
             self.first_format, self.shape = here, shape
         elif here != self.first_format:
@@ -199,7 +206,7 @@ class _Checker:
 
     def data_choices(self, examples: Sequence[Example]) -> tuple[str, ...] | None:
         """For the examples that bring no choices of their own."""
-        if self.given is not None or not (self.found and examples):
+        if self.given is not None or not (self.found and examples) or examples[0].is_document:
             return self.given
         shape = self.shape
         named = shape is not None and (shape.labels or shape.output in self.table.class_names)
@@ -238,7 +245,7 @@ def _without_duplicates(
             notices.add("exact duplicates were dropped", where)
             continue
         seen.add(content)
-        if answers.setdefault(example.prompt, example.completion) != example.completion:
+        if not example.is_document and answers.setdefault(example.prompt, example.completion) != example.completion:
             notices.add("a prompt stands there again with another answer", where)
         result.append((example, where))
     return result
@@ -268,11 +275,12 @@ def digest(examples: Sequence[Example]) -> str:
 def as_dict(example: Example) -> dict[str, Any]:
     """An example as a row that `load` reads; what it does not have is left out."""
     prompt = example.prompt
-    row: dict[str, Any] = {
-        "id": example.id,
-        "prompt": prompt if isinstance(prompt, str) else [{"role": m.role, "content": m.content} for m in prompt],
-        "completion": example.completion,
-    }
+    row: dict[str, Any] = {"id": example.id}
+    if example.is_document:
+        row["text"] = example.completion
+    else:
+        written = prompt if isinstance(prompt, str) else [{"role": m.role, "content": m.content} for m in prompt]
+        row |= {"prompt": written, "completion": example.completion}
     if example.choices is not None:
         row["choices"] = list(example.choices)
     if example.group is not None:
@@ -281,6 +289,8 @@ def as_dict(example: Example) -> dict[str, Any]:
 
 
 def from_dict(row: Mapping[str, Any]) -> Example:
+    if "text" in row:
+        return Example(row["id"], "", row["text"], group=row.get("group"))
     prompt, choices = row["prompt"], row.get("choices")
     return Example(
         id=row["id"],

@@ -39,16 +39,18 @@ UNREAD: tuple[tuple[frozenset[str], str], ...] = (
     ),
     (frozenset({"conversations"}), "rows of conversations (ShareGPT) are not read yet"),
 )
-DOCUMENT = "a row of text alone is a document, which has no answer to predict; documents are not read yet"
+DOCUMENT = "text"  # without an answer beside it, it is a document
+BESIDE_DOCUMENTS = (DOCUMENT, *OPTIONAL, SAVED, "strategy", "made_from")  # what fewfit augment writes, too
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Where prompt and answer stand in a row. `output` None: in the turns of `input`."""
+    """Where prompt and answer stand in a row. `output` None: in the turns of `input`, or it is a document."""
 
     input: str
     output: str | None
     guessed: bool = False
+    is_document: bool = False
 
     @property
     def name(self) -> str:
@@ -102,6 +104,8 @@ def find(cells: Mapping[str, Any], where: str, input: str | None, output: str | 
         # Tables with one column for every format leave the others empty.
         filled = [s for s in fits if not any(empty(cells[c]) for c in (s.input, s.output) if c is not None)]
         fits = filled if len(filled) == 1 else fits
+    if not fits and (input, output) == (None, None) and DOCUMENT in names and names.keys() <= set(BESIDE_DOCUMENTS):
+        return Shape(names[DOCUMENT], None, is_document=True)
     if len(fits) == 1:
         return fits[0]
     if fits:
@@ -142,8 +146,6 @@ def _unfit(names: Mapping[str, str], where: str, input: str | None, output: str 
         missing, have = ("--output", input) if output is None else ("--input", output)
         message = f"which column goes with {have!r} is not clear; the columns are: {_list(given)}"
         return UserError(message, where=where, hint=f"name it too: {missing} COL")
-    if "text" in names and all(name in ("text", *OPTIONAL) for name in names):
-        return UserError(DOCUMENT, where=where, hint="give prompt and completion")
     return UserError(
         f"no prompt and answer found; the columns are: {_list(given)}",
         where=where,

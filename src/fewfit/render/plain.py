@@ -49,11 +49,13 @@ class PlainLayout:
             put(self.settings.system, data=True)
             put(BLANK_LINE)
         for demo in demos:
-            put(self.head)
-            put(flat(demo.prompt), data=True)
-            put(self.middle)
+            if not demo.is_document:
+                put(self.head)
+                put(flat(demo.prompt), data=True)
+                put(self.middle)
             start = length
-            put(self.lead)
+            if not demo.is_document:
+                put(self.lead)
             put(demo.completion.strip(), data=True)
             put(self.end)
             answers.append((start, length))

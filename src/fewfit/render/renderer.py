@@ -74,7 +74,7 @@ class Renderer:
         spans: list[Span] = []
         for start, end in layout.answers:
             low, high = encoded.span(start, end)
-            spans.append((max(low, spans[-1][1]) if spans else low, high))
+            spans.append((max(low, spans[-1][1] if spans else 1), high))  # a text's first token has nothing before it
         prompt = Prompt(
             encoded.ids, layout.text, tuple(e.id for e in kept), target.id, tuple(spans), layout, layout.warnings
         )
@@ -103,6 +103,23 @@ class Renderer:
             text=prompt.text + prompt.layout.lead + answer.strip() + prompt.layout.end,
             warnings=prompt.warnings if clean else (*prompt.warnings, BORDER),
         )
+
+    def document(self, example: Example) -> Rendered:
+        """A document as it is trained on: all of it is answer, but for its first token, which nothing stands before."""
+        text, layout = example.completion, self.layout
+        assert isinstance(layout, PlainLayout)
+        end = layout.end
+        encoded = self._encode((Piece(text, data=True), Piece(end), Piece(layout.after)))
+        ids = encoded.ids[: encoded.span(0, len(text) + len(end))[1]]
+        if self.settings.max_length is not None and len(ids) > self.settings.max_length:
+            raise UserError(
+                f"does not fit: {len(ids)} tokens, and the length is {self.settings.max_length}",
+                where=f"document {example.id}",
+                hint="split it, or leave it out",
+                code="too-long",
+            )
+        start = max(1, encoded.span(0, 1)[0])
+        return Rendered(ids, ((start, len(ids)),), (), start, text + end)
 
     def continuations(self, prompt: Prompt, answers: Sequence[str]) -> list[tuple[int, ...]]:
         """The ids of each answer with its end, as they continue this prompt."""

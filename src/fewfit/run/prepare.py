@@ -95,6 +95,8 @@ def read(asked: Settings, data: Any) -> Material:
         skip_bad=asked.skip_bad,
         keep_duplicates=asked.keep_duplicates,
     )
+    if dataset.are_documents:
+        raise UserError("documents hold no answers to predict", hint="give prompt and completion")
     wanted = asked.metric if asked.metric != "auto" else auto_metric(dataset)
     judge = find_metric(wanted, answer_patterns=tuple(asked.answer_pattern or ()))
     if judge.needs == "choices" and dataset.choices is None and any(e.choices is None for e in dataset.examples):
