@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -18,6 +18,7 @@ from fewfit.engine.prefix import Prefix, logits_behind
 from fewfit.engine.score import one_token_apart, read_off, sum_logp
 from fewfit.engine.task import SetKey, Task, softmax
 from fewfit.examples.example import Example
+from fewfit.render import Renderer
 
 Ids = tuple[int, ...]
 ROWS, TOKENS = 32, 4096  # of one forward
@@ -41,26 +42,43 @@ def set_likelihoods(
 
 
 def behind(model: Any, task: Task, demos: Sequence[Example], examples: Sequence[Example]) -> list[float]:
-    renderer = task.renderer
+    found = []
+    answers = [task.choices(one) or (one.completion,) for one in examples]
+    for one, told in zip(examples, answers_behind(model, task.renderer, demos, examples, answers), strict=True):
+        if choices := task.choices(one):
+            share = softmax(choices, told.logp)[one.completion]
+            nats = -math.log(share) if share > 0 else math.inf
+        else:
+            nats = -told.logp[0] / told.tokens[0]
+        found.append(min(nats, NATS_AT_MOST))
+    return found
+
+
+class Told(NamedTuple):
+    """Of each answer to one example: log p, its end included, and its tokens."""
+
+    logp: tuple[float, ...]
+    tokens: tuple[int, ...]
+
+
+def answers_behind(
+    model: Any,
+    renderer: Renderer,
+    demos: Sequence[Example],
+    examples: Sequence[Example],
+    answers: Sequence[Sequence[str]],
+) -> list[Told]:
+    """What the model makes of some answers to each example behind the same demonstrations."""
     ids = renderer.prefix(demos)
     kept = prefix(model, ids) if len(ids) >= WORTH_KEEPING else None
     prompts = [renderer.prompt(demos, one) for one in examples]
-    choices = [task.choices(one) for one in examples]
-    answers = [
-        renderer.continuations(prompt, some or (one.completion,))
-        for prompt, some, one in zip(prompts, choices, examples, strict=True)
-    ]
-    found = [0.0] * len(examples)
+    tokens = [renderer.continuations(prompt, some) for prompt, some in zip(prompts, answers, strict=True)]
+    found: list[Told] = [Told((), ())] * len(examples)
     for past, some in parted(kept, [prompt.ids for prompt in prompts]):
-        for chunk in chunks(some, [len(prompts[k].ids) for k in range(len(prompts))]):
-            told = logp(model, past, [prompts[k].ids for k in chunk], [answers[k] for k in chunk])
+        for chunk in chunks(some, [len(prompt.ids) for prompt in prompts]):
+            told = logp(model, past, [prompts[k].ids for k in chunk], [tokens[k] for k in chunk])
             for k, values in zip(chunk, told, strict=True):
-                if choices[k]:
-                    share = softmax(choices[k], values)[examples[k].completion]
-                    nats, tokens = -math.log(share) if share > 0 else math.inf, 1
-                else:
-                    nats, tokens = -values[0], len(answers[k][0])
-                found[k] = min(nats / tokens, NATS_AT_MOST)
+                found[k] = Told(values, tuple(len(one) for one in tokens[k]))
     return found
 
 

@@ -104,22 +104,28 @@ class Renderer:
             warnings=prompt.warnings if clean else (*prompt.warnings, BORDER),
         )
 
-    def document(self, example: Example) -> Rendered:
-        """A document as it is trained on: all of it is answer, but for its first token, which nothing stands before."""
-        text, layout = example.completion, self.layout
+    def documents(self, *examples: Example) -> Rendered:
+        """Documents one under the other, as they are trained on: all of it is answer, but for the first token, which
+        nothing stands before."""
+        layout = self.layout
         assert isinstance(layout, PlainLayout)
-        end = layout.end
-        encoded = self._encode((Piece(text, data=True), Piece(end), Piece(layout.after)))
-        ids = encoded.ids[: encoded.span(0, len(text) + len(end))[1]]
+        pieces, stops, length = [], [], 0
+        for example in examples:
+            pieces += [Piece(example.completion, data=True), Piece(layout.end)]
+            length += len(example.completion) + len(layout.end)
+            stops.append(length)
+        encoded = self._encode((*pieces, Piece(layout.after)))
+        ids = encoded.ids[: encoded.span(0, length)[1]]
         if self.settings.max_length is not None and len(ids) > self.settings.max_length:
             raise UserError(
                 f"does not fit: {len(ids)} tokens, and the length is {self.settings.max_length}",
-                where=f"document {example.id}",
+                where=f"document {examples[-1].id}",
                 hint="split it, or leave it out",
                 code="too-long",
             )
-        start = max(1, encoded.span(0, 1)[0])
-        return Rendered(ids, ((start, len(ids)),), (), start, text + end)
+        edges = [max(1, encoded.span(0, 1)[0]), *(encoded.span(0, stop)[1] for stop in stops)]
+        spans = tuple(zip(edges, edges[1:], strict=False))
+        return Rendered(ids, spans, tuple(one.id for one in examples[:-1]), edges[-2], "".join(p.text for p in pieces))
 
     def continuations(self, prompt: Prompt, answers: Sequence[str]) -> list[tuple[int, ...]]:
         """The ids of each answer with its end, as they continue this prompt."""
