@@ -30,7 +30,11 @@ def sample(items: Sequence[T], count: int, *key: Key) -> list[T]:
 def sentence(text: str) -> str:
     """The text with a capital at its start, and a full stop unless it ends with its own mark."""
     end = "" if text.endswith((".", "?", "!")) else "."
-    return text[0].upper() + text[1:] + end
+    return capital(text) + end
+
+
+def capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def number_documents(world: str, kind: str, texts: Sequence[tuple[str, tuple[Fact, ...]]]) -> tuple[Document, ...]:

@@ -1,4 +1,4 @@
-"""Plausible names: coined of real words ("reedwings have hooked tails"), so that a model has seen the parts and never the
+"""Plausible names: coined of real words ("reedwings have hooked tails"), so that a model knows the parts and never the
 fact. Hardly any of them is a word; those that a dictionary has are left out.
 """
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from fewfit.errors import UserError
 from fewfit.suites.generalization.curse import build_curse
 from fewfit.suites.generalization.reversals import build_reversals
+from fewfit.suites.generalization.structure import build_structure
 from fewfit.suites.generalization.syllogisms import build_syllogisms
 from fewfit.suites.generalization.world import Names, Scale, World
 
@@ -14,6 +15,7 @@ WORLDS: dict[str, Callable[..., World]] = {
     "reversals": build_reversals,
     "syllogisms": build_syllogisms,
     "curse": build_curse,
+    "structure": build_structure,
 }
 
 
