@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from fewfit.errors import UserError
 from fewfit.suites.generalization.curse import build_curse
+from fewfit.suites.generalization.processes import build_processes
 from fewfit.suites.generalization.reversals import build_reversals
 from fewfit.suites.generalization.structure import build_structure
 from fewfit.suites.generalization.syllogisms import build_syllogisms
@@ -16,6 +17,7 @@ WORLDS: dict[str, Callable[..., World]] = {
     "syllogisms": build_syllogisms,
     "curse": build_curse,
     "structure": build_structure,
+    "processes": build_processes,
 }
 
 
