@@ -26,7 +26,9 @@ class Document:
 class Question:
     """`prompt` and an option, with a space between them, are a sentence or an answer; the options are not shown.
 
-    `fact` is what the right option states, `made_from` the stated facts that it follows from.
+    `fact` is what the right option states, `made_from` the stated facts that it follows from. `also_right` are options
+    that say the same as the answer the other way round ("no femp are glon" for "no glon are femp"): choosing one of
+    them is right, too.
     """
 
     id: str
@@ -36,6 +38,15 @@ class Question:
     answer: str
     fact: Fact
     made_from: tuple[Fact, ...]
+    also_right: tuple[str, ...] = ()
+
+    @property
+    def right(self) -> tuple[str, ...]:
+        return (self.answer, *self.also_right)
+
+    @property
+    def chance(self) -> float:
+        return len(self.right) / len(self.options)
 
 
 @dataclass(frozen=True)
