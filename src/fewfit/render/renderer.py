@@ -10,7 +10,7 @@ from fewfit.errors import UserError
 from fewfit.examples.example import Example
 from fewfit.render.chat import ChatLayout
 from fewfit.render.encode import Encoded, Encoder
-from fewfit.render.plain import PlainLayout
+from fewfit.render.plain import PlainLayout, flat
 from fewfit.render.rendered import Layout, Piece, Prompt, Rendered, Span, shared_prefix
 from fewfit.render.settings import RenderSettings
 
@@ -105,10 +105,14 @@ class Renderer:
         )
 
     def document(self, example: Example) -> Rendered:
-        """A document as it is trained on: all of it is answer, but for its first token, which nothing stands before."""
-        text, layout = example.completion, self.layout
+        """A document as it is trained on: all of it is answer, but for its first token, which nothing stands before.
+
+        What has a prompt is the part of a document behind that (augment/splitting.py): only the part carries loss.
+        """
+        layout = self.layout
         assert isinstance(layout, PlainLayout)
-        end = layout.end
+        before, end = flat(example.prompt), layout.end
+        text = f"{before} {example.completion}" if before else example.completion
         encoded = self._encode((Piece(text, data=True), Piece(end), Piece(layout.after)))
         ids = encoded.ids[: encoded.span(0, len(text) + len(end))[1]]
         if self.settings.max_length is not None and len(ids) > self.settings.max_length:
@@ -118,7 +122,7 @@ class Renderer:
                 hint="split it, or leave it out",
                 code="too-long",
             )
-        start = max(1, encoded.span(0, 1)[0])
+        start = max(1, encoded.span(len(before), len(before) + 1)[0])
         return Rendered(ids, ((start, len(ids)),), (), start, text + end)
 
     def continuations(self, prompt: Prompt, answers: Sequence[str]) -> list[tuple[int, ...]]:
