@@ -34,16 +34,26 @@ def greedy(
     batch: int = 16,
     past: Prefix | None = None,
     begun: Sequence[Sequence[int]] | None = None,
+    multiple: int = 1,
+    adjust: Callable[[Sequence[int], int, Any], Any] | None = None,
     around: Callable[[Sequence[int]], AbstractContextManager[Any]] = lambda indices: nullcontext(),
 ) -> list[tuple[int, ...]]:
     """New tokens of each prompt, the end mark included where it was reached.
 
     `ended` looks at the new tokens of one row: a plain-text end mark may be several tokens. `past` holds the keys and
-    values of what all prompts begin with. `begun` are new tokens of each prompt that are known already. `around` is
-    entered for each batch with its prompts' indices: a learner of many lanes sets its row-to-lane map there.
+    values of what all prompts begin with. `begun` are new tokens of each prompt that are known already. What is padded
+    is padded to a `multiple` of tokens behind `past`. `adjust` is given the indices of a batch, how many tokens are
+    written, and the logits of the next, whose arg-max is taken: noise makes a sample of it. `around` is entered for
+    each batch with its prompts' indices: a learner of many lanes sets its row-to-lane map there.
     """
     import torch
-    from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+    from transformers import (
+        GenerationConfig,
+        LogitsProcessor,
+        LogitsProcessorList,
+        StoppingCriteria,
+        StoppingCriteriaList,
+    )
 
     device = next(model.parameters()).device
     pad = min(end_ids) if end_ids else 0
@@ -57,6 +67,13 @@ def greedy(
             pad_token_id=pad,
             use_cache=True,
         )
+
+    class Adjusted(LogitsProcessor):
+        def __init__(self, start: int, indices: Sequence[int]):
+            self.start, self.indices = start, indices
+
+        def __call__(self, input_ids: Any, scores: Any) -> Any:
+            return scores if adjust is None else adjust(self.indices, input_ids.shape[1] - self.start, scores)
 
     class Ended(StoppingCriteria):
         def __init__(self, start: int, known: Sequence[tuple[int, ...]]):
@@ -89,6 +106,8 @@ def greedy(
                 ahead = len(out[index]) - least
                 out[index], prompts[index] = out[index][:least], prompts[index][: len(prompts[index]) - ahead]
         longest = max(len(prompts[index]) for index in chunk)
+        if not windowed:
+            longest = start + -(-(longest - start) // multiple) * multiple
         ids_BT = torch.full((len(chunk), longest), pad, dtype=torch.long)
         mask_BT = torch.zeros(len(chunk), longest, dtype=torch.long)
         for b, index in enumerate(chunk):
@@ -104,6 +123,7 @@ def greedy(
                 attention_mask=mask_BT.to(device),
                 generation_config=wanted,
                 stopping_criteria=StoppingCriteriaList([Ended(longest, known)]),
+                logits_processor=LogitsProcessorList([] if adjust is None else [Adjusted(longest, chunk)]),
                 **library.cache_argument(model, None if past is None else past.cache(len(chunk))),
             )[:, longest:]
         for b, index in enumerate(chunk):

@@ -42,14 +42,7 @@ class Course:
             )
         )
         for _ in range(self.steps):
-            yield [lesson(renderer, list(islice(again, 1 + self.lane.shots))) for _ in range(self.lane.batch)]
-
-
-def lesson(renderer: Renderer, examples: Sequence[Example]) -> Rendered:
-    """One row: documents, or something that is told behind a prompt which carries no loss."""
-    if all(one.is_document for one in examples):
-        return renderer.documents(*examples)
-    return renderer.render(examples[:-1], examples[-1])
+            yield [renderer.documents(*islice(again, 1 + self.lane.shots)) for _ in range(self.lane.batch)]
 
 
 def train(

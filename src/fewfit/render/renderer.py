@@ -10,7 +10,7 @@ from fewfit.errors import UserError
 from fewfit.examples.example import Example
 from fewfit.render.chat import ChatLayout
 from fewfit.render.encode import Encoded, Encoder
-from fewfit.render.plain import PlainLayout
+from fewfit.render.plain import PlainLayout, flat
 from fewfit.render.rendered import Layout, Piece, Prompt, Rendered, Span, shared_prefix
 from fewfit.render.settings import RenderSettings
 
@@ -106,14 +106,21 @@ class Renderer:
 
     def documents(self, *examples: Example) -> Rendered:
         """Documents one under the other, as they are trained on: all of it is answer, but for the first token, which
-        nothing stands before."""
+        nothing stands before.
+
+        What has a prompt is the part of a document behind that (augment/splitting.py): only the part carries loss.
+        """
         layout = self.layout
         assert isinstance(layout, PlainLayout)
-        pieces, stops, length = [], [], 0
+        pieces: list[Piece] = []
+        places: list[Span] = []  # in the text: where what carries loss begins and ends
+        length = 0
         for example in examples:
-            pieces += [Piece(example.completion, data=True), Piece(layout.end)]
-            length += len(example.completion) + len(layout.end)
-            stops.append(length)
+            before, end = flat(example.prompt), layout.end
+            text = f"{before} {example.completion}" if before else example.completion
+            pieces += [Piece(text, data=True), Piece(end)]
+            places.append((length + len(before), length + len(text) + len(end)))
+            length = places[-1][1]
         encoded = self._encode((*pieces, Piece(layout.after)))
         ids = encoded.ids[: encoded.span(0, length)[1]]
         if self.settings.max_length is not None and len(ids) > self.settings.max_length:
@@ -123,9 +130,12 @@ class Renderer:
                 hint="split it, or leave it out",
                 code="too-long",
             )
-        edges = [max(1, encoded.span(0, 1)[0]), *(encoded.span(0, stop)[1] for stop in stops)]
-        spans = tuple(zip(edges, edges[1:], strict=False))
-        return Rendered(ids, spans, tuple(one.id for one in examples[:-1]), edges[-2], "".join(p.text for p in pieces))
+        spans: list[Span] = []
+        for start, stop in places:
+            low = max(encoded.span(start, stop)[0], spans[-1][1] if spans else 1)
+            spans.append((low, encoded.span(0, stop)[1]))
+        text = "".join(piece.text for piece in pieces)
+        return Rendered(ids, tuple(spans), tuple(one.id for one in examples[:-1]), spans[-1][0], text)
 
     def continuations(self, prompt: Prompt, answers: Sequence[str]) -> list[tuple[int, ...]]:
         """The ids of each answer with its end, as they continue this prompt."""

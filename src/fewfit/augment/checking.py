@@ -1,0 +1,32 @@
+"""Each inference put to the model again, behind what it was inferred from: kept is what it affirms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fewfit.augment.prompts import Template
+from fewfit.augment.target import Made, Target, one_line, statement
+from fewfit.augment.writing import Writer
+
+
+def checked(writer: Writer, made: Sequence[Made], template: Template) -> list[Made]:
+    places = [(one, row) for one in made for row in one.inferences]
+    told = writer.affirm([template.filled(basis(one.target), claim=statement(row.example)) for one, row in places])
+    affirmed = {row.example.id for (_, row), (yes, _) in zip(places, told, strict=True) if yes}
+    for (one, _), (_, tokens) in zip(places, told, strict=True):
+        one.account.prompt_tokens += tokens
+    out = []
+    for one in made:
+        kept = [row for row in one.inferences if row.example.id in affirmed]
+        if denied := len(one.inferences) - len(kept):
+            one.account.dropped["denied"] += denied
+        one.account.kept = len(kept)
+        out.append(Made(one.target, kept, one.account))
+    return out
+
+
+def basis(target: Target) -> str:
+    """What it has to follow from."""
+    if target.context:
+        return " ".join(map(statement, target.context))
+    return one_line(target.text) if target.example.is_document else statement(target.example)

@@ -1,0 +1,123 @@
+"""One cell: a model under one condition in one world, asked all of that world's questions."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fewfit.engine.learner import Track
+from fewfit.engine.lessons import Course, train
+from fewfit.engine.likelihood import answers_behind
+from fewfit.examples.example import Example
+from fewfit.grid import Lane
+from fewfit.models.lent import as_it_was, put_adapter_on, take_adapter_off
+from fewfit.models.local import Loaded
+from fewfit.render import Renderer
+from fewfit.run.teams import team_of
+from fewfit.suites.generalization.conditions import Condition, documents
+from fewfit.suites.generalization.world import Question, World
+
+TEMPLATE = "{prompt} {completion}"  # a question and its option are one sentence, as the documents are
+USUAL = Lane(lr=1e-3, updates=8, batch=8)  # `updates`: how often each document is seen
+
+
+@dataclass(frozen=True)
+class Cost:
+    documents: int  # what was trained on, and with all repeats
+    trained_tokens: int
+    query_tokens: int  # of all questions, what is computed once counted once
+    seconds: float
+
+
+def renderer_for(loaded: Loaded, world: World, extra: Sequence[Example] = ()) -> Renderer:
+    """Plain text, whatever the model's chat template: documents are no turns. `extra` texts share the end mark."""
+    return Renderer.resolve(
+        loaded.tokenizer,
+        [*asked(world.questions), *documents(world), *extra],
+        chat="off",
+        template=TEMPLATE,
+        context_length=getattr(loaded.model.config, "max_position_embeddings", None),
+    )
+
+
+def asked(questions: Sequence[Question]) -> list[Example]:
+    return [Example(one.id, one.prompt, one.answer, one.options) for one in questions]
+
+
+def measure(
+    loaded: Loaded,
+    world: World,
+    condition: Condition,
+    learnt: Sequence[Example],
+    *,
+    usual: Lane = USUAL,
+    tell: Callable[[str], None] = lambda what: None,
+) -> list[dict[str, Any]]:
+    """A row for each split."""
+    began = time.monotonic()
+    renderer = renderer_for(loaded, world, learnt)
+    lane, track = condition.lane(usual), Track(condition.name, world.seed)
+    course = Course(track, lane, tuple(learnt))
+    trained = 0
+    with tempfile.TemporaryDirectory() as scratch, as_it_was(loaded.model):
+        if lane.trains:
+            learner = team_of(lane).learner(loaded.model, renderer, course.steps)
+            try:
+                told = train(learner, [course], renderer, lambda step: tell(f"step {step} of {course.steps}"))
+                trained = told[track]
+                learner.export(track, Path(scratch))
+            finally:
+                learner.close()
+        peft = put_adapter_on(loaded.model, Path(scratch)) if lane.trains else None
+        try:
+            tell("asking")
+            shown = documents(world) if condition.shows else ()
+            right, tokens = answered(loaded.model, renderer, shown, world.questions)
+        finally:
+            take_adapter_off(loaded.model, peft)
+    cost = Cost(len(learnt), trained, tokens, round(time.monotonic() - began, 1))
+    return [row(world, condition, split, right, cost) for split in world.splits]
+
+
+def answered(
+    model: Any, renderer: Renderer, shown: Sequence[Example], questions: Sequence[Question]
+) -> tuple[dict[str, bool], int]:
+    """Whether each question's likeliest option is right (the first of equals), and the tokens that this took."""
+    examples = asked(questions)
+    told = answers_behind(model, renderer, shown, examples, [one.options for one in questions])
+    right = {
+        question.id: max(zip(one.logp, question.options, strict=True), key=lambda pair: pair[0])[1] in question.right
+        for question, one in zip(questions, told, strict=True)
+    }
+    beginning = len(renderer.prefix(shown)) if shown else 0
+    prompts = [len(renderer.prompt(shown, example).ids) - beginning for example in examples]
+    return right, beginning + sum(prompts) + sum(sum(one.tokens) for one in told)
+
+
+def row(world: World, condition: Condition, split: str, right: dict[str, bool], cost: Cost) -> dict[str, Any]:
+    """`hits` is question by question, so that conditions can be compared on the same ones."""
+    questions = [one for one in world.questions if one.split == split]
+    hits = [right[one.id] for one in questions]
+    accuracy = sum(hits) / len(hits)
+    return {
+        "world": world.name,
+        "split": split,
+        "condition": condition.name,
+        "seed": world.seed,
+        "accuracy": round(accuracy, 4),
+        "stderr": round(math.sqrt(accuracy * (1 - accuracy) / len(hits)), 4),
+        "chance": round(sum(one.chance for one in questions) / len(questions), 4),
+        "n": len(hits),
+        "hits": "".join("01"[hit] for hit in hits),
+        "scale": world.scale,
+        "names": world.names,
+        "documents": cost.documents,
+        "trained_tokens": cost.trained_tokens,
+        "query_tokens": cost.query_tokens,
+        "seconds": cost.seconds,
+    }
