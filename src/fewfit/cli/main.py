@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from fewfit.cli import demo, fit, inspecting, models, output, predicting
+from fewfit.cli import demo, fit, inspecting, models, output, predicting, suite
 
 
 class Ending(Exception):
@@ -58,6 +58,7 @@ app.command("inspect", cls=Grouped)(inspecting.inspect)
 app.command("predict", cls=Grouped)(predicting.predict)
 app.command("models", cls=Grouped)(models.models)
 app.command("demo", cls=Grouped)(demo.demo)
+app.add_typer(suite.app, name="suite")
 
 
 def version(wanted: bool) -> None:

@@ -1,0 +1,122 @@
+"""What a suite would cost, told beforehand: tokens counted in the worlds' own text, hours by what this machine does in
+a second and by what a GPU is reckoned to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fewfit.engine.threads import processors
+from fewfit.grid import Lane
+from fewfit.models import local
+from fewfit.models.device import pick_device, pick_dtype
+from fewfit.plan.planning import EFFICIENCY
+from fewfit.plan.shape import shape_of
+from fewfit.plan.speed import measure
+from fewfit.suites.generalization.conditions import Condition
+from fewfit.suites.generalization.suite import Asked, Cell, cells, world_of
+from fewfit.suites.generalization.world import World
+
+GPU = (
+    150e12  # operations a second of an H100-class GPU in bf16 on passes of some thousand tokens; reckoned, not measured
+)
+GROWTH = {"local": 2.0, "global": 2.0, "document": 2.0}  # inferred tokens for each of the documents', about
+
+
+@dataclass(frozen=True)
+class Work:
+    """Tokens that pass through the model, by what is done with them."""
+
+    trained: float = 0.0
+    read: float = 0.0
+    written: float = 0.0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.trained + other.trained, self.read + other.read, self.written + other.written)
+
+    def operations(self, body: int) -> float:
+        return body * (4 * self.trained + 2 * self.read + 2 * self.written)
+
+
+def planned(asked: Asked) -> dict[str, Any]:
+    """No weights are fetched."""
+    config, tokenizer = local.load_config_and_tokenizer(asked.model, None)
+    device = pick_device("auto")
+    dtype = pick_dtype("auto", device, config)
+    shape = shape_of(asked.model, config, [Lane()], dtype, quantize=None, revision=None)
+    speed = measure(device, dtype, shape.width, tokens=256)
+    inferred: set[tuple[str, int, str]] = set()
+    rows: list[dict[str, Any]] = []
+    hours, gpu_hours = 0.0, 0.0
+    for world_name in asked.worlds:
+        some = [cell for cell in cells(asked) if cell.world == world_name]
+        world = world_of(asked, some[0])  # another seed's is as long
+        sizes = Sizes.of(world, tokenizer, shape.context)
+        work = Work()
+        for cell in some:
+            work += work_of(cell, sizes, asked, inferred)
+        operations = work.operations(shape.body)
+        writing = 2 * shape.body * work.written / (WRITTEN_TOGETHER * speed.single)
+        row_hours = (operations / (EFFICIENCY * speed.operations) + writing) / 3600
+        row_gpu_hours = operations / (EFFICIENCY * GPU) / 3600
+        hours, gpu_hours = hours + row_hours, gpu_hours + row_gpu_hours
+        rows.append(
+            {
+                "world": world_name,
+                "documents": len(world.documents),
+                "questions": len(world.questions),
+                "document_tokens": sizes.documents,
+                "cells": len(some),
+                "trained_tokens": round(work.trained),
+                "read_tokens": round(work.read),
+                "written_tokens": round(work.written),
+                "hours": round(row_hours, 3),
+                "gpu_hours": round(row_gpu_hours, 4),
+            }
+        )
+    return {
+        "model": asked.model,
+        "parameters": shape.parameters,
+        "device": device,
+        "dtype": str(dtype).removeprefix("torch."),
+        "processors": processors(),
+        "rows": rows,
+        "hours": round(hours, 2),
+        "gpu_hours": round(gpu_hours, 3),
+    }
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Tokens of a world's parts."""
+
+    documents: int
+    truth: int
+    questions: int  # with all their options
+    shown: int  # of the documents, what fits a prompt
+
+    @staticmethod
+    def of(world: World, tokenizer: Any, context: int | None) -> Sizes:
+        def count(texts: Sequence[str]) -> int:
+            return sum(map(len, tokenizer(list(texts), add_special_tokens=False)["input_ids"])) + len(texts)
+
+        documents = count([one.text for one in world.documents])
+        asked = count([f"{one.prompt} {option}" for one in world.questions for option in one.options])
+        room = documents if context is None else min(documents, context)
+        return Sizes(documents, count([one.text for one in world.inferences]), asked, room)
+
+
+def work_of(cell: Cell, sizes: Sizes, asked: Asked, inferred: set[tuple[str, int, str]]) -> Work:
+    """Of one cell; inferences that an earlier one made are not made again."""
+    condition: Condition = cell.condition
+    learnt = 0.0
+    work = Work(read=sizes.questions + (sizes.shown if condition.shows else 0))
+    for part in condition.learns:
+        size = sizes.truth if part == "truth" else GROWTH.get(part, 1.0) * sizes.documents
+        learnt += size
+        if part in condition.inferred and (cell.world, cell.seed, part) not in inferred:
+            inferred.add((cell.world, cell.seed, part))
+            context = sizes.shown if part == "global" else 0
+            work += Work(read=context + 4 * sizes.documents, written=size)
+    return work + Work(trained=learnt * asked.passes)

@@ -1,0 +1,191 @@
+"""The whole suite: every world under every condition and seed, finished cells kept in a file and never made again."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fewfit.errors import UserError
+from fewfit.examples.example import Example
+from fewfit.grid import Lane
+from fewfit.models.local import Loaded
+from fewfit.suites.generalization.conditions import Condition, Part, conditions, documents, material
+from fewfit.suites.generalization.world import Document, Names, Scale, World
+from fewfit.suites.generalization.worlds import WORLDS, build
+
+ROWS, INFERENCES = "rows.jsonl", "inferences"
+QUICK = {"worlds": ("reversals",), "conditions": ("none", "icl", "ft")}
+QUICK_QUESTIONS = 8  # of each split
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """`passes`: how often each document is trained on."""
+
+    model: str
+    worlds: tuple[str, ...] = tuple(WORLDS)
+    conditions: tuple[str, ...] = tuple(one.name for one in conditions())
+    scale: Scale = "small"
+    names: Names = "nonsense"
+    seeds: int = 1
+    lr: float = 1e-3
+    passes: int = 8
+    batch: int = 8
+    quick: bool = False
+
+    def __post_init__(self) -> None:
+        if unknown := next((name for name in self.worlds if name not in WORLDS), None):
+            raise UserError(f"unknown world {unknown!r}", hint=f"choose among {', '.join(WORLDS)}")
+        conditions(self.conditions)
+        if self.seeds < 1:
+            raise UserError(f"--seeds {self.seeds}", hint="give 1 or more")
+
+    @property
+    def usual(self) -> Lane:
+        return Lane(lr=self.lr, updates=self.passes, batch=self.batch)
+
+
+class Cell(NamedTuple):
+    world: str
+    seed: int
+    condition: Condition
+
+
+def cells(asked: Asked) -> Iterator[Cell]:
+    """The first seed of all worlds before the second of any: a run that is cut off has seen most."""
+    for seed in range(asked.seeds):
+        for world in asked.worlds:
+            for condition in conditions(asked.conditions):
+                yield Cell(world, seed, condition)
+
+
+def world_of(asked: Asked, cell: Cell) -> World:
+    world = build(cell.world, scale=asked.scale, seed=cell.seed, names=asked.names)
+    return shortened(world) if asked.quick else world
+
+
+def shortened(world: World) -> World:
+    """The first questions of each split, and the documents that they need."""
+    some = tuple(
+        question
+        for split in world.splits
+        for question in [one for one in world.questions if one.split == split][:QUICK_QUESTIONS]
+    )
+    needed = {fact for question in some for fact in question.made_from}
+
+    def kept(all_: Sequence[Document]) -> tuple[Document, ...]:
+        return tuple(one for one in all_ if needed & set(one.facts))
+
+    told = {question.fact for question in some}
+    truth = tuple(one for one in world.inferences if told & set(one.facts))
+    return replace(world, questions=some, documents=kept(world.documents), inferences=truth)
+
+
+class Results:
+    """Rows in a file, told apart by all that makes them what they are. A torn last line is cut off and made again."""
+
+    KEY = ("model", "world", "condition", "seed", "scale", "names", "lr", "passes", "batch", "quick")
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole, _, torn = path.read_text().rpartition("\n") if path.exists() else ("", "", "")
+        if torn:
+            path.write_text(whole + "\n" * bool(whole))
+        self.rows: list[dict[str, Any]] = [json.loads(line) for line in whole.splitlines()]
+
+    def of(self, key: dict[str, Any]) -> list[dict[str, Any]]:
+        return [row for row in self.rows if all(row.get(name) == key[name] for name in self.KEY)]
+
+    def add(self, rows: Sequence[dict[str, Any]]) -> None:
+        """All splits of a cell at once, so that it is there or not."""
+        with self.path.open("a") as file:
+            file.write("".join(json.dumps(row) + "\n" for row in rows))
+            file.flush()
+        self.rows += rows
+
+
+def run(asked: Asked, loaded: Loaded, folder: Path, tell: Tell = lambda what: None) -> list[dict[str, Any]]:
+    """The rows of every cell that was asked for, those that were there already among them."""
+    results = Results(folder / ROWS)
+    every = list(cells(asked))
+    found: list[dict[str, Any]] = []
+    for number, cell in enumerate(every, start=1):
+        key = key_of(asked, cell)
+        there = results.of(key)
+        if not there:
+            name = f"{cell.world} {cell.seed}, {cell.condition.name} ({number} of {len(every)})"
+
+            def told(what: str, name: str = name) -> None:
+                tell(f"{name}: {what}")
+
+            there = [key | row for row in make(asked, loaded, cell, folder, told)]
+            results.add(there)
+            told(", ".join(f"{row['split']} {100 * row['accuracy']:.0f}" for row in there))
+        found += there
+    return found
+
+
+def key_of(asked: Asked, cell: Cell) -> dict[str, Any]:
+    """What a cell's rows are known by. Where nothing is trained, the settings of training say nothing."""
+    trains = bool(cell.condition.learns)
+    return {
+        "model": asked.model,
+        "world": cell.world,
+        "condition": cell.condition.name,
+        "seed": cell.seed,
+        "scale": asked.scale,
+        "names": asked.names,
+        "lr": asked.lr if trains else 0,
+        "passes": asked.passes if trains else 0,
+        "batch": asked.batch if trains else 0,
+        "quick": asked.quick,
+    }
+
+
+def make(asked: Asked, loaded: Loaded, cell: Cell, folder: Path, tell: Tell) -> list[dict[str, Any]]:
+    from fewfit.suites.generalization.cells import measure
+
+    world = world_of(asked, cell)
+    costs: dict[str, Any] = {}
+
+    def infer(part: Part) -> Sequence[Example]:
+        tell(f"{part} inferences")
+        found = inferred(asked, loaded, world, part, folder / INFERENCES)
+        costs[part] = found.account
+        return found.examples
+
+    learnt = material(cell.condition, world, infer)
+    rows = measure(loaded, world, cell.condition, learnt, usual=asked.usual, tell=tell)
+    made = {"inferences": costs, "dtype": loaded.dtype, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    return [row | made for row in rows]
+
+
+class Inferred(NamedTuple):
+    examples: list[Example]
+    account: dict[str, Any]  # tokens, seconds, rows kept and dropped, how many are true
+
+
+def inferred(asked: Asked, loaded: Loaded, world: World, part: Part, folder: Path) -> Inferred:
+    """The model's own inferences from a world's documents, made once for all conditions that learn from them."""
+    from fewfit.augment import inferences
+    from fewfit.suites.generalization.judging import judged
+
+    quick = "-quick" if asked.quick else ""
+    name = f"{asked.model.replace('/', '-')}-{world.name}-{world.scale}-{world.names}-{world.seed}{quick}-{part}.json"
+    path = folder / name
+    if not path.exists():
+        found, account = inferences(loaded, documents(world), part, seed=world.seed)
+        texts = [one.example.completion for one in found]
+        record = {"texts": texts, "account": account.as_dict() | judged(world, texts)}
+        folder.mkdir(parents=True, exist_ok=True)
+        path.with_suffix(".new").write_text(json.dumps(record, indent=1) + "\n")
+        path.with_suffix(".new").replace(path)
+    record = json.loads(path.read_text())
+    examples = [Example(str(n), "", text) for n, text in enumerate(record["texts"], start=1)]
+    return Inferred(examples, record["account"])
