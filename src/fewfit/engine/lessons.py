@@ -5,15 +5,27 @@ There is nothing to predict before it is trained on: what is learnt is measured 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, islice
+from typing import NamedTuple
 
 from fewfit import draw
-from fewfit.engine.learner import Row, Track, Trainer
+from fewfit.engine.learner import Row, Track
 from fewfit.examples.example import Example
 from fewfit.grid import Lane
-from fewfit.render import Rendered, Renderer
+from fewfit.render import Renderer
+
+
+class Lesson(NamedTuple):
+    """The rows of one update, and the ids of all documents in them, row by row."""
+
+    rows: list[Row]
+    ids: list[str]
+
+    @property
+    def tokens(self) -> int:
+        return sum(len(row.ids) for row in self.rows)
 
 
 @dataclass(frozen=True)
@@ -32,8 +44,9 @@ class Course:
     def steps(self) -> int:
         return -(-len(self.documents) * self.lane.updates // (self.lane.batch * (1 + self.lane.shots)))
 
-    def batches(self, renderer: Renderer) -> Iterator[list[Rendered]]:
-        """Independent draws, as the paper has it (arXiv 2505.00661): a new order each time round."""
+    def lessons(self, renderer: Renderer, done: int = 0) -> Iterator[Lesson]:
+        """From lesson `done` + 1 on. Independent draws, as the paper has it (arXiv 2505.00661): a new order each time
+        round."""
         again = (
             one
             for time in count()
@@ -41,26 +54,10 @@ class Course:
                 self.documents, lambda one: one.id, seed=self.track.seed, purpose=f"documents {time}"
             )
         )
-        for _ in range(self.steps):
-            yield [renderer.documents(*islice(again, 1 + self.lane.shots)) for _ in range(self.lane.batch)]
-
-
-def train(
-    learner: Trainer, courses: Sequence[Course], renderer: Renderer, tell: Callable[[int], None] = lambda step: None
-) -> dict[Track, int]:
-    """All courses side by side, a step of each at a time; the tokens that each was trained on."""
-    tokens = {course.track: 0 for course in courses}
-    going = [(course, course.batches(renderer)) for course in courses]
-    for course in courses:
-        learner.open(course.track, course.lane)
-    for step in count(1):
-        rows: list[Row] = []
-        for course, batches in going:
-            for rendered in next(batches, ()):
-                rows.append(Row(course.track, rendered.ids, rendered.spans, rendered.spans, scored=False))
-                tokens[course.track] += len(rendered.ids)
-        if not rows:
-            return tokens
-        learner.update(rows)
-        tell(step)
-    raise AssertionError
+        for step in range(self.steps):
+            some = [tuple(islice(again, 1 + self.lane.shots)) for _ in range(self.lane.batch)]
+            if step < done:
+                continue
+            rendered = [renderer.documents(*one) for one in some]
+            rows = [Row(self.track, one.ids, one.spans, one.spans, scored=False) for one in rendered]
+            yield Lesson(rows, [document.id for one in some for document in one])

@@ -22,6 +22,8 @@ from fewfit.render.settings import TEMPLATE, RenderSettings
 
 # A list longer than this helps nobody and fills the context.
 LISTED_CHOICES = 40
+# Questions about documents are statements to be completed, or bring their own "Answer:".
+IN_ONE_SENTENCE = f"{PROMPT} {COMPLETION}"
 
 
 def resolve(
@@ -41,7 +43,11 @@ def resolve(
     date: str | None = None,
 ) -> Renderer:
     encoder = Encoder(tokenizer)
-    on, reason = _chat(tokenizer, chat)
+    told = [example for example in examples if not example.is_document]
+    if chat == "auto" and len(told) < len(examples):
+        on, reason = False, "documents are no turns"
+    else:
+        on, reason = _chat(tokenizer, chat)
     notices = [f"chat template {'on' if on else 'off'}: {reason}"]
     listed = tuple(choices) if choices else None
     if no_instruction or instruction == "":
@@ -64,9 +70,11 @@ def resolve(
         settings = _chat_settings(encoder, settings, date, notices)
     else:
         settings = _plain_settings(encoder, settings, examples, template, notices)
+        if len(told) < len(examples) and template is None:
+            settings = replace(settings, template=IN_ONE_SENTENCE)
     settings = replace(settings, lookalikes=_lookalikes(encoder, examples, notices))
     _trimmed(examples, notices)
-    longest = max_new_tokens or _longest(Renderer(tokenizer, replace(settings, max_length=None)), examples)
+    longest = max_new_tokens or _longest(Renderer(tokenizer, replace(settings, max_length=None)), told)
     settings = replace(settings, max_new_tokens=longest)
     if settings.max_length is not None and longest >= settings.max_length:
         raise UserError(
@@ -189,7 +197,11 @@ def _refuses_system(encoder: Encoder, settings: RenderSettings) -> bool:
 
 def _checked(renderer: Renderer, examples: Sequence[Example], notices: list[str]) -> None:
     """Every example once on its own: one that cannot fit is better named now than after an hour."""
-    warnings = Counter(warning for e in examples for warning in renderer.render((), e).warnings)
+    for example in examples:
+        if example.is_document:
+            renderer.documents(example)
+    told = [e for e in examples if not e.is_document]
+    warnings = Counter(warning for e in told for warning in renderer.render((), e).warnings)
     notices.extend(f"{warning} ({n} of {len(examples)} examples)" for warning, n in warnings.items())
 
 

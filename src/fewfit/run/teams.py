@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +22,16 @@ class Team:
     stacked: bool
     lanes: tuple[Lane, ...]
 
-    def learner(self, model: Any, renderer: Renderer, n: int) -> Learner:
+    def learner(
+        self, model: Any, renderer: Renderer, n: int = 0, *, totals: Callable[[Lane], int] | None = None
+    ) -> Learner:
+        """For a stream of n examples, or where `totals` says how many updates a lane will make."""
         kind = StackLearner if self.stacked else PlainLearner
         return kind(
             model,
             end_ids=renderer.end_ids,
             ended=lambda ids: renderer.answer_text(ids)[1],
-            totals=lambda lane: total_updates(lane, n),
+            totals=totals or (lambda lane: total_updates(lane, n)),
         )
 
     @property

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fewfit.engine.learner import Track
-from fewfit.engine.lessons import Course, train
+from fewfit.engine.lessons import Course
 from fewfit.engine.likelihood import answers_behind
 from fewfit.examples.example import Example
 from fewfit.grid import Lane
@@ -66,10 +66,13 @@ def measure(
     trained = 0
     with tempfile.TemporaryDirectory() as scratch, as_it_was(loaded.model):
         if lane.trains:
-            learner = team_of(lane).learner(loaded.model, renderer, course.steps)
+            learner = team_of(lane).learner(loaded.model, renderer, totals=lambda _: course.steps)
             try:
-                told = train(learner, [course], renderer, lambda step: tell(f"step {step} of {course.steps}"))
-                trained = told[track]
+                learner.open(track, lane)
+                for step, lesson in enumerate(course.lessons(renderer), start=1):
+                    learner.update(lesson.rows)
+                    trained += lesson.tokens
+                    tell(f"step {step} of {course.steps}")
                 learner.export(track, Path(scratch))
             finally:
                 learner.close()

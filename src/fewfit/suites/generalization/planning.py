@@ -18,9 +18,9 @@ from fewfit.suites.generalization.conditions import Condition
 from fewfit.suites.generalization.suite import Asked, Cell, cells, world_of
 from fewfit.suites.generalization.world import World
 
-GPU = (
-    150e12  # operations a second of an H100-class GPU in bf16 on passes of some thousand tokens; reckoned, not measured
-)
+# Operations a second of a GPU of the H100's class in bf16, on passes of some thousand tokens: reckoned, not measured.
+GPU = 150e12
+WRITTEN_TOGETHER = 8  # texts share a pass: a token of each costs about as much as one of one
 GROWTH = {"local": 2.0, "global": 2.0, "document": 2.0}  # inferred tokens for each of the documents', about
 
 
