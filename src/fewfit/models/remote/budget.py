@@ -32,7 +32,7 @@ class Budget:
                     raise EnvironmentProblem(
                         f"the budget of {most:,} {what} is spent",
                         where=where,
-                        hint="what was answered is kept; run it again to go on with a new budget",
+                        hint="what was answered is kept; the next session has a new one",
                         code=CODE,
                     )
             self.calls += 1

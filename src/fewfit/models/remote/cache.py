@@ -22,6 +22,7 @@ from fewfit.files import cache_folder, one_line
 from fewfit.models.remote.exchange import Completion
 
 FILE = "answers.sqlite"
+CODE = "cache"
 PATIENCE = 30.0  # seconds to wait for another process that writes
 TABLE = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -97,7 +98,7 @@ class Answers:
                 f"the cache of answers cannot be used: {error}",
                 where=str(self.path),
                 hint="free some disk, set FEWFIT_CACHE to a folder elsewhere, or delete the file",
-                code="cache",
+                code=CODE,
             ) from error
 
 

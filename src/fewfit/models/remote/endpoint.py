@@ -20,7 +20,7 @@ from fewfit.models.remote.access import api_key, checked_url
 from fewfit.models.remote.budget import Budget
 from fewfit.models.remote.cache import Answers
 from fewfit.models.remote.exchange import Completion, Request, read
-from fewfit.models.remote.trouble import Passing, refusal, trouble, wait
+from fewfit.models.remote.trouble import ENDPOINT, Passing, refusal, trouble, wait
 
 CONCURRENCY, TIMEOUT, RETRIES = 4, 60.0, 6
 
@@ -106,7 +106,7 @@ class Endpoint:
             f"no answer in {self.retries + 1} tries, the last time: {said.reason}",
             where=self.url,
             hint="what was answered is kept; run it again when the endpoint is well",
-            code="endpoint",
+            code=ENDPOINT,
         )
 
 

@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from fewfit.errors import EnvironmentProblem, FewfitError, UserError
+from fewfit.models.remote import budget, cache
 from fewfit.models.remote.access import KEYS, without_key
 from fewfit.models.remote.exchange import BrokenAnswer
 
@@ -16,6 +17,9 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds; doubled from try to try
 MOST_PATIENCE = 120.0  # of what the endpoint may ask for itself: beyond it the run had better be resumed later
 PASSING = (408, 409, 425, 429)  # and all from 500 on
 LONGEST_MESSAGE = 200
+NOT_THERE, REFUSED = "endpoint-not-there", "endpoint-refused"
+ENDPOINT, ACCESS = "endpoint", "access"
+RESUMABLE = (ENDPOINT, ACCESS, budget.CODE, cache.CODE)
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ def wait(tried: int, said: Passing, *, where: str) -> float:
             f"{said.reason}, and it asks to wait {said.after:.0f} seconds",
             where=where,
             hint="what was answered is kept; run it again then",
-            code="endpoint",
+            code=ENDPOINT,
         )
     drawn = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (tried - 1)) * random.uniform(0.5, 1.0)
     return max(drawn, said.after or 0.0)
@@ -80,11 +84,11 @@ def refusal(error: Any, path: str, model: str, url: str, key: str) -> FewfitErro
     code = error.status_code
     if code in (401, 403):  # what it says may hold part of the key
         return EnvironmentProblem(
-            f"refuses access (HTTP {code})", where=url, hint=f"set {KEYS[0]} to a key that it knows", code="access"
+            f"refuses access (HTTP {code})", where=url, hint=f"set {KEYS[0]} to a key that it knows", code=ACCESS
         )
     said = without_key(message(error), key)
     if code == 429:
-        return EnvironmentProblem(f"the account has no quota left: {said}", where=url, hint="add some", code="access")
+        return EnvironmentProblem(f"the account has no quota left: {said}", where=url, hint="add some", code=ACCESS)
     if code in (404, 405, 501):
         return UserError(
             f"has no {path} for the model {model} (HTTP {code}: {said})",
@@ -93,9 +97,6 @@ def refusal(error: Any, path: str, model: str, url: str, key: str) -> FewfitErro
             code=NOT_THERE,
         )
     return UserError(f"refuses the request (HTTP {code}): {said}", where=url, hint="change what it names", code=REFUSED)
-
-
-NOT_THERE, REFUSED = "endpoint-not-there", "endpoint-refused"
 
 
 def message(error: Any) -> str:
