@@ -12,22 +12,34 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Rule = Callable[[str], str]
+Answer = Callable[[str, dict[str, Any]], dict[str, Any]]
 Fault = Callable[[BaseHTTPRequestHandler], None]
 
 
 class Server(ThreadingHTTPServer):
     """`faults` are what the next requests meet instead of an answer, in turn. `rule` makes an answer of a prompt (of a
-    conversation its last user turn)."""
+    conversation its last user turn); `answer`, where it is given, all of it."""
 
     daemon_threads = True
 
-    def __init__(self, rule: Rule, *, paths: tuple[str, ...], echo: bool, seconds: float, key: str | None):
+    def __init__(
+        self,
+        rule: Rule,
+        *,
+        paths: tuple[str, ...],
+        echo: bool,
+        seconds: float,
+        key: str | None,
+        answer: Answer | None,
+        port: int,
+    ):
+        self.answer = answer or (lambda path, body: (completion if path == "/completions" else chat)(self, body))
         self.rule, self.paths, self.echo, self.seconds, self.key = rule, paths, echo, seconds, key
         self.faults: list[Fault] = []
         self.asked: list[dict[str, Any]] = []  # bodies of the requests that were answered
         self.calls = self.at_once = self.most_at_once = 0
         self.lock = threading.Lock()
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(("127.0.0.1", port), Handler)
 
     @property
     def url(self) -> str:
@@ -64,7 +76,7 @@ class Handler(BaseHTTPRequestHandler):
             else:
                 with server.lock:
                     server.asked.append(body)
-                self.say(200, completion(server, body) if path == "/completions" else chat(server, body))
+                self.say(200, server.answer(path, body))
         finally:
             with server.lock:
                 server.at_once -= 1
@@ -174,8 +186,10 @@ def serving(
     echo: bool = False,
     seconds: float = 0.0,
     key: str | None = None,
+    answer: Answer | None = None,
+    port: int = 0,
 ) -> Iterator[Server]:
-    server = Server(rule, paths=paths, echo=echo, seconds=seconds, key=key)
+    server = Server(rule, paths=paths, echo=echo, seconds=seconds, key=key, answer=answer, port=port)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

@@ -27,11 +27,13 @@ from fewfit.predictions import read
 from fewfit.render import Renderer
 from fewfit.settings import Settings
 from tests import endpoint_made as made
+from tests.endpoint_real import answering
 
 pytest.importorskip("openai")
 KEY = "sk-verysecret-0123456789"
 LABELS = [(f"word{k}", "odd" if k % 2 else "even") for k in range(24)]
 WORDS = [(f"word{k}", f"WORD{k}") for k in range(16)]
+KINDS = Path(fewfit.__file__).parent / "demo" / "data" / "kinds.jsonl"
 TEXT, CHAT = ("/completions",), ("/chat/completions",)
 
 
@@ -60,7 +62,7 @@ def rows_of(folder: str, lane: str) -> list[dict[str, Any]]:
 def test_a_chat_endpoint_from_fit_to_predict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With a key, which is nowhere afterwards. Break seen to fail: the key kept in the cache beside the model's name."""
+    """With a key, which is nowhere afterwards. Break seen to fail: it is kept beside the model's name in the cache."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     Path("data.jsonl").write_text("".join(json.dumps({"prompt": p, "completion": c}) + "\n" for p, c in LABELS))
     test = [{"prompt": f"word{k}", "completion": "odd"} for k in (31, 33, 35, 45)]
@@ -111,6 +113,23 @@ def test_a_text_endpoint_that_tells_likelihoods(metric: str) -> None:
             assert len(wrong) == 4 and len(written) <= 1 + 4 and {row["prediction"] for row in wrong} == {"even"}
         (answer,) = run.bundle.predict(["word7"])
         assert answer["prediction"] == "odd" and (answer["nll"] is None) == (metric == "match")
+
+
+@pytest.mark.parametrize("metric", ["choice", "match"])
+def test_a_model_says_there_what_it_says_here(metric: str) -> None:
+    """The toy behind an endpoint, and in this process. Break seen to fail: the answer scored without its end."""
+    rows = [json.loads(line) for line in KINDS.read_text().splitlines()[:16]]
+    asked = {"chat": "off", "shots": [2], "deliver": "per-query", "methods": ["zero-shot", "icl"], "metric": metric}
+    with made.serving(answer=answering(), paths=TEXT) as server:
+        fewfit.fit(rows, "lab", base_url=server.url, **asked, out="there")
+    fewfit.fit(rows, "lab", **asked, race=False, dtype="float32", out="here")
+    for there, here in zip(read("there"), read("here"), strict=True):
+        assert (there["lane"], there["id"], there["demos"]) == (here["lane"], here["id"], here["demos"])
+        assert (there["prediction"], there["tokens"]) == (here["prediction"], here["tokens"])
+        assert there["prompt_tokens"] == here["prompt_tokens"]
+        assert there["nll"] == pytest.approx(here["nll"], abs=1e-3)
+        if metric == "match":  # of choices the endpoint tells whole answers, here they may be told at one place
+            assert there["margin"] == pytest.approx(here["margin"], abs=1e-3)
 
 
 def test_trouble_on_the_way_changes_nothing() -> None:
