@@ -41,6 +41,7 @@ def resolve(
     template_kwargs: Mapping[str, Any] | None = None,
     max_new_tokens: int | None = None,
     date: str | None = None,
+    chat_reason: str | None = None,
 ) -> Renderer:
     encoder = Encoder(tokenizer)
     told = [example for example in examples if not example.is_document]
@@ -48,6 +49,7 @@ def resolve(
         on, reason = False, "documents are no turns"
     else:
         on, reason = _chat(tokenizer, chat)
+        reason = chat_reason or reason
     notices = [f"chat template {'on' if on else 'off'}: {reason}"]
     listed = tuple(choices) if choices else None
     if no_instruction or instruction == "":
