@@ -26,7 +26,7 @@ FEWEST_FOR_A_RACE = 30  # examples
 
 SIZED = ("methods", "shots", "lr", "updates")  # what the quick preset's grid may be cut in
 COORDINATES = (
-    *SIZED, "rank", "tune", "optimizer", "loss", "replay", "layers", "demonstrations",
+    *SIZED, "rank", "tune", "optimizer", "loss", "replay", "layers", "augment", "demonstrations",
     "deliver", "batch", "block", "schedule", "weight_decay", "use_shots",
 )  # fmt: skip
 
@@ -53,6 +53,7 @@ class Settings:
     loss: Literal["every-answer", "last-answer"] | None = None
     replay: Replay | None = None
     layers: Literal["all", "upper-half"] | None = None
+    augment: Sequence[str] | None = None
     demonstrations: str | None = None
     deliver: str | None = None
     batch: int | None = None
