@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from fewfit import augment
     from fewfit.api import Run, fit, load, resume
     from fewfit.examples import Example, Message
     from fewfit.grid import Grid, Lane
@@ -45,6 +46,7 @@ __all__ = [
     "Run",
     "Settings",
     "__version__",
+    "augment",
     "deferred",
     "fit",
     "load",
@@ -54,10 +56,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "augment":  # a package that can be called
+        return import_module("fewfit.augment")
     if name in _WHERE:
         return getattr(import_module(_WHERE[name]), name)
     raise AttributeError(f"module 'fewfit' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_WHERE])
+    return sorted([*globals(), *_WHERE, "augment"])

@@ -20,14 +20,19 @@ def audit(
     predictions: Iterable[Row],
     trained: Iterable[Row] = (),
     *,
+    inferences: Iterable[Row] | None = None,
     batch: Mapping[str, int] | None = None,
 ) -> list[str]:
     """Every leak found, one line each; empty where there is none.
 
-    `batch` gives the rows an update where a lane has more than one: their ids then stand one after the other.
+    `inferences` are the records of inferences.jsonl, where there are some: what each was made from must be what
+    trained.jsonl says. `batch` gives the rows an update where a lane has more than one: their ids then stand one after
+    the other.
     """
     auditor = _Auditor({example.id: example for example in examples}, batch or {})
     auditor.places(list(predictions))
+    if inferences is not None:
+        auditor.made_from = {row["id"]: list(one["made_from"]) for one in inferences for row in one["rows"]}
     for row in auditor.predictions:
         auditor.prediction(row)
     for row in trained:
@@ -41,6 +46,7 @@ class _Auditor:
         self.place: dict[Stream, dict[str, int]] = {}  # per lane and seed: id → i
         self.at: dict[tuple[str, int, int], str] = {}  # lane, seed, i → id
         self.predictions: list[Row] = []
+        self.made_from: dict[str, list[str]] | None = None  # of inferences, by id, as they were kept
         self.found: list[str] = []
 
     def say(self, row: Row, what: str) -> None:
@@ -83,6 +89,24 @@ class _Auditor:
         if own is None:
             self.say(row, "trained before its prediction was written")
         self.earlier(row, ids, row["i"] + 1)
+        inferred = row.get("inferred", {})
+        for id, made_from in inferred.items():
+            if self.made_from is not None and self.made_from.get(id) != made_from:
+                self.say(row, f"{id!r} is said to be made from {made_from}, and was from {self.made_from.get(id)}")
+            if not made_from or not set(made_from) <= set(ids):
+                self.say(row, f"what {id!r} was made from is not among what was trained on")
+        if inferred and size == 1:
+            if row["update"] == 1:
+                self.say(row, f"update 1 trained on {next(iter(inferred))!r}, not on {own!r}")
+            (made_from,) = inferred.values()
+            demos = ids[: len(ids) - len(made_from)]
+            if inside := sorted(set(demos) & set(made_from)):
+                self.say(row, f"{inside[0]!r} stands in the prompt of what was made from it")
+            self.apart(row, [self.examples[id] for id in demos if id in self.examples])
+            return
+        if inferred:  # what they were made from stands in no prompt
+            hidden = {id for made_from in inferred.values() for id in made_from}
+            ids = [id for id in ids if id not in hidden]
         if size > 1:
             if fewest_prompts([self.examples[id] for id in ids if id in self.examples]) > size:
                 self.say(row, f"more conflicting examples than {size} prompts can hold apart")
@@ -109,6 +133,10 @@ class _Auditor:
             for one in known:
                 if one.conflicts_with(self.examples[target]):
                     self.say(row, f"{one.id!r} stands in the prompt of {target!r}, which it conflicts with")
+        self.apart(row, known)
+
+    def apart(self, row: Row, known: Sequence[Example]) -> None:
+        """No two of them conflict."""
         for n, one in enumerate(known):
             for other in known[:n]:
                 if one.conflicts_with(other):

@@ -48,7 +48,7 @@ class Lane:
     optimizer: Literal["adamw", "adafactor"] = "adamw"
     replay: Replay = "balanced"
     layers: Literal["all", "upper-half"] = "all"  # which layers carry adapters
-    augment: tuple[str, ...] = ()
+    augment: tuple[str, ...] = ()  # inferences from the examples that updates 2, 3, … train on, too
     demonstrations: str = "random"
     batch: int = 1  # rows an update
     block: int = 1  # examples predicted, then trained on, together
@@ -208,10 +208,12 @@ class Grid:
         shots: Sequence[int] = (4, 8),
         lr: Sequence[float] = (3e-4, 1e-3),
         updates: Sequence[int] = (1, 5),
+        augment: Sequence[str] = (),
         model: Sequence[str | None] = (None,),
         **common: Any,
     ) -> Grid:
-        """The grid of all combinations. Methods alone decide which kinds run."""
+        """The grid of all combinations. Methods alone decide which kinds run. With `augment` each lane that trains is
+        there without inferences and with each kind of them: local, global, local+global."""
         methods, lr = several(methods), tuple(number(one, "lr", float) for one in several(lr))
         shots, updates = (
             tuple(number(one, name, int) for one in several(value))
@@ -222,7 +224,8 @@ class Grid:
             raise UserError(f"unknown method {unknown[0]!r}", hint=f"choose among {', '.join(KINDS)}")
         if any(k < 1 for k in shots):
             raise UserError(f"shots {list(shots)}", hint="shots are 1 or more; zero-shot and ft have none")
-        training = sum({"ft": 1, "icl+ft": len(set(shots))}.get(kind, 0) for kind in methods)
+        added = [(), *dict.fromkeys(parse_augment(one) for one in several(augment))]
+        training = len(added) * sum({"ft": 1, "icl+ft": len(set(shots))}.get(kind, 0) for kind in methods)
         count = len(model) * (1 + len(set(shots)) + training * len(set(lr)) * len(set(updates)))
         if count > MOST_LANES:
             hint = f"give fewer --shots, --lr or --updates: {MOST_LANES:,} lanes are the most"
@@ -238,11 +241,27 @@ class Grid:
                     continue
                 for k in (0,) if kind == "ft" else sorted(set(shots)):
                     lanes += [
-                        Lane(shots=k, lr=rate, updates=e, model=name, **(common if k else without_shots(common)))
+                        Lane(
+                            shots=k, lr=rate, updates=e, augment=more, model=name,
+                            **(common if k else without_shots(common)),
+                        )
                         for rate in sorted(set(lr))
                         for e in sorted(set(updates))
-                    ]
+                        for more in added
+                        if not more or e * common.get("batch", 1) > 1  # update 1 is of the example itself
+                    ]  # fmt: skip
+        if len(added) > 1 and not any(lane.augment for lane in lanes):
+            hint = "add ft or icl+ft to --methods, and 2 or more to --updates: the first is of the example itself"
+            raise UserError("--augment, and no lane that would train on inferences", hint=hint)
         return Grid(tuple(lanes))
+
+
+def parse_augment(text: str) -> tuple[str, ...]:
+    """`local+global` as ("local", "global"), in this order however it is written."""
+    parts = {part.strip() for part in str(text).split("+")}
+    if not parts <= {"local", "global"}:
+        raise UserError(f"--augment {shorten(str(text))}", hint="local, global, local+global, or several: local,global")
+    return tuple(name for name in ("local", "global") if name in parts)
 
 
 def parse_deliver(text: str) -> int:

@@ -29,7 +29,7 @@ SIZED = ("methods", "shots", "lr", "updates")  # what the quick preset's grid ma
 OF_ENDPOINTS = {"methods": ("zero-shot", "icl"), "deliver": "per-query"}
 OF_OTHERS = ("revision", "device", "dtype", "quantize", "budget", "chat_template_kwargs")
 COORDINATES = (
-    *SIZED, "rank", "tune", "optimizer", "loss", "replay", "layers", "demonstrations",
+    *SIZED, "rank", "tune", "optimizer", "loss", "replay", "layers", "augment", "demonstrations",
     "deliver", "batch", "block", "schedule", "weight_decay", "use_shots",
 )  # fmt: skip
 
@@ -60,6 +60,7 @@ class Settings:
     loss: Literal["every-answer", "last-answer"] | None = None
     replay: Replay | None = None
     layers: Literal["all", "upper-half"] | None = None
+    augment: Sequence[str] | None = None
     demonstrations: str | None = None
     deliver: str | None = None
     batch: int | None = None

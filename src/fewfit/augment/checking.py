@@ -18,10 +18,11 @@ def checked(writer: Writer, made: Sequence[Made], template: Template) -> list[Ma
     out = []
     for one in made:
         kept = [row for row in one.inferences if row.example.id in affirmed]
-        if denied := len(one.inferences) - len(kept):
-            one.account.dropped["denied"] += denied
+        denied = tuple(statement(row.example) for row in one.inferences if row.example.id not in affirmed)
+        if denied:
+            one.account.dropped["denied"] += len(denied)
         one.account.kept = len(kept)
-        out.append(Made(one.target, kept, one.account))
+        out.append(Made(one.target, kept, one.account, denied))
     return out
 
 

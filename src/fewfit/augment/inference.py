@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,18 +36,11 @@ class Account:
     seconds: float = 0.0
     kept: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
-    judged: Counter[str] = field(default_factory=Counter)  # where the truth is known: right, wrong, unknown
-
-    @property
-    def precision(self) -> float | None:
-        told = self.judged["right"] + self.judged["wrong"]
-        return self.judged["right"] / told if told else None
 
     def add(self, other: Account) -> None:
         for name in ("asked", "prompt_tokens", "new_tokens", "seconds", "kept"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.dropped += other.dropped
-        self.judged += other.judged
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -57,3 +51,7 @@ class Account:
             "new_tokens": self.new_tokens,
             "seconds": round(self.seconds, 3),
         }
+
+    @staticmethod
+    def from_dict(record: Mapping[str, Any]) -> Account:
+        return Account(**{**record, "dropped": Counter(record["dropped"])})

@@ -8,7 +8,7 @@ global    all examples as context, then one of them: what follows from it togeth
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,21 +19,21 @@ from fewfit.augment.inference import Account, Inference
 from fewfit.augment.parsing import Line, lines, sift
 from fewfit.augment.prompts import Template
 from fewfit.augment.splitting import sentences
-from fewfit.augment.target import Made, Target, statement, written
+from fewfit.augment.target import Made, Target, written
 from fewfit.augment.writing import How, LocalWriter, Writer, timed
 from fewfit.errors import UserError
 from fewfit.examples.example import Example
 from fewfit.render.plain import flat
 
 STRATEGIES = ("local", "global", "document")
-BLOCK = 64  # targets that are asked, and written down, together
+BLOCK = 32  # targets that are asked, and written down, together
 SLACK = 32  # tokens: counts of parts are not quite those of the whole
 
 
 @dataclass(frozen=True)
 class Wanted:
     """How inferences are made. `per`: of one target no more than so many are kept. `choices`: answers of pairs must be
-    among them. `judge`: whether a statement is true (None: it cannot be told), only ever counted."""
+    among them, where an example has none of its own."""
 
     seed: int = 0
     per: int = 5
@@ -42,7 +42,6 @@ class Wanted:
     check: bool = False
     folder: Path | None = None
     choices: tuple[str, ...] | None = None
-    judge: Callable[[str], bool | None] | None = None
 
     @property
     def how(self) -> How:
@@ -59,17 +58,19 @@ class Sieve:
     def of(examples: Sequence[Example]) -> Sieve:
         return Sieve({line.key for example in examples for line in stated(example)})
 
+    def add(self, example: Example) -> bool:
+        """False where it was there."""
+        key = Line(flat(example.prompt), example.completion).key
+        there = key in self.seen
+        self.seen.add(key)
+        return not there
+
     def sift(self, made: Made) -> Made:
-        kept = []
-        for one in made.inferences:
-            key = Line(flat(one.example.prompt), one.example.completion).key
-            if key in self.seen:
-                made.account.dropped["duplicate"] += 1
-            else:
-                self.seen.add(key)
-                kept.append(one)
+        kept = [one for one in made.inferences if self.add(one.example)]
+        if repeated := len(made.inferences) - len(kept):
+            made.account.dropped["duplicate"] += repeated
         made.account.kept = len(kept)
-        return Made(made.target, kept, made.account)
+        return made._replace(inferences=kept)
 
 
 def inferences(
@@ -83,11 +84,11 @@ def inferences(
     temperature: float = 0.0,
     check: bool = False,
     prompts: Path | None = None,
-    judge: Callable[[str], bool | None] | None = None,
+    choices: tuple[str, ...] | None = None,
 ) -> tuple[list[Inference], Account]:
     """All inferences of a strategy from these examples, by a loaded model (`models.local.load`) or a `Writer`, and what
     they cost."""
-    wanted = Wanted(seed, per, max_new_tokens, temperature, check, prompts, judge=judge)
+    wanted = Wanted(seed, per, max_new_tokens, temperature, check, prompts, choices)
     writer = writer_of(loaded)
     sieve, total, found = Sieve.of(examples), Account(), []
     for made in make(writer, targets(writer, examples, strategy, wanted), wanted):
@@ -188,8 +189,8 @@ def make_block(writer: Writer, some: Sequence[Target], wanted: Wanted) -> list[M
     for target, some_lines, account in zip(some, found, accounts, strict=True):
         sources = [line for example in (target.example, *target.context) for line in stated(example)]
         kept = sift(some_lines, sources=sources, shown=shown, most=wanted.per, dropped=account.dropped)
-        if wanted.choices is not None:
-            among = [line for line in kept if line.completion in wanted.choices]
+        if choices := target.example.choices or wanted.choices:
+            among = [line for line in kept if line.completion in choices]
             account.dropped["no choice"] += len(kept) - len(among)
             kept = among
         rows = [
@@ -207,8 +208,4 @@ def make_block(writer: Writer, some: Sequence[Target], wanted: Wanted) -> list[M
         made = checked(writer, made, prompts.read("check", wanted.folder)[0])
     for one in made:
         one.account.seconds = seconds() / len(made)
-        for inference in one.inferences if wanted.judge is not None else ():
-            assert wanted.judge is not None
-            true = wanted.judge(statement(inference.example))
-            one.account.judged["unknown" if true is None else "right" if true else "wrong"] += 1
     return made

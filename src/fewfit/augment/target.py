@@ -33,11 +33,12 @@ class Target:
 
 
 class Made(NamedTuple):
-    """What came of one target."""
+    """What came of one target; `denied` are statements that the model does not affirm."""
 
     target: Target
     inferences: list[Inference]
     account: Account
+    denied: tuple[str, ...] = ()
 
 
 def written(example: Example) -> str:

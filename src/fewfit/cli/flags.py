@@ -178,6 +178,11 @@ FLAGS: dict[str, Flag] = {
     ),
     "replay": Flag("Which earlier examples updates 2, 3, … train on.", GRID, shown="balanced; preset paper: newest"),
     "layers": Flag("Which layers carry adapters.", GRID, shown="all"),
+    "augment": Flag(
+        "Lanes that train on the model's own inferences, too, beside those without: from each example by itself "
+        "(local), from all examples so far (global), from both (local+global).", GRID,
+        shown="none", metavar="local,global,local+global", read=names,
+    ),
     "demonstrations": Flag(
         "Which earlier examples stand in a prompt: any (random), as many of each answer as can be (balanced), those "
         "most like the query (similar), or half of them like it (mixed).", GRID,
@@ -264,7 +269,7 @@ MODELS = ("model", "revision", "device", "dtype", "quantize")
 ENDPOINTS = ("base_url", "concurrency", "max_calls")
 LANES = (
     "preset", "methods", "shots", "lr", "updates", "rank", "tune", "optimizer", "loss", "replay", "layers",
-    "demonstrations", "deliver", "seeds", "budget", "race",
+    "augment", "demonstrations", "deliver", "seeds", "budget", "race",
 )  # fmt: skip
 SCORES = ("metric", "choices", "answer_pattern", "select", "test")
 PROMPTS = ("instruction", "no_instruction", "system", "template", "chat", "chat_template_kwargs", "max_length")

@@ -259,6 +259,7 @@ class Task:
     def trained(self, seen: Sequence[Seen]) -> dict[str, Any]:
         ids = [one for s in seen for one in (*s.rendered.demos, *s.made_from)]
         track = seen[0].row.track
+        inferred = {s.example.id: list(s.made_from) for s in seen if s.example.id not in s.made_from}
         return {
             "lane": track.lane,
             "model": None,
@@ -266,6 +267,7 @@ class Task:
             "i": seen[0].i,
             "update": seen[0].update,
             "ids": ids,
+            **({"inferred": inferred} if inferred else {}),
         }
 
 

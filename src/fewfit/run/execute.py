@@ -27,7 +27,7 @@ from fewfit.models.local import Loaded
 from fewfit.models.remote import trouble
 from fewfit.predictions import merge
 from fewfit.render import Renderer, RenderSettings
-from fewfit.run import folders, sets
+from fewfit.run import folders, inferences, sets
 from fewfit.run.deliver import Delivery, deliver
 from fewfit.run.executor import SURELY_WORTH, Helper, Job, LocalExecutor, wait_for_orphans
 from fewfit.run.passes import Sizes
@@ -151,6 +151,12 @@ def _execute(session: Session, judge: Metric) -> dict[str, Any]:
             watch.phase("choosing demonstrations")
             with one_thread(is_small(loaded.model)):
                 sets.complete(folder, name, loaded.model, task, wanted, check)
+        if any(lane.augment for lane in lanes if lane.model == name):
+            watch.phase("inferring from the examples")
+            last = record["final"] == "refit"  # nothing else is trained once all examples are predicted
+            made = inferences.parts([lane for lane in lanes if lane.model == name], task, record["seeds"], last)
+            with one_thread(is_small(loaded.model)):
+                inferences.complete(folder, name, loaded, task, made, check)
         for team in teams([lane for lane in lanes if lane.model == name]):
             mine = [progress for progress in tracks if progress.lane in team.lanes]
             states = {progress.track: earlier[progress.track].state for progress in mine}

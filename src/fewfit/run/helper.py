@@ -34,7 +34,7 @@ def work(handle: int, number: int) -> None:
     from fewfit.metrics import metric
     from fewfit.models.local import load
     from fewfit.render import Renderer, RenderSettings
-    from fewfit.run import sets
+    from fewfit.run import inferences, sets
     from fewfit.run.teams import Team
 
     torch.set_num_threads(1)
@@ -49,6 +49,7 @@ def work(handle: int, number: int) -> None:
         judge = metric(job.metric, answer_patterns=job.answer_patterns)
         task = Task(restore(Path(job.examples)).examples, renderer, judge, order=job.order)
         sets.restore(Path(job.lanes_folder).parent, job.lane_model, task)
+        inferences.restore(Path(job.lanes_folder).parent, job.lane_model, task)
         store = Store(Path(job.lanes_folder))
         learner = Team(job.stacked, ()).learner(loaded.model, renderer, len(task))
         if job.recompute:

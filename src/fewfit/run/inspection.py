@@ -14,7 +14,7 @@ from fewfit.metrics import metric
 from fewfit.models import local
 from fewfit.models.remote.tokens import byte_tokenizer
 from fewfit.render import Rendered, Renderer, RenderSettings
-from fewfit.run import folders, sets
+from fewfit.run import folders, inferences, sets
 
 
 def sequence(
@@ -46,6 +46,7 @@ def sequence(
     judge = metric("exact")  # how it was judged changes nothing of what was seen
     task = Task(restore_examples(where / folders.EXAMPLES).examples, renderer, judge, order=record["order"])
     sets.restore(where, chosen.model, task)
+    inferences.restore(where, chosen.model, task)
     key = SetKey(seed, chosen.shots_at_use, chosen.demonstrations)
     if update is None and chosen.is_fixed and key not in task.set_nll:
         raise UserError(

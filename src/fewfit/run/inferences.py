@@ -1,0 +1,133 @@
+"""What the untrained model infers from the examples, for lanes that learn from that, too.
+
+Made before the stream, once a run, and kept in its folder: for helpers, for `resume` and for `inspect`. Of each example
+by itself, and of all examples up to a quarter, a half and three quarters of a seed's order: each may be trained on when
+the last that it was made from was predicted, so none may know of a later one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fewfit.engine.source import SOURCES, Inferred
+from fewfit.engine.task import Task
+from fewfit.errors import UserError
+from fewfit.examples import as_dict, from_dict
+from fewfit.examples.example import Example
+from fewfit.files import one_line, sync_folder
+from fewfit.grid import Lane
+from fewfit.models.local import Loaded
+
+FILE = "inferences.jsonl"
+
+
+class Part(NamedTuple):
+    """What is inferred from: one example, or the first of a seed's order."""
+
+    strategy: str
+    seed: int
+    made_from: tuple[str, ...]
+
+    @property
+    def key(self) -> tuple[str, tuple[str, ...]]:
+        return self.strategy, self.made_from
+
+
+def parts(lanes: Sequence[Lane], task: Task, seeds: Sequence[int], last: bool) -> list[Part]:
+    """`last`: something is trained on when all examples were predicted."""
+    used, n = {name for lane in lanes for name in lane.augment}, len(task)
+    out = [Part("local", 0, (example.id,)) for example in task.examples] if "local" in used else []
+    for seed in seeds if "global" in used else ():
+        whole = [n] if last and seed == min(seeds) else []  # of the lowest seed the weights are delivered
+        for k in [*sorted({n // 4, n // 2, 3 * n // 4} - {0, 1}), *whole]:
+            out.append(Part("global", seed, tuple(example.id for example in task.order(seed)[:k])))
+    return out
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    """Half a line, which a process was writing when it died, is cut off."""
+    path = folder / FILE
+    content = path.read_bytes() if path.exists() else b""
+    whole = content[: content.rfind(b"\n") + 1]
+    return [json.loads(line) for line in whole.split(b"\n") if line]
+
+
+def restore(folder: Path, model: str | None, task: Task) -> set[tuple[str, tuple[str, ...]]]:
+    """Gives the task's sources what is known of this model; returns what that is."""
+    local: dict[str, list[Example]] = {}
+    together: dict[tuple[str, ...], list[Example]] = {}
+    for one in read(folder):
+        if one["model"] == model:
+            rows, made_from = [from_dict(row) for row in one["rows"]], tuple(one["made_from"])
+            if one["strategy"] == "local":
+                local[made_from[0]] = rows
+            else:
+                together[made_from] = rows
+    task.sources = {
+        **SOURCES,
+        ("local",): Inferred(local),
+        ("global",): Inferred(together=together),
+        ("local", "global"): Inferred(local, together),
+    }
+    return {("local", (id,)) for id in local} | {("global", ids) for ids in together}
+
+
+def complete(
+    folder: Path, model: str | None, loaded: Loaded, task: Task, wanted: Sequence[Part], stopped: Callable[[], None]
+) -> None:
+    """Makes what is not there yet, each part on the disk before the next."""
+    known = restore(folder, model, task)
+    path = folder / FILE
+    if path.exists() and (content := path.read_bytes()) and not content.endswith(b"\n"):
+        os.truncate(path, content.rfind(b"\n") + 1)
+    open_ = [part for part in wanted if part.key not in known]
+    with path.open("ab") as file:
+        sync_folder(folder)
+        for part, rows in inferred(loaded, task, open_, stopped):
+            record = {"model": model, **part._asdict(), "rows": [as_dict(row) for row in rows]}
+            file.write(one_line(record).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    restore(folder, model, task)
+
+
+def inferred(
+    loaded: Loaded, task: Task, wanted: Sequence[Part], stopped: Callable[[], None]
+) -> Iterator[tuple[Part, list[Example]]]:
+    from fewfit.augment.making import BLOCK, Sieve, Wanted, make, make_block, targets, writer_of
+
+    writer = writer_of(loaded)
+    how = Wanted(choices=task.renderer.settings.choices if task.judge.needs == "choices" else None)
+    by_id = {example.id: example for example in task.examples}
+    alone = [part for part in wanted if part.strategy == "local"]
+    asked = targets(writer, [by_id[part.made_from[0]] for part in alone], "local", how) if alone else []
+    for start in range(0, len(alone), BLOCK):
+        stopped()
+        some = make_block(writer, asked[start : start + BLOCK], how)
+        for part, made in zip(alone[start : start + BLOCK], some, strict=True):
+            yield part, [row.example for row in made.inferences if fits(task, row.example)]
+    for part in wanted:
+        if part.strategy != "global":
+            continue
+        examples = [by_id[id] for id in part.made_from]
+        sieve, rows = Sieve.of(examples), []
+        mark = f"-{part.seed}-{len(examples)}"  # made again of more examples, they are others
+        for made in make(writer, targets(writer, examples, "global", how, mark=mark), how):
+            stopped()
+            rows += [row.example for row in sieve.sift(made).inferences if fits(task, row.example)]
+        yield part, rows
+
+
+def fits(task: Task, example: Example) -> bool:
+    """Whether it can be trained on: within the length, and without what ends an answer."""
+    if any(task.renderer.end_text in text for text in (str(example.prompt), example.completion)):
+        return False
+    try:
+        task.renderer.render([], example)
+    except UserError:
+        return False
+    return True
