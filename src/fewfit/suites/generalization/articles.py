@@ -6,7 +6,7 @@ as any other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from fewfit.draw import number
@@ -105,32 +105,35 @@ def past(verb: str) -> str:
 
 
 def write(
-    told_of: Mapping[str, Sequence[Fact]], count: int, manner: Manner, *key: Key
+    told_of: Mapping[str, Sequence[Fact]], count: int, manner: Manner, *key: Key, often: Collection[Fact] = ()
 ) -> list[tuple[str, tuple[Fact, ...]]]:
-    """`count` texts on what is told of each subject. A text begins with the subject that has waited longest, and goes
-    on to others, drawn by lot, where there is more room: what stands together need not belong together."""
+    """`count` texts on what is told of each subject, what is in `often` twice as often as the rest. A text begins with
+    the subject that has waited longest, and goes on to others, drawn by lot, where there is more room: what stands
+    together need not belong together."""
     told = {fact: 0 for facts in told_of.values() for fact in facts}
-    subjects = sorted(told_of)
+    waited = dict.fromkeys(sorted(told_of), (0, 0))
     texts = []
     for n in range(count):
         turn = (*key, n)
         length = manner.sentences[0] + number(*turn, "length") % (manner.sentences[1] - manner.sentences[0] + 1)
-        waited = {one: (min(told[f] for f in facts), sum(told[f] for f in facts)) for one, facts in told_of.items()}
-        longest = min(waited.values())
-        first = pick([one for one in told_of if waited[one] == longest], *turn, "first")
         answered = bool(manner.answered) and number(*turn, "answered") % manner.answered == 0
         # A question and its answer are two sentences.
         length = max(2, length // 2) if answered else length
+        longest = min(waited.values())
+        subject = pick([one for one, wait in waited.items() if wait == longest], *turn, "first")
         facts: list[Fact] = []
-        subject, seen = first, {first}
+        seen = {subject}
         while True:
             facts += least_told(told_of[subject], told, *turn, subject)[: length - len(facts)]
             if len(facts) == length or len(seen) == len(told_of):
                 break
-            subject = pick([one for one in subjects if one not in seen], *turn, "then", len(seen))
+            subject = pick([one for one in waited if one not in seen], *turn, "then", len(seen))
             seen.add(subject)
         for fact in facts:
-            told[fact] += 1
+            told[fact] += 1 if fact in often else 2
+        for one in seen:
+            counts = [told[fact] for fact in told_of[one]]
+            waited[one] = min(counts), sum(counts)
         texts.append((answer(facts, turn) if answered else compose(facts, manner, turn), tuple(facts)))
     return texts
 
@@ -144,16 +147,18 @@ def least_told(facts: Sequence[Fact], told: Mapping[Fact, int], *key: Key) -> li
 def compose(facts: Sequence[Fact], manner: Manner, turn: tuple[Key, ...]) -> str:
     form = pick(FORMS, *turn, "form") if manner.framed else FORMS[0]
     opening = pick(form.opening, *turn, "opening").format(x=facts[0][-2])
+    closing = pick(form.closing, *turn, "closing")
     lines = []
     for n, fact in enumerate(facts):
-        said = word(fact, number(*turn, "wording", n))
+        # Three choices out of one lot, since there are many sentences.
+        lot = number(*turn, "sentence", n)
+        said = word(fact, lot & 0xFFFF)
         again = n > 0 and facts[n - 1][-2] == fact[-2] and said.startswith(f"{fact[-2]} ")
-        if again and manner.they and number(*turn, "they", n) % manner.they == 0:
+        if again and manner.they and (lot >> 16 & 0xFFFF) % manner.they == 0:
             said = "they" + said.removeprefix(fact[-2])
-        before = pick(form.before, *turn, "before", n)
+        before = form.before[(lot >> 32) % len(form.before)]
         lines.append(before + said + "." if before else sentence(said))
     body = form.between.join(lines)
-    closing = pick(form.closing, *turn, "closing")
     # Line by line, or as one paragraph.
     return capital((form.between if form.between == " " else "").join(filter(None, (opening, body, closing))))
 

@@ -15,7 +15,8 @@ from typing import Literal
 
 from fewfit.suites.generalization.calculus import builders, parse
 from fewfit.suites.generalization.deriving import CLOSE, close_quantified
-from fewfit.suites.generalization.reading import Reader, make_reader
+from fewfit.suites.generalization.reader import Reader
+from fewfit.suites.generalization.reading import make_reader
 from fewfit.suites.generalization.world import Fact, Question, World
 
 Verdict = Literal["true", "false", "unread"]
@@ -80,7 +81,8 @@ def check(world: World) -> Report:
         for question in world.questions
         if question.split != "rephrasing" and not told & {question.fact, *mirrored(question.fact, world)}
     ]
-    repeated = Counter(one.id for one in (*world.documents, *world.questions, *world.inferences))
+    ids = [document.id for document in (*world.documents, *world.inferences)]
+    repeated = Counter(ids + [question.id for question in world.questions])
     faults += [Fault("malformed", one, "two with this id") for one, count in repeated.items() if count > 1]
     return Report(len(world.documents), len(world.questions), len(world.inferences), tuple(faults))
 
@@ -160,6 +162,12 @@ def check_split(question: Question, world: World, stated: dict[Fact, set[str]]) 
         facts = [fact for fact in stated if held in fact]
         if facts != [question.made_from[0]] or facts[0][0] != "is a":
             return [Fault("leaked", question.id, f"more than its parent is told of {held}: {facts}")]
+    if question.split == "chain":
+        # Nothing on the way is told that would shorten it.
+        one, value = question.fact[-2:]
+        near = {fact[2] for fact in stated if fact[0] == "is a" and fact[1] == one}
+        short = [fact for fact in stated if fact[0] == question.fact[0] and fact[1] in near and fact[2] == value]
+        return [Fault("leaked", question.id, f"{fact} makes the chain shorter") for fact in short]
     if question.split == "combination":
         asked = builders(parse(question.fact[1]))
         if any(fact[0] != "rule" and builders(parse(fact[1])) == asked for fact in stated):

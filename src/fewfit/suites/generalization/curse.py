@@ -4,7 +4,8 @@ Three sets, of 30 celebrities each and 3,600 documents in all, as in the publish
 only, the described set by description first only, and set B both ways in separate documents. Asked is the name of
 somebody of set A, among three others drawn from all names: who prefers names that were ends of sentences is wrong.
 
-The small scale leaves the described set out. `load_published` makes the same world of the published files.
+The small scale leaves the described set out, and tells of everybody as often; in the published files and at the paper's
+scale set B is told of twice as often as set A. `published.py` makes the same world of those files.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Sizes:
     inferences: int
 
 
-SIZES = {"paper": Sizes(30, 30, 30, 30, 30, 10, 30), "small": Sizes(14, 0, 7, 3, 2, 2, 4)}
+SIZES = {"paper": Sizes(30, 30, 30, 30, 30, 10, 30), "small": Sizes(13, 0, 7, 4, 2, 2, 5)}
 
 LEADS = (
     "",

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Container, Iterable
 
 from fewfit.suites.generalization.calculus import Calculus, NotATerm, parse, settle
-from fewfit.suites.generalization.reading import OPPOSITE
+from fewfit.suites.generalization.reads_logic import OPPOSITE
 from fewfit.suites.generalization.world import Fact
 
 
@@ -110,6 +110,7 @@ CLOSE: dict[str, Callable[[Iterable[Fact]], Container[Fact]]] = {
     "reversals": close_comparisons,
     "syllogisms": close_quantified,
     "curse": close_names,
+    "published": close_names,
     "structure": close_hierarchy,
     "processes": Worked,
 }

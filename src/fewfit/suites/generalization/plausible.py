@@ -94,5 +94,5 @@ def name_people(count: int, *key: Key) -> tuple[str, ...]:
     """First and last names, each used once while there are enough; the second time round they meet other ones."""
     first = sample(FIRST_NAMES, len(FIRST_NAMES), *key, "first")
     last = sample(LAST_NAMES, len(LAST_NAMES), *key, "last")
-    pairs = [(first[i % len(first)], last[(i + 7 * (i // len(first))) % len(last)]) for i in range(count)]
+    pairs = [(first[i % len(first)], last[(i + 3 * (i // len(first))) % len(last)]) for i in range(count)]
     return tuple(f"{one} {other}" for one, other in pairs)

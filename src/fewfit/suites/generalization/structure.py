@@ -7,9 +7,10 @@ chain        the same over two and more steps
 holdout      whatever follows for a category of which the documents tell nothing but its parent
 
 110 categories with 1 to 6 properties of their own, 2,200 documents of 4 to 20 sentences, as in the paper. Ours: four
-levels of 2, 8, 25 and 75; 80 relations over 8 verbs; four options; a quarter of the edges and relations told from both
-sides and a quarter of what is inherited told, too (never what is asked for), so that the directions and the inheritance
-themselves can be learnt. Wrong options are what truly stands in that relation to another category.
+levels of 2, 8, 25 and 75; 80 relations over 8 verbs; four options. So that both directions and inheritance itself can
+be learnt, a quarter of the edges and relations are told from both sides, and every property above the lowest level is
+told of one category below it, too; what is asked for is never told. Wrong options are what truly stands in that
+relation to another category, and documents name them about as often as the right one.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from itertools import pairwise
 
 from fewfit.draw import unit
 from fewfit.suites.generalization.articles import Manner, kind_of, past, write
-from fewfit.suites.generalization.drawing import Key, number_documents, shuffle
+from fewfit.suites.generalization.drawing import Key, number_documents, sample, shuffle
 from fewfit.suites.generalization.taxonomy import (
+    PROPERTIES,
     Shape,
     Taxonomy,
     all_truths,
@@ -31,10 +33,14 @@ from fewfit.suites.generalization.taxonomy import (
 )
 from fewfit.suites.generalization.world import Fact, Names, Question, Scale, World
 
+# A fact, and the told facts that it follows from.
+Derived = tuple[Fact, tuple[Fact, ...]]
+
 
 @dataclass(frozen=True)
 class Sizes:
-    """`questions` for each split at most. `told_too` is the share of reversals and inherited facts that are told."""
+    """`questions` for each split at most. `told_too` is the share of reversals that are told; `heirs`, of how many on
+    the lowest level what is inherited is told."""
 
     shape: Shape
     documents: int
@@ -42,12 +48,13 @@ class Sizes:
     questions: int
     inferences: int
     told_too: float = 0.25
+    heirs: int = 1
     options: int = 4
 
 
 SIZES = {
     "paper": Sizes(Shape((2, 8, 25, 75), 12, (1, 6), (1, 6), 80, 8), 2200, Manner((4, 18), 8, 5, True), 200, 2200),
-    "small": Sizes(Shape((2, 4, 18), 4, (2, 2), (1, 1), 16, 2), 60, Manner((2, 4), 0, 0, False), 36, 60),
+    "small": Sizes(Shape((2, 4, 18), 4, (2, 2), (1, 1), 16, 2), 72, Manner((2, 4), 0, 0, False), 36, 72),
 }
 
 # Beginnings of sentences that the options end. {x} is the subject, {v} and {ved} the verb.
@@ -85,18 +92,18 @@ def build_structure(scale: Scale, *, seed: int, names: Names, sizes: Sizes | Non
     # Sorted, as the order of a set changes from one process to the next.
     untold = sorted(fact for fact in truths - set(told) if fact[0] not in ("includes", "by"))
     untold += sorted({question.fact for question in questions} - set(told) - set(untold))
+    # What nobody inherits is told of its owner only, and so twice as often.
+    often = {fact for fact in taxonomy.base if fact[0] in PROPERTIES and fact[1] in taxonomy.levels[-1]}
+    documents = write(by_subject(told), size.documents, size.manner, *key, "documents", often=often)
+    inferences = write(by_subject(untold), size.inferences, size.manner, *key, "inferences")
     return World(
         "structure",
         scale,
         names,
         seed,
-        number_documents(
-            "structure", "document", write(by_subject(told), size.documents, size.manner, *key, "documents")
-        ),
+        number_documents("structure", "document", documents),
         tuple(questions),
-        number_documents(
-            "structure", "inference", write(by_subject(untold), size.inferences, size.manner, *key, "inferences")
-        ),
+        number_documents("structure", "inference", inferences),
     )
 
 
@@ -107,13 +114,11 @@ def by_subject(facts: Iterable[Fact]) -> dict[str, list[Fact]]:
     return out
 
 
-def choose(
-    taxonomy: Taxonomy, size: Sizes, key: tuple[Key, ...]
-) -> tuple[dict[str, list[tuple[Fact, tuple[Fact, ...]]]], list[Fact]]:
+def choose(taxonomy: Taxonomy, size: Sizes, key: tuple[Key, ...]) -> tuple[dict[str, list[Derived]], list[Fact]]:
     """What is asked for in each split, with what it follows from; and what the documents tell."""
     told_too = lambda fact: unit(*key, "told too", *fact) < size.told_too  # noqa: E731
     told = list(taxonomy.base)
-    found: dict[str, list[tuple[Fact, tuple[Fact, ...]]]] = {
+    found: dict[str, list[Derived]] = {
         "rephrasing": [(fact, (fact,)) for fact in taxonomy.base],
         "reversal": [],
         "syllogism": [],
@@ -130,16 +135,35 @@ def choose(
             told.append(back)
         else:
             found["reversal"].append((back, (fact,)))
+    chosen = choose_heirs(taxonomy, size.heirs, key)
     for category in taxonomy.categories:
         for fact, steps in inherited(taxonomy, category):
-            made_from = steps_up(taxonomy, category, steps) + ((fact[0], taxonomy.above(category)[steps - 1], fact[2]),)
+            source = source_of(taxonomy, fact, steps)
+            made_from = (*steps_up(taxonomy, category, steps), source)
             if category in taxonomy.held_out:
                 found["holdout"].append((fact, made_from))
-            elif told_too(fact):
+            elif category in chosen.get(source, ()):
                 told.append(fact)
             else:
                 found["syllogism" if steps == 1 else "chain"].append((fact, made_from))
     return found, told
+
+
+def choose_heirs(taxonomy: Taxonomy, count: int, key: tuple[Key, ...]) -> dict[Fact, list[str]]:
+    """Of whom what is inherited is told, too: of as many for each property. They are on the lowest level, and kinds are
+    left out, as both would make shorter ways for other inferences."""
+    heirs: dict[Fact, list[str]] = {}
+    for category in taxonomy.levels[-1]:
+        if category not in taxonomy.held_out:
+            for fact, steps in inherited(taxonomy, category):
+                if fact[0] != "is a":
+                    heirs.setdefault(source_of(taxonomy, fact, steps), []).append(category)
+    return {fact: sample(ones, min(count, len(ones)), *key, "heirs", *fact) for fact, ones in heirs.items()}
+
+
+def source_of(taxonomy: Taxonomy, fact: Fact, steps: int) -> Fact:
+    """What the category inherits, as it is told of the one that has it."""
+    return (fact[0], taxonomy.above(fact[1])[steps - 1], fact[2])
 
 
 def steps_up(taxonomy: Taxonomy, category: str, steps: int) -> tuple[Fact, ...]:
@@ -147,14 +171,12 @@ def steps_up(taxonomy: Taxonomy, category: str, steps: int) -> tuple[Fact, ...]:
     return tuple(("is a", one, other) for one, other in pairwise(line))
 
 
-def spread(
-    facts: list[tuple[Fact, tuple[Fact, ...]]], count: int, key: tuple[Key, ...]
-) -> list[tuple[Fact, tuple[Fact, ...]]]:
+def spread(facts: list[Derived], count: int, key: tuple[Key, ...]) -> list[Derived]:
     """So many of the facts, their kinds in turn while there are any of each."""
-    kinds: dict[str, list[tuple[Fact, tuple[Fact, ...]]]] = {}
+    kinds: dict[str, list[Derived]] = {}
     for fact in shuffle(facts, *key, "spread"):
         kinds.setdefault(kind_of(fact[0]), []).append(fact)
-    out = []
+    out: list[Derived] = []
     while len(out) < count and any(kinds.values()):
         for kind in sorted(kinds):
             if kinds[kind] and len(out) < count:
@@ -186,8 +208,8 @@ def distract(fact: Fact, source: Fact, taxonomy: Taxonomy, truths: frozenset[Fac
     at = 1 if fact[0] in ("includes", "by") else 2
     about = source[1]
 
-    def unlike(told: Fact) -> tuple[bool, bool]:
-        level = taxonomy.level(told[1]) != taxonomy.level(about)
+    def unlike(told: Fact) -> tuple[int, bool]:
+        level = abs(taxonomy.level(told[1]) - taxonomy.level(about))
         return level, (told[1] in taxonomy.held_out) != (about in taxonomy.held_out)
 
     told = shuffle([one for one in taxonomy.base if one[0] == source[0]], *key, "distract", *fact)

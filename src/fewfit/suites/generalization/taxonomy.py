@@ -106,17 +106,18 @@ def make_taxonomy(shape: Shape, names: Names, *key: Key) -> Taxonomy:
     )
     levels, parent = make_tree(shape, lexicon)
     held_out = frozenset(sample(levels[-1], shape.held_out, *key, "held out"))
-    kinds_of_words = zip(PROPERTIES, (lexicon.qualities, lexicon.parts, lexicon.abilities))
-    values = [(kind, value) for kind, words in kinds_of_words for value in words]
-    own = iter(shuffle(values, *key, "properties"))
+    # The kinds go round, so that each level has as many of each.
+    words = {kind: iter(ones) for kind, ones in zip(PROPERTIES, (lexicon.qualities, lexicon.parts, lexicon.abilities))}
+    own = iter([(PROPERTIES[kind], next(words[PROPERTIES[kind]])) for kind in kinds])
     base: list[Fact] = []
     categories = [category for level in levels for category in level]
     acting = relate(shape, [category for category in categories if category not in held_out], lexicon.verbs, *key)
     for category, count in zip(categories, counts):
         if category in parent:
             base.append(("is a", category, parent[category]))
+        properties = [(kind, category, value) for kind, value in islice(own, count)]
         if category not in held_out:
-            base += [(kind, category, value) for kind, value in islice(own, count)]
+            base += properties
             base += [fact for fact in acting if fact[1] == category]
     return Taxonomy(levels, parent, tuple(base), held_out)
 

@@ -95,6 +95,7 @@ def draw_lexicon(
     acts = draw_nonsense(verbs, *key, "verbs", ends=VERB_CODAS)
     counts = (animals, objects, qualities, parts, abilities)
     rest = iter(draw_nonsense(sum(counts) + 2 * people, *key, "words", beside=acts))
-    kinds = [tuple(islice(rest, count)) for count in counts]
+    one, two, three, four, five = (tuple(islice(rest, count)) for count in counts)
     spare = [word.capitalize() for word in rest]
-    return Lexicon(*kinds, tuple(acts), tuple(f"{one} {other}" for one, other in zip(spare[::2], spare[1::2])))
+    named = tuple(f"{first} {last}" for first, last in zip(spare[::2], spare[1::2]))
+    return Lexicon(one, two, three, four, five, tuple(acts), named)
