@@ -78,6 +78,7 @@ class Settings:
     answer_pattern: Sequence[str] = ()
     select: Literal["z23", "accuracy", "nll"] = "z23"
     test: Any = None
+    probe: Any = None  # questions that measure what is learnt from documents
     # The prompts.
     instruction: str | None = None
     no_instruction: bool = False

@@ -84,7 +84,8 @@ def lanes_table(result: dict[str, Any], *, wide: bool) -> Any:
     if result["majority"] is not None:
         share = points(result["majority"])
         cells = [*blank, "", share, "", share] if wide else [share, ""]
-        table.add_row("", "majority", "always the commonest answer", *cells, "", "", style="dim")
+        always = "guessing" if result.get("majority_answer", "") is None else "always the commonest answer"
+        table.add_row("", "majority", always, *cells, "", "", style="dim")
     return table
 
 
@@ -141,7 +142,11 @@ def label_line(labels: dict[str, dict[str, float]]) -> str:
 
 def next_commands(result: dict[str, Any], folder: Path) -> list[str]:
     """Use it, look at what the model saw, and make the evidence better where it is thin."""
+    from fewfit.run import folders
+
     run = shlex.quote(str(folder))
+    if folders.record(folder).get("documents"):
+        return [f'fewfit predict {run} "PROMPT"', f"fewfit predict {run} --in prompts.jsonl --out answers.jsonl"]
     commands = [
         f'fewfit predict {run} "PROMPT"',
         f"fewfit inspect {run} --lane {shlex.quote(result['best'])} --at {max(lane['n'] for lane in result['lanes'])}",

@@ -228,6 +228,10 @@ FLAGS: dict[str, Flag] = {
         "Further examples, which the best lane of every kind is tested on.", SCORE, shown="none",
         metavar="FILE",
     ),
+    "probe": Flag(
+        "Where DATA are documents (rows of `text`): the questions that measure what is learnt from them.", SCORE,
+        shown="none", metavar="FILE",
+    ),
     "instruction": Flag(
         "The first paragraph of every prompt.", PROMPT, shown="where there are labels, a line that lists them"
     ),
@@ -271,7 +275,7 @@ LANES = (
     "preset", "methods", "shots", "lr", "updates", "rank", "tune", "optimizer", "loss", "replay", "layers",
     "augment", "demonstrations", "deliver", "seeds", "budget", "race",
 )  # fmt: skip
-SCORES = ("metric", "choices", "answer_pattern", "select", "test")
+SCORES = ("metric", "choices", "answer_pattern", "select", "test", "probe")
 PROMPTS = ("instruction", "no_instruction", "system", "template", "chat", "chat_template_kwargs", "max_length")
 ROWS = ("input", "output", "labels", "order", "skip_bad", "keep_duplicates")
 

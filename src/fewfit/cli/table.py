@@ -95,8 +95,9 @@ def progress_line(board: Board) -> str:
 def headings(info: RunInfo) -> list[str]:
     seeds = "" if len(info.seeds) == 1 else f", {len(info.seeds)} seeds"
     majority = "" if info.majority is None else f", most frequent answer {points(info.majority)}"
+    what = "questions" if info.documents else "examples"
     return [
-        f"{info.data}: {info.n} examples on {', '.join(info.models)}, {len(info.lanes)} lanes{seeds}, "
+        f"{info.data}: {info.n} {what} on {', '.join(info.models)}, {len(info.lanes)} lanes{seeds}, "
         f"scored by {info.metric}{majority}",
         f"the run is written to {info.folder}",
     ]

@@ -102,6 +102,8 @@ def plan(
     asked = settings_of(settings, wanted)
     names = named(asked)
     material = read(asked, data)  # and refuse what fit would refuse
+    if material.documents is not None:
+        raise UserError("plan knows no documents yet", hint="fewfit fit tells how far it is")
     if asked.base_url is not None:
         return plan_calls(asked, material, names)
     dataset, judge, seeds = material.dataset, material.judge, material.seeds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
@@ -23,6 +23,7 @@ from fewfit.predict import predictor_of
 from fewfit.predictions import read
 from fewfit.run import folders, shift
 from fewfit.run.prepare import TEST
+from fewfit.run.reading import Reading
 from fewfit.run.snapshots import Store
 from fewfit.run.teams import team_of
 from fewfit.run.watch import Watch
@@ -38,7 +39,7 @@ class Delivery:
     record: dict[str, Any]
     lanes: list[Lane]
     tracks: list[Progress]
-    tasks: dict[str | None, Task]
+    tasks: Mapping[str | None, Task | Reading]
     loaded: dict[str | None, Loaded]
     judge: Metric
     store: Store
@@ -59,8 +60,10 @@ class Delivery:
 
 
 def deliver(run: Delivery, watch: Watch, seconds: Callable[[], float], differing: list[str]) -> dict[str, Any]:
-    rows = read(run.folder)
-    selection = select(rows, run.lanes, metric=run.judge.name, statuses=run.statuses(), criterion=run.record["select"])
+    rows, flat = read(run.folder), run.record.get("documents") is not None
+    selection = select(
+        rows, run.lanes, metric=run.judge.name, statuses=run.statuses(), criterion=run.record["select"], flat=flat
+    )
     written: dict[str, tuple[str, Path]] = {}
     for kind, name in selection.best_of_kind.items():
         run.check()
@@ -106,7 +109,7 @@ def differing_warning(differing: list[str]) -> list[str]:
 def write_bundle(run: Delivery, lane: Lane, target: Path, selection: Selection, *, refit: bool) -> None:
     """The bundle is prediction n+1: the weights after all n, and demonstrations as the stream chose them for one."""
     task, loaded, seed = run.tasks[lane.model], run.loaded[lane.model], run.seed()
-    n = len(task)
+    n = len(task)  # examples, or documents
     sets = task.delivered_sets(lane, seed)
     held = {example.id for one in sets for example in one}
     pool = [one for one in task.order(seed) if not sets or (len(sets) > 1 and one.id in held)]
@@ -133,12 +136,12 @@ def write_bundle(run: Delivery, lane: Lane, target: Path, selection: Selection, 
 def export(run: Delivery, lane: Lane, to: Path, *, refit: bool) -> None:
     """The weights as the stream left them, or trained again."""
     task, track = run.tasks[lane.model], Track(lane.name, run.seed())
-    learner = team_of(lane).learner(run.loaded[lane.model].model, task.renderer, len(task))
+    learner = team_of(lane).learner(run.loaded[lane.model].model, task.renderer, len(task))  # it trains no further
     try:
         state = run.store.tracks[track].state()
         assert state is not None, f"{lane.name} trained and left no state"
         learner.restore(track, lane, state)
-        if refit:
+        if refit and isinstance(task, Task):
             learner.open(track, lane)
             train_again(task, lane, learner, track)
         learner.export(track, to)

@@ -9,100 +9,23 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fewfit.demonstrations.delivery import Set
 from fewfit.engine.beginning import prefix
 from fewfit.engine.generate import greedy
 from fewfit.engine.learner import LaneState, Learner, Track
-from fewfit.engine.lessons import Course
 from fewfit.engine.likelihood import WORTH_KEEPING, answers_behind, parted
-from fewfit.engine.stream import Progress, Step
+from fewfit.engine.stream import Progress
 from fewfit.engine.task import best_choice, softmax
 from fewfit.examples.example import Example
-from fewfit.grid import KINDS, Grid, Lane
-from fewfit.metrics import Metric
 from fewfit.models.lent import as_it_was, put_adapter_on, take_adapter_off
 from fewfit.models.local import Loaded
-from fewfit.render import Renderer
+from fewfit.run.reading import Reading
 from fewfit.run.snapshots import Store
 from fewfit.run.teams import team_of
-from fewfit.settings import Settings
 
-PROBE = "probe.jsonl"
-USUAL: dict[str, Any] = {"lr": (3e-4, 1e-3), "updates": (8,), "batch": 8}
 SNAPSHOT_SECONDS = 10.0
-
-
-def lanes_on_documents(asked: Settings, n: int, models: Sequence[str | None]) -> Grid:
-    """All combinations. `updates` is how often each document is seen, `batch` how many make an update, and `shots` how
-    many stand in a prompt: all of them, unless said otherwise. A lane that will have them there learns from as many
-    together as others have in a batch."""
-    if asked.grid is not None:
-        return asked.lanes(models)
-    common = {
-        name: asked.coordinate(name)[0] for name in ("rank", "tune", "optimizer", "layers", "schedule", "weight_decay")
-    }
-    common = {name: value for name, value in common.items() if value is not None}
-    methods = asked.methods or KINDS
-    shots = [min(k, n) for k in asked.shots or (n,)]
-    batch = asked.batch or USUAL["batch"]
-    rates = [
-        {"lr": lr, "updates": updates}
-        for lr in asked.lr or USUAL["lr"]
-        for updates in asked.updates or USUAL["updates"]
-    ]
-    lanes: list[Lane] = []
-    for model in models:
-        if "zero-shot" in methods:
-            lanes.append(Lane(model=model))
-        if "icl" in methods:
-            lanes += [Lane(shots=k, model=model) for k in shots]
-        if "ft" in methods:
-            lanes += [Lane(**rate, batch=batch, model=model, **common) for rate in rates]
-        if "icl+ft" in methods:
-            together = max(1, min(batch, n) - 1)
-            lanes += [
-                Lane(shots=together, use_shots=k, deliver="fixed", **rate, model=model, **common)
-                for k in shots
-                for rate in rates
-            ]
-    return Grid(tuple(dict.fromkeys(lanes)))
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What one model reads and is asked; to `deliver` what a Task is."""
-
-    documents: tuple[Example, ...]
-    examples: tuple[Example, ...]  # the questions
-    renderer: Renderer
-    judge: Metric
-    inferred: dict[tuple[str, ...], tuple[Example, ...]] = field(default_factory=dict)  # by a lane's `augment`
-
-    def __len__(self) -> int:
-        return len(self.documents)
-
-    def order(self, seed: int) -> tuple[Example, ...]:
-        return self.documents
-
-    def delivered_sets(self, lane: Lane, seed: int) -> tuple[Set, ...]:
-        return (self.documents[: lane.shots_at_use],)
-
-    def course(self, track: Track, lane: Lane) -> Course:
-        return Course(track, lane, (*self.documents, *self.inferred.get(lane.augment, ())))
-
-    def plan(self, lane: Lane) -> list[Step]:
-        steps = self.course(Track(lane.name, 0), lane).steps if lane.trains else 0
-        training = [Step(i, 1, False) for i in range(1, steps + 1)]
-        return [*training, *(Step(i, 0, True) for i in range(1, len(self.examples) + 1))]
-
-    def choices(self, question: Example) -> tuple[str, ...]:
-        if self.judge.needs != "choices":
-            return ()
-        return question.choices or self.renderer.settings.choices or ()
 
 
 def run_lane(
@@ -116,7 +39,10 @@ def run_lane(
     told: Callable[[dict[str, Any]], None],
     check: Callable[[], None],
 ) -> None:
-    """Trains it, from where it stands, and asks it. `check` raises where it is time to stop; what was done is kept."""
+    """Trains it, from where it stands, and asks it. `check` raises where it is time to stop; what was done is kept.
+
+    Its adapter is put on the model as a bundle's would be: what is tested is what is served.
+    """
     lane, track = progress.lane, progress.track
     with tempfile.TemporaryDirectory() as scratch:
         adapter = None
@@ -136,9 +62,8 @@ def run_lane(
         for row in answers(reading, progress, loaded, adapter):
             store.prediction(track, row)
             progress.predicted += 1
-            progress.done += 1
             told(row)
-    progress.status = "done"
+    progress.status, progress.done = "done", len(progress.plan)
     store.snapshot(progress, lambda: state or LaneState())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +29,11 @@ from fewfit.predictions import merge
 from fewfit.render import Renderer, RenderSettings
 from fewfit.run import folders, inferences, sets
 from fewfit.run.deliver import Delivery, deliver
+from fewfit.run.documents import run_lane
 from fewfit.run.executor import SURELY_WORTH, Helper, Job, LocalExecutor, wait_for_orphans
 from fewfit.run.passes import Sizes
-from fewfit.run.prepare import Prepared
+from fewfit.run.prepare import DOCUMENTS, Prepared
+from fewfit.run.reading import Reading
 from fewfit.run.sessions import MEMORY, Journal
 from fewfit.run.sizing import size_passes
 from fewfit.run.snapshots import Store
@@ -120,6 +122,8 @@ def _execute(session: Session, judge: Metric) -> dict[str, Any]:
     for lane in lanes:  # those of one's own are known once they are registered again
         demonstrations.chooser(lane.demonstrations)
         sources.source(lane.augment)
+    if record.get("documents"):
+        return execute_on_documents(session, judge, dataset, lanes)
     tracks: list[Progress] = []
     plans = {lane.name: list(steps(lane, len(dataset.examples))) for lane in lanes}
     # Prompting lanes first: their scores are there in seconds.
@@ -164,6 +168,70 @@ def _execute(session: Session, judge: Metric) -> dict[str, Any]:
             run_behind_endpoint(work, session) if loaded.is_remote else run_team(work, session)
             if session.caught:
                 raise interrupted(folder, session.caught[0])
+    return conclude(session, judge, dataset, tracks, tasks, check)
+
+
+def execute_on_documents(session: Session, judge: Metric, questions: Dataset, lanes: list[Lane]) -> dict[str, Any]:
+    """One lane after another: there is no stream whose rows they could share."""
+    prepared, record, store, watch = session.prepared, session.record, session.store, session.watch
+    documents = restore_examples(prepared.folder / DOCUMENTS)
+    if documents.digest != record["documents"]["digest"]:
+        raise changed(prepared.folder, DOCUMENTS)
+
+    def check() -> None:
+        if session.caught:
+            raise interrupted(prepared.folder, session.caught[0])
+
+    readings: dict[str | None, Reading] = {}
+    for model in record["models"]:
+        name, loaded = model["lane"], prepared.loaded[model["lane"]]
+        renderer = Renderer(loaded.tokenizer, RenderSettings.from_json(model["render"]))
+        mine = [lane for lane in lanes if lane.model == name]
+        task = Task(documents.examples, renderer, judge, order="file")
+        if any(lane.augment for lane in mine):
+            watch.phase("inferring from the documents")
+            inferences.complete(prepared.folder, name, loaded, task, inferences.parts_of_documents(mine, task), check)
+        readings[name] = Reading(documents.examples, questions.examples, renderer, judge, task.sources)
+    tracks: list[Progress] = []
+    for lane in sorted(lanes, key=lambda lane: lane.trains):
+        for seed in record["seeds"]:
+            track = Track(lane.name, seed)
+            tracks.append(Progress(track, lane, readings[lane.model].plan(track, lane)))
+    earlier = {progress.track: store.begin(progress) for progress in tracks}
+    watch.begin(information(session, questions, lanes, {one.track.lane: one.plan for one in tracks}, tracks))
+    tell = forward_to(watch)
+    for progress in tracks:
+        if progress.status != "running":
+            continue
+        check()
+        loaded = prepared.loaded[progress.lane.model]
+        with one_thread(is_small(loaded.model)):
+            run_lane(
+                readings[progress.lane.model],
+                progress,
+                loaded,
+                store,
+                state=earlier[progress.track].state,
+                tell=watch.phase,
+                told=lambda row, progress=progress: tell(progress, row),  # type: ignore[misc]
+                check=check,
+            )
+        tell(progress, None)
+    return conclude(session, judge, questions, tracks, readings, check)
+
+
+def conclude(
+    session: Session,
+    judge: Metric,
+    dataset: Dataset,
+    tracks: list[Progress],
+    tasks: Mapping[str | None, Task | Reading],
+    check: Callable[[], None],
+) -> dict[str, Any]:
+    """All rows are there: the evidence in one file, the choice, the bundles."""
+    prepared, record, store, watch = session.prepared, session.record, session.store, session.watch
+    folder = prepared.folder
+    lanes = [Lane.from_json(one) for one in record["lanes"]]
     watch.phase("choosing")
     names = [lane.name for lane in lanes]
 
@@ -186,6 +254,7 @@ def _execute(session: Session, judge: Metric) -> dict[str, Any]:
     before = {lane: i - 1 for lane, i in left.items()}
     merge(store.shards(folders.TRAINED), folder / folders.TRAINED, names, before)
 
+    lanes = list({p.track.lane: p.lane for p in tracks}.values())
     delivery = Delivery(folder, record, lanes, tracks, tasks, prepared.loaded, judge, store, check)
     with one_thread(all(loaded.is_remote or is_small(loaded.model) for loaded in prepared.loaded.values())):
         return deliver(delivery, watch, session.journal.seconds, store.differing())
@@ -304,12 +373,16 @@ def helpers_for(work: Work, session: Session, sizes: Sizes, early: Sequence[Help
 def checked_examples(folder: Path, record: dict[str, Any]) -> Dataset:
     dataset = restore_examples(folder / folders.EXAMPLES)
     if dataset.digest != record["data"]["digest"]:
-        raise UserError(
-            "examples.jsonl is not what the run began with",
-            where=str(folder),
-            hint="put it back, or start a new run on the new data",
-        )
+        raise changed(folder, folders.EXAMPLES)
     return dataset
+
+
+def changed(folder: Path, name: str) -> UserError:
+    return UserError(
+        f"{name} is not what the run began with",
+        where=str(folder),
+        hint="put it back, or start a new run on the new data",
+    )
 
 
 def forward_to(watch: Watch) -> Callable[[Progress, dict[str, Any] | None], None]:
@@ -331,6 +404,7 @@ def information(
     return RunInfo(
         folder=prepared.folder,
         data=record["data"]["source"],
+        documents=(record.get("documents") or {"n": 0})["n"],
         n=len(golds),
         models=tuple(model["name"] for model in record["models"]),
         metric=record["metric"],
@@ -338,7 +412,9 @@ def information(
         seeds=tuple(record["seeds"]),
         totals={name: len(plan) for name, plan in plans.items()},
         notices=(*record["notices"], *session.journal.notices),
-        majority=max(map(golds.count, golds)) / len(golds) if record["metric"] == "choice" else None,
+        majority=max(map(golds.count, golds)) / len(golds)
+        if dataset.choices and record["metric"] == "choice"
+        else None,
         done={(p.track.lane, p.track.seed): p.predicted for p in tracks if p.done},
     )
 

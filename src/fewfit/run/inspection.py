@@ -26,6 +26,12 @@ def sequence(
     """
     where = folders.find(folder)
     record = folders.record(where)
+    if record.get("documents"):
+        raise UserError(
+            "a run on documents has no stream to look into",
+            where=str(where),
+            hint="trained.jsonl names what each update had",
+        )
     grid = Grid(tuple(Lane.from_json(one) for one in record["lanes"]))
     chosen = grid[lane]
     seed = min(record["seeds"]) if seed is None else seed

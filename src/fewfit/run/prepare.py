@@ -27,13 +27,14 @@ from fewfit.models.remote import served
 from fewfit.render import Renderer
 from fewfit.run import folders
 from fewfit.run.budget import within_budget
+from fewfit.run.reading import lanes_on_documents
 from fewfit.run.watch import Watch
-from fewfit.settings import Settings, short_name
+from fewfit.settings import Settings, flag, short_name
 
 # Of a whole run. Small models make some hundred updates a second: beyond this it would be days, and is said to be.
 MOST_UPDATES = 10_000_000
 MANY_UPDATES = 50_000  # are announced
-TEST = "test.jsonl"
+TEST, DOCUMENTS = "test.jsonl", "documents.jsonl"
 CHAT_REASONS = ("the endpoint takes text", "the endpoint takes messages")
 
 
@@ -90,21 +91,38 @@ class Material:
     path: str | None
     file_digest: str | None
     notices: tuple[str, ...] = ()
+    documents: Dataset | None = None  # what is read; `dataset` are then the questions about it
 
 
 def read(asked: Settings, data: Any) -> Material:
     """Everything that can be refused before a model is fetched."""
-    dataset = load_examples(
-        data,
-        input=asked.input,
-        output=asked.output,
-        labels=asked.labels,
-        choices=asked.choices,
-        skip_bad=asked.skip_bad,
-        keep_duplicates=asked.keep_duplicates,
-    )
+
+    def load(source: Any) -> Dataset:
+        return load_examples(
+            source,
+            input=asked.input,
+            output=asked.output,
+            labels=asked.labels,
+            choices=asked.choices,
+            skip_bad=asked.skip_bad,
+            keep_duplicates=asked.keep_duplicates,
+        )
+
+    dataset, documents = load(data), None
     if dataset.are_documents:
-        raise UserError("documents hold no answers to predict", hint="give prompt and completion")
+        if asked.probe is None:
+            raise UserError(
+                "documents hold no answers to predict",
+                hint="give questions about them: --probe FILE of prompt/completion",
+            )
+        documents, dataset, data = dataset, load(asked.probe), asked.probe
+        if dataset.are_documents:
+            raise UserError("--probe holds documents", hint="give prompt and completion")
+        refuse_on_documents(asked)
+    elif asked.probe is not None:
+        raise UserError(
+            "--probe without documents", hint="DATA are rows of `text` alone; --test is for further examples"
+        )
     wanted = asked.metric if asked.metric != "auto" else auto_metric(dataset)
     judge = find_metric(wanted, answer_patterns=tuple(asked.answer_pattern or ()))
     if judge.needs == "choices" and dataset.choices is None and any(e.choices is None for e in dataset.examples):
@@ -127,7 +145,8 @@ def read(asked: Settings, data: Any) -> Material:
             keep_duplicates=True,
         )
     refuse_unreadable(judge, [*dataset.examples, *(test.examples if test is not None else ())])
-    grid, seeds = asked.lanes((None,)), asked.number_of_seeds
+    seeds = asked.number_of_seeds
+    grid = asked.lanes((None,)) if documents is None else lanes_on_documents(asked, len(documents), (None,))
     for lane in grid.lanes:
         if chooser(lane.demonstrations).per_query and lane.deliver == "fixed":
             raise UserError(f"--demos {lane.demonstrations} --deliver fixed", hint="it chooses for each query")
@@ -142,7 +161,7 @@ def read(asked: Settings, data: Any) -> Material:
         raise UserError(message, hint="give fewer --updates, --seeds, --lr or --shots, or fewer examples")
     at = Path(data).expanduser().resolve() if isinstance(data, str | Path) else None
     digest = None if at is None else sha256(at.read_bytes()).hexdigest()
-    return Material(dataset, test, judge, seeds, None if at is None else str(at), digest)
+    return Material(dataset, test, judge, seeds, None if at is None else str(at), digest, documents=documents)
 
 
 def judged_by_what_is_told(asked: Settings, material: Material, loaded: dict[str | None, Loaded]) -> Material:
@@ -157,6 +176,15 @@ def judged_by_what_is_told(asked: Settings, material: Material, loaded: dict[str
         )
     judge = find_metric("match", answer_patterns=tuple(asked.answer_pattern or ()))
     return replace(material, judge=judge, notices=(f"{told}: answers are written, and scored by match",))
+
+
+def refuse_on_documents(asked: Settings) -> None:
+    """What only means something where examples are predicted one after another, or behind an endpoint."""
+    for name, least in (("base_url", None), ("race", None), ("budget", None), ("block", 1), ("final", "stream")):
+        if getattr(asked, name) not in (None, least):
+            raise UserError(f"{flag(name)} with documents", hint="leave it out")
+    if asked.chat == "on":
+        raise UserError("--chat on with documents", hint="leave it out: documents are no turns")
 
 
 def updates_of(lanes: Sequence[Lane], n: int, seeds: int) -> int:
@@ -188,21 +216,28 @@ def refuse_no_opponent(judge: Metric, grid: Grid) -> None:
 def prepare(asked: Settings, material: Material, loaded: dict[str | None, Loaded], watch: Watch) -> Prepared:
     """Settles what is left to settle with the models at hand, and writes the run folder."""
     dataset, test, judge, seeds = material.dataset, material.test, material.judge, material.seeds
-    grid = asked.lanes(tuple(loaded))
+    documents = material.documents
+    grid = asked.lanes(tuple(loaded)) if documents is None else lanes_on_documents(asked, len(documents), tuple(loaded))
     renderers = {
-        name: render_with(one.tokenizer, one.config, dataset, judge.needs, asked) for name, one in loaded.items()
+        name: render_with(one.tokenizer, one.config, dataset, judge.needs, asked, documents)
+        for name, one in loaded.items()
     }
-    notices = [*dataset.notices, *(test.notices if test else ()), *material.notices]
+    notices = [
+        *(documents.notices if documents else ()),
+        *dataset.notices,
+        *(test.notices if test else ()),
+        *material.notices,
+    ]
     for name, renderer in renderers.items():
         notices += [f"{name}: {notice}" if name else notice for notice in renderer.notices]
-    if len(dataset.examples) <= max((lane.shots for lane in grid.lanes), default=0):
+    if documents is None and len(dataset.examples) <= max((lane.shots for lane in grid.lanes), default=0):
         notices.append(
             f"{len(dataset.examples)} examples: the longest prompts will have fewer demonstrations than asked"
         )
     budget = asked.budget_seconds
     cost: dict[str, float] = {}
     halvings: tuple[int, ...] = ()
-    if asked.is_sized or asked.budget is not None:
+    if documents is None and (asked.is_sized or asked.budget is not None):
         from fewfit.engine.task import Task
         from fewfit.engine.threads import is_small, one_thread
         from fewfit.run.timing import lane_seconds
@@ -235,6 +270,7 @@ def prepare(asked: Settings, material: Material, loaded: dict[str | None, Loaded
             "n": len(dataset.examples),
             "choices": dataset.choices,
         },
+        "documents": None if documents is None else {"digest": documents.digest, "n": len(documents)},
         "test": None if test is None else {"digest": test.digest, "n": len(test.examples)},
         "models": [
             {
@@ -253,7 +289,7 @@ def prepare(asked: Settings, material: Material, loaded: dict[str | None, Loaded
         "lanes": [lane.as_json() for lane in grid.lanes],
         "seeds": list(range(seeds)),
         "order": asked.order,
-        "race": asked.races(len(dataset.examples)) and not judge.is_deferred,
+        "race": documents is None and asked.races(len(dataset.examples)) and not judge.is_deferred,
         "halvings": list(halvings),
         "final": asked.final,
         "select": asked.select,
@@ -263,8 +299,10 @@ def prepare(asked: Settings, material: Material, loaded: dict[str | None, Loaded
         "versions": folders.versions(),
     }
     name = next(iter(loaded.values())).ref.short_name
-    folder = folders.create(Path(asked.out) if asked.out else None, dataset.source, name)
+    folder = folders.create(Path(asked.out) if asked.out else None, (documents or dataset).source, name)
     save_examples(dataset, folder / folders.EXAMPLES)
+    if documents is not None:
+        save_examples(documents, folder / DOCUMENTS)
     if test is not None:
         save_examples(test, folder / TEST)
     folders.write_record(folder, record)  # last: a folder with run.json can be resumed
@@ -272,10 +310,12 @@ def prepare(asked: Settings, material: Material, loaded: dict[str | None, Loaded
     return Prepared(folder, folders.record(folder), dict(loaded))
 
 
-def render_with(tokenizer: Any, config: Any, dataset: Dataset, needs: str, asked: Settings) -> Renderer:
+def render_with(
+    tokenizer: Any, config: Any, dataset: Dataset, needs: str, asked: Settings, documents: Dataset | None = None
+) -> Renderer:
     return Renderer.resolve(
         tokenizer,
-        dataset.examples,
+        [*dataset.examples, *(documents.examples if documents else ())],
         chat=asked.chat,
         instruction=asked.instruction,
         no_instruction=asked.no_instruction,

@@ -24,6 +24,7 @@ class RunInfo:
     totals: dict[str, int]  # steps of each lane under one seed
     notices: tuple[str, ...] = ()
     majority: float | None = None
+    documents: int = 0  # what is read, where it is not the examples themselves
     done: dict[tuple[str, int], int] = field(default_factory=dict)  # rows predicted before, by (lane, seed)
 
 

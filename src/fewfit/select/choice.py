@@ -45,13 +45,15 @@ def select(
     metric: str,
     statuses: Mapping[str, str] | None = None,
     criterion: Criterion = "z23",
+    flat: bool = False,
 ) -> Selection:
     """Chooses among the lanes that are `done`; the others count with the rows they have.
 
     `statuses` are `done`, `dropped` or `diverged` by lane name; without them a lane is done that has all rows.
     `metric` is the name of the score, `choice` being special: its likelihood is that of the right choice among all.
+    `flat`: nothing was learnt between one row and the next (questions about documents), so all rows say the same.
     """
-    table = Table.of(rows, lanes, metric, statuses)
+    table = Table.of(rows, lanes, metric, statuses, flat)
     stream = table.stream
     if not stream.can_win_L.any():
         raise NoUsableLane("no lane finished the stream", hint="see the status of each lane; lower rates diverge less")
@@ -93,7 +95,7 @@ def select(
     resamples = replace(resamples, among_L=among_L)
 
     trains_L = np.array([lane.kind in TUNING for lane in table.lanes])
-    learning_L = trains_L & (np.array(rising) | (stream.places < SHORT_STREAM))
+    learning_L = trains_L & (np.array(rising) | (stream.places < SHORT_STREAM)) & (not flat)
     delivered = at_delivery(stream, table.telling_LR, chosen, resamples, learning_L)
     seen_L = np.asarray(~np.isnan(stream.score_LR).all(axis=1))
     results = {
@@ -112,6 +114,8 @@ def select(
         rising=rising[chosen],
     )
     majority = most_frequent(table.gold) if metric in WITH_MAJORITY else None
+    if table.own_options_R is not None:
+        majority = Majority(None, float((1 / table.own_options_R).mean()))
     selection = Selection(
         metric=metric,
         asked=asked,
@@ -126,6 +130,7 @@ def select(
         majority=majority,
         learnt=learnt,
         settled=False,
+        flat=flat,
         verdict="",
         warnings=(),
     )

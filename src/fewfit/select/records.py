@@ -66,9 +66,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Majority:
-    """Always giving the most frequent answer."""
+    """Always giving the most frequent answer; where each question has options of its own (`answer` None), any of
+    them."""
 
-    answer: str
+    answer: str | None
     share: float  # of all examples, named with hindsight: the bar is, if anything, a little high
 
 
@@ -87,6 +88,7 @@ class Selection:
     majority: Majority | None
     learnt: bool  # whether any lane leads an answer that knows the labels alone
     settled: bool  # the recommended lane's side is surely better than every other
+    flat: bool  # rows are questions, and nothing was learnt between one and the next
     verdict: str
     warnings: tuple[str, ...]
 
@@ -116,6 +118,7 @@ class Selection:
             "prequential": self.best.prequential,
             "prequential_interval": list(self.best.prequential_interval),
             "majority": None if self.majority is None else self.majority.share,
+            "majority_answer": None if self.majority is None else self.majority.answer,
             "verdict": self.verdict,
             "settled": self.settled,
             "lanes": [

@@ -53,6 +53,7 @@ class Table:
     nll_LR: Floats  # nats per answer, as the rows have it; NaN where there is none
     tokens_LR: Floats  # of the prompt
     gold: tuple[str, ...]  # one an example
+    own_options_R: Floats | None = None  # how many, where rows have other options than each other
 
     @staticmethod
     def of(
@@ -60,6 +61,7 @@ class Table:
         lanes: Sequence[LaneLike],
         metric: str,
         statuses: Mapping[str, str] | None,
+        flat: bool = False,
     ) -> Table:
         ordered = tuple(sorted(lanes, key=tie_order))
         lane_of = {lane.name: index for index, lane in enumerate(ordered)}
@@ -110,14 +112,18 @@ class Table:
             example_R=example_R,
             place_R=np.array([place for _, place in keys]),
             can_win_L=can_win_L,
+            flat=flat,
         )
-        return Table(ordered, named, stream, correct_LR, nll_LR, prompt_LR, tuple(gold))
+        own_R = options_of(rows, column_of) if metric == "choice" else None
+        return Table(ordered, named, stream, correct_LR, nll_LR, prompt_LR, tuple(gold), own_R)
 
     @cached_property
     def telling_LR(self) -> Bools:
         """The rows that tell how a lane is when it is delivered: of one that learns the last half of what it predicted;
         of one that only prompts all, from the row on that had all its demonstrations."""
         there_LR = ~np.isnan(self.stream.score_LR)
+        if self.stream.flat:
+            return there_LR
         place_R = self.stream.place_R
         begins_L = []
         for lane, there_R in zip(self.lanes, there_LR, strict=True):
@@ -140,6 +146,8 @@ class Table:
 
     def rises(self, index: int) -> bool:
         """Of a lane that trains: nothing about another one changes."""
+        if self.stream.flat:
+            return False
         there_R = ~np.isnan(self.stream.score_LR[index])
         stream = self.stream
         return self.lanes[index].updates > 0 and is_rising(
@@ -169,6 +177,14 @@ class Table:
             rising=rising,
             status=self.statuses[index],
         )
+
+
+def options_of(rows: Sequence[Mapping[str, Any]], column_of: Mapping[Any, int]) -> Floats | None:
+    """None where all rows have the same."""
+    found = {column_of[row["seed"], row["i"]]: frozenset(row["probs"] or ()) for row in rows}
+    if len(set(found.values())) == 1:
+        return None
+    return np.array([float(max(1, len(found[column]))) for column in range(len(found))])
 
 
 def tie_order(lane: LaneLike) -> tuple[int, int, int, str]:

@@ -5,7 +5,7 @@ Nothing is said here that a comparison does not say.
 
 from __future__ import annotations
 
-from fewfit.select.records import Comparison, Interval, LaneResult, Selection
+from fewfit.select.records import Comparison, Interval, LaneResult, Majority, Selection
 
 SIDE_OF = {"zero-shot": "prompting", "icl": "prompting", "ft": "ft", "icl+ft": "icl+ft"}
 SIDES = ("prompting", "ft", "icl+ft")
@@ -41,7 +41,7 @@ def opening(selection: Selection, rivals: list[Comparison]) -> str:
         return f"Take {what}: nothing that costs more to serve is clearly better."
     scores = [selection.lane(each.other_lane).score or 0.0 for each in rivals]
     leads = "it leads" if selection.best.score >= max(scores, default=0.0) else "it finds the right answers likeliest"
-    return f"Lean to {what}: {leads}, but {counted(selection.n)} do not settle it against everything else."
+    return f"Lean to {what}: {leads}, but {counted(selection)} do not settle it against everything else."
 
 
 def is_settled(rivals: list[Comparison]) -> bool:
@@ -52,7 +52,7 @@ def expected(selection: Selection) -> str:
     best, majority = selection.best, selection.majority
     beside = ""
     if majority is not None and majority.share > 0.1:
-        beside = f"; always answering {shortened(majority.answer)!r} scores {hundredths(majority.share)}"
+        beside = f"; {without_thought(majority)} scores {hundredths(majority.share)}"
     return (
         f"Expect about {hundredths(best.score)} of 100 on new data (95% range {interval_text(best.interval)}{beside})"
         f"{price(selection.lane(best.name))}."
@@ -63,10 +63,10 @@ def nothing_learnt(selection: Selection) -> str:
     majority, best = selection.majority, selection.best
     assert majority is not None
     return (
-        f"With {counted(selection.n)} no way of adapting can be shown to beat always answering "
-        f"{shortened(majority.answer)!r}, which scores {hundredths(majority.share)} of 100; {best.name}, the cheapest, "
-        f"scores {hundredths(best.score)} (95% range {interval_text(best.interval)}). Deploy none of them yet: try "
-        "another model, a clearer instruction or more examples."
+        f"With {counted(selection)} no way of adapting can be shown to beat {without_thought(majority)}, which scores "
+        f"{hundredths(majority.share)} of 100; {best.name}, the cheapest, scores {hundredths(best.score)} (95% range "
+        f"{interval_text(best.interval)}). Deploy none of them yet: try another model, "
+        f"{'more training' if selection.flat else 'a clearer instruction'} or more {what_counts(selection)}."
     )
 
 
@@ -103,7 +103,7 @@ def against(selection: Selection, each: Comparison) -> str:
     elif each.says == "worse":
         tail = f"better so far, by {hundredths(-high)} to {hundredths(-low)} points, but {each.lane} is still rising"
     else:
-        tail = f"anything from {ahead(-low)} to {ahead(-high)}; {needed(each)}"
+        tail = f"anything from {ahead(-low)} to {ahead(-high)}; {needed(each, what_counts(selection))}"
     return f"{capitalised(SPOKEN[each.other])} ({rival.name}) scores {score}: {tail}."
 
 
@@ -115,14 +115,14 @@ def ahead(points: float) -> str:
     return f"{size} point{'s' * (size != '1')} {'better' if points > 0 else 'worse'}"
 
 
-def needed(comparison: Comparison) -> str:
-    """What more examples would likely bring."""
+def needed(comparison: Comparison, what: str) -> str:
+    """What more of them would likely bring."""
     if comparison.more is None:
         return "too close to call"
     if comparison.more > MANY:
-        return "thousands of examples would be needed to tell"
+        return f"thousands of {what} would be needed to tell"
     return (
-        f"if the difference is as large as it looks, some {roughly(comparison.more)} more examples would likely show it"
+        f"if the difference is as large as it looks, some {roughly(comparison.more)} more {what} would likely show it"
     )
 
 
@@ -130,7 +130,7 @@ def warnings(selection: Selection) -> tuple[str, ...]:
     found = []
     best, majority = selection.best, selection.majority
     if majority is not None and best.score > majority.share >= best.interval[0]:
-        always = f"always answering {shortened(majority.answer)!r} ({hundredths(majority.share)} of 100)"
+        always = f"{without_thought(majority)} ({hundredths(majority.share)} of 100)"
         found.append(f"it is not settled that {best.name} beats {always}")
     if best.rising:
         found.append(
@@ -139,7 +139,8 @@ def warnings(selection: Selection) -> tuple[str, ...]:
     if selection.criterion != selection.asked:
         found.append(f"chosen by {selection.criterion}, not {selection.asked}: a lane has no likelihood")
     orders = "this order" if selection.seeds == 1 else f"these {selection.seeds} orders"
-    found.append(f"the intervals are for {orders} of the examples; another order gives somewhat other scores")
+    if not selection.flat:
+        found.append(f"the intervals are for {orders} of the examples; another order gives somewhat other scores")
     return tuple(found)
 
 
@@ -157,8 +158,19 @@ def roughly(count: int) -> int:
     return -(-count // step) * step
 
 
-def counted(examples: int) -> str:
-    return f"{examples} example{'s' if examples != 1 else ''}"
+def counted(selection: Selection) -> str:
+    what = what_counts(selection)
+    return f"{selection.n} {what if selection.n != 1 else what.removesuffix('s')}"
+
+
+def what_counts(selection: Selection) -> str:
+    return "questions" if selection.flat else "examples"
+
+
+def without_thought(majority: Majority) -> str:
+    return (
+        "guessing among the options" if majority.answer is None else f"always answering {shortened(majority.answer)!r}"
+    )
 
 
 def capitalised(text: str) -> str:

@@ -28,6 +28,7 @@ class Stream:
     example_R: Ints  # 0 .. examples - 1
     place_R: Ints  # from 1, within each seed
     can_win_L: Bools  # false for lanes that were dropped or diverged, and wherever a row is missing
+    flat: bool = False  # nothing was learnt between one row and the next: every window is the whole
 
     @staticmethod
     def of(
@@ -67,7 +68,7 @@ class Stream:
 
     def after(self, place: int) -> Bools:
         """The rows later than `place` in their seed's order."""
-        return np.asarray(self.place_R > place)
+        return np.asarray((self.place_R > place) | self.flat)
 
     @property
     def whole(self) -> Bools:
