@@ -114,7 +114,7 @@ def write(
     waited = dict.fromkeys(sorted(told_of), (0, 0))
     texts = []
     for n in range(count):
-        turn = (*key, n)
+        turn = (number(*key, n),)
         length = manner.sentences[0] + number(*turn, "length") % (manner.sentences[1] - manner.sentences[0] + 1)
         answered = bool(manner.answered) and number(*turn, "answered") % manner.answered == 0
         # A question and its answer are two sentences.

@@ -17,7 +17,8 @@ def pick(items: Sequence[T], *key: Key) -> T:
 
 
 def shuffle(items: Sequence[T], *key: Key) -> list[T]:
-    return [items[index] for index in sorted(range(len(items)), key=lambda index: number(*key, index))]
+    start = number(*key)  # a long key is hashed once and not for every item
+    return [items[index] for index in sorted(range(len(items)), key=lambda index: number(start, index))]
 
 
 def sample(items: Sequence[T], count: int, *key: Key) -> list[T]:

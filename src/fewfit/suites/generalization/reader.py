@@ -22,7 +22,7 @@ SPEAKER = re.compile(r"^(?:[A-Z]\w*:|[-•*]|\d+[.)])\s+")
 
 def split_sentences(text: str) -> list[str]:
     lines = [SPEAKER.sub("", line.strip()) for line in text.splitlines()]
-    return [part.strip() for line in lines for part in re.split(r"(?<=[.?!])\s+(?=[\"A-Z(])", line) if part.strip()]
+    return [part.strip() for line in lines for part in re.split(r"(?<=[.?!])\s+", line) if part.strip()]
 
 
 @dataclass

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 
-from fewfit.draw import number
 from fewfit.suites.generalization import plausible
-from fewfit.suites.generalization.drawing import Key, sample
+from fewfit.suites.generalization.drawing import Key, sample, shuffle
 from fewfit.suites.generalization.listed import listed
 from fewfit.suites.generalization.real_words import REAL_WORDS
 from fewfit.suites.generalization.world import Names
@@ -59,9 +58,9 @@ def draw_nonsense(count: int, *key: Key, ends: tuple[str, ...] = CODAS, beside: 
     would be mistaken for each other, and one may stand inside the other."""
     out: list[str] = []
     heads = {word[:4] for word in beside}
-    for word in sorted(nonsense_words(), key=lambda word: (number(*key, word), word)):
+    for word in shuffle(nonsense_words(), *key):
         if len(out) == count:
-            return out
+            break
         if word[:4] not in heads and word.endswith(ends):
             heads.add(word[:4])
             out.append(word)
