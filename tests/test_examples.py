@@ -199,7 +199,11 @@ def test_what_is_not_read_is_said(row: dict[str, Any], words: str) -> None:
 
 def test_text_alone_is_a_document(tmp_path: Path) -> None:
     dataset = load([{"text": " One. "}, {"text": "Two."}, {"text": "One.", "id": "twin"}, {"text": "3"}])
-    assert [(one.id, one.prompt, one.completion) for one in dataset.examples] == [("1", "", "One."), ("2", "", "Two."), ("4", "", "3")]
+    assert [(one.id, one.prompt, one.completion) for one in dataset.examples] == [
+        ("1", "", "One."),
+        ("2", "", "Two."),
+        ("4", "", "3"),
+    ]
     assert dataset.are_documents and dataset.choices is None
     save(dataset, tmp_path / "examples.jsonl")
     assert restore(tmp_path / "examples.jsonl") == dataset
