@@ -303,3 +303,52 @@ def test_the_file_is_data_and_its_volume_and_truth_are_told(data: Path, tmp_path
 def test_what_cannot_be_done_is_said(data: Path, more: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         fewfit.augment(str(data), **{"model": Scripted(), **more})  # type: ignore[operator]
+
+
+# ---- an endpoint -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("chat", [True, False])
+def test_an_endpoint_that_fails_half_way_is_paid_for_once(
+    chat: bool, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real HTTP server. Faults that pass are waited out; what stays broken stops with one line, and the same call
+    goes on: each prompt is answered once."""
+    from fewfit.errors import FewfitError
+    from fewfit.models.remote import trouble
+    from tests.endpoint_made import broken_json, serving, status
+
+    monkeypatch.setenv("FEWFIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(trouble, "FIRST_WAIT", 0.02)
+
+    def rule(prompt: str) -> str:
+        return turned(Asked("", prompt.rstrip().split("Sentence:")[-1].split("\n\n")[-1].removesuffix("Turned round:")))
+
+    out, paths = tmp_path / "out.jsonl", ("/chat/completions",) if chat else ("/completions",)
+    with serving(rule, paths=paths) as server:
+        ask = {"model": "m", "base_url": server.url, "out": out}
+        server.faults += [status(429), status(500), broken_json]
+        fewfit.augment(str(data), **ask, on_block=stop_after(2, server))  # type: ignore[operator]
+        if out.read_bytes().count(b"\n") < len(LINES):
+            server.faults.clear()
+            fewfit.augment(str(data), **ask)  # type: ignore[operator]
+        bodies = [json.dumps(body, sort_keys=True) for body in server.asked]
+        assert len(set(bodies)) == len(bodies) and len(bodies) >= 2 * len(LINES)
+        before = server.calls
+        again = fewfit.augment(str(data), **ask)  # type: ignore[operator]
+        assert server.calls == before and len(again.rows) == out.read_bytes().count(b"\n") >= len(LINES)
+        other = tmp_path / "other.jsonl"
+        server.faults += [status(401)] * 50
+        with pytest.raises(FewfitError):
+            fewfit.augment(str(data), **{**ask, "out": other}, per=3, max_new_tokens=50)  # type: ignore[operator]
+
+
+def stop_after(blocks: int, server: Any) -> Any:
+    """More faults in the middle, which pass as well."""
+    from tests.endpoint_made import cut as cut_off
+
+    def told(done: int, of: int, account: Any) -> None:
+        if done == blocks * BLOCK:
+            server.faults += [cut_off, cut_off]
+
+    return told

@@ -57,7 +57,7 @@ def test_a_model_handed_in_comes_back_unchanged(
     assert [row["prediction"] for row in predictor.predict(queries("match", 4))] == wanted
     assert_unchanged(model, dict(before))
     assert [row["prediction"] for row in predictor.predict(queries("match", 4))] == wanted
-    monkeypatch.setattr(predict, "greedy", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(predict.predictor, "greedy", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         predictor.predict(queries("match", 4))
     assert_unchanged(model, dict(before))

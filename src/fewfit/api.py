@@ -11,9 +11,10 @@ from fewfit.metrics import Metric
 from fewfit.metrics import metric as find_metric
 from fewfit.models import local
 from fewfit.models.local import Loaded
+from fewfit.models.remote import served
 from fewfit.predictions import read as read_predictions
 from fewfit.run import folders
-from fewfit.run.prepare import Prepared, load_models, prepare, read, wrap
+from fewfit.run.prepare import Prepared, judged_by_what_is_told, load_models, prepare, read, wrap
 from fewfit.run.watch import Callbacks, OnLane, OnRow, Watch
 from fewfit.settings import Settings, is_pair, settings_of, takes_settings
 
@@ -94,6 +95,7 @@ def fit(
     callbacks = Callbacks(watch, on_row, on_lane)
     material = read(asked, data)  # what is wrong with the data is said before a model is fetched
     loaded = load_models(asked, tokenizer, callbacks)
+    material = judged_by_what_is_told(asked, material, loaded)
     prepared = prepare(asked, material, loaded, callbacks)
     return _run(prepared, material.judge, callbacks)
 
@@ -140,6 +142,10 @@ def resume(
         callbacks.phase(f"loading {one['name']}")
         if one["lane"] in given:
             loaded[one["lane"]] = wrap(given[one["lane"]], tokenizer)
+        elif one.get("base_url"):
+            limits = {name: record["asked"][name]["value"] for name in ("concurrency", "max_calls")}
+            known = (one["render"]["chat"], one["likelihood"])
+            loaded[one["lane"]] = served.load(one["name"], one["base_url"], known=known, **limits)
         else:
             loaded[one["lane"]] = local.load(
                 one["name"],

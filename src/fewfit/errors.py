@@ -20,6 +20,11 @@ class FewfitError(Exception):
             self.code = code
         super().__init__(self.line())
 
+    def add_hint(self, hint: str) -> None:
+        """Of one who knows more than where it was raised."""
+        self.hint = f"{self.hint}; {hint}" if self.hint else hint
+        self.args = (self.line(),)
+
     def line(self) -> str:
         parts = [f"{self.where}: " if self.where else "", self.message]
         if self.hint:

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and lines that are one line."""
+"""Files that are there whole or not at all, lines that are one line, and where what can be made again is kept."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 from typing import IO, Any
+
+from fewfit.errors import EnvironmentProblem
 
 # Characters that JSON lets stand in a string and that some readers, str.splitlines() among them, take for a line's end.
 _ESCAPED = {code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)}
@@ -39,6 +41,19 @@ def publish(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, record: Any) -> None:
     publish(path, (json.dumps(record, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode())
+
+
+def cache_folder() -> Path:
+    """$FEWFIT_CACHE, else $XDG_CACHE_HOME/fewfit, else ~/.cache/fewfit."""
+    given, shared = os.environ.get("FEWFIT_CACHE"), os.environ.get("XDG_CACHE_HOME", "")
+    if given:
+        return Path(given).expanduser().absolute()
+    if os.path.isabs(shared):  # a relative one is to be ignored, says the XDG specification
+        return Path(shared) / "fewfit"
+    home = Path("~").expanduser()
+    if not home.is_absolute():
+        raise EnvironmentProblem("no home directory to keep a cache in", hint="set FEWFIT_CACHE to a folder")
+    return home / ".cache" / "fewfit"
 
 
 def sync_folder(folder: Path) -> None:

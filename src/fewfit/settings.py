@@ -25,6 +25,9 @@ MOST_SEEDS = 1_000
 FEWEST_FOR_A_RACE = 30  # examples
 
 SIZED = ("methods", "shots", "lr", "updates")  # what the quick preset's grid may be cut in
+# Where models stand behind an endpoint: nothing can be trained there, and no set is chosen by likelihood.
+OF_ENDPOINTS = {"methods": ("zero-shot", "icl"), "deliver": "per-query"}
+OF_OTHERS = ("revision", "device", "dtype", "quantize", "budget", "chat_template_kwargs")
 COORDINATES = (
     *SIZED, "rank", "tune", "optimizer", "loss", "replay", "layers", "augment", "demonstrations",
     "deliver", "batch", "block", "schedule", "weight_decay", "use_shots",
@@ -41,6 +44,10 @@ class Settings:
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto"
     quantize: Literal["nf4"] | None = None
+    # Or one that an OpenAI-compatible endpoint has under that name.
+    base_url: str | None = None
+    concurrency: int | None = None
+    max_calls: int | None = None
     # The lanes: all combinations, or spelled out one by one.
     preset: Literal["quick", "thorough", "paper"] = "quick"
     methods: Sequence[str] | None = None
@@ -120,7 +127,11 @@ class Settings:
         if self.grid is not None and (given := [name for name in COORDINATES if getattr(self, name) is not None]):
             raise UserError(f"grid= and {given[0]}= together", hint="set it in each Lane")
         named = [short_name(one) for one in self.models if isinstance(one, str | Path)]
-        self.lanes(tuple(named) if self.several_models and len(named) == len(self.models) else (None,))
+        grid = self.lanes(tuple(named) if self.several_models and len(named) == len(self.models) else (None,))
+        if self.base_url is not None:
+            refuse_behind_endpoint(self, grid)
+        elif alone := next((name for name in ("concurrency", "max_calls") if getattr(self, name) is not None), None):
+            raise UserError(f"{flag(alone)} without --base-url", hint="it is for models behind an endpoint")
 
     @property
     def several_models(self) -> bool:
@@ -158,6 +169,8 @@ class Settings:
         """A coordinate's value and where it comes from."""
         if (value := getattr(self, name)) is not None:
             return value, "given"
+        if self.base_url is not None and name in OF_ENDPOINTS:
+            return OF_ENDPOINTS[name], "endpoint"
         if name in PRESETS[self.preset]:
             return PRESETS[self.preset][name], f"preset {self.preset}"
         return None, "default"
@@ -179,7 +192,8 @@ class Settings:
     @property
     def is_sized(self) -> bool:
         """Only the quick preset's own grid is cut to the budget; a grid that was spelled out never is."""
-        return self.preset == "quick" and self.grid is None and all(getattr(self, name) is None for name in SIZED)
+        spelled_out = self.grid is not None or any(getattr(self, name) is not None for name in SIZED)
+        return self.preset == "quick" and self.base_url is None and not spelled_out
 
     @property
     def load_dtype(self) -> str:
@@ -198,6 +212,27 @@ class Settings:
 
         values = {name: self.coordinate(name)[0] if name in COORDINATES else getattr(self, name) for name in DEFAULTS}
         return {name: {"value": plain(value), "source": source(name, value)} for name, value in values.items()}
+
+
+def refuse_behind_endpoint(asked: Settings, grid: Grid) -> None:
+    """What an endpoint cannot do is told before it is asked anything."""
+    if given := next((name for name in OF_OTHERS if getattr(asked, name) != DEFAULTS[name]), None):
+        raise UserError(f"{flag(given)} with --base-url", hint="leave it out: the endpoint runs the model as it does")
+    if any(not isinstance(one, str) for one in asked.models):
+        raise UserError("a model in memory with --base-url", hint="give the name that the endpoint has for it")
+    for name in ("concurrency", "max_calls"):
+        if (value := getattr(asked, name)) is not None and (not isinstance(value, int) or value < 1):
+            raise UserError(f"{flag(name)} {value}", hint="give a whole number, 1 or more")
+    if lane := next((lane for lane in grid.lanes if lane.trains), None):
+        raise UserError(
+            f"the lane {lane.name} with --base-url: nothing can be trained behind an endpoint",
+            hint="give --methods zero-shot,icl, or a model without --base-url",
+        )
+    if lane := next((lane for lane in grid.lanes if lane.is_fixed), None):
+        raise UserError(
+            f"the lane {lane.name} with --base-url: its set would be chosen by the likelihood of all examples",
+            hint="give --deliver per-query or ensemble:m",
+        )
 
 
 DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(Settings)}

@@ -58,9 +58,7 @@ def body(bundle: Bundle) -> list[str]:
         "| | |",
         "|---|---|",
         f"| base model | {base_name(bundle)} |",
-        f"| its {'commit' if bundle.model.from_hub else 'digest'} | {bundle.model.digest} |",
-        *gguf_rows(bundle),
-        f"| ran in | {bundle.model.dtype}{f', {bundle.model.quantize}' if bundle.model.quantize else ''} |",
+        *origin_rows(bundle),
         f"| demonstrations in the prompt | {shots(bundle)} |",
     ]
     if lane.trains:
@@ -77,6 +75,17 @@ def body(bundle: Bundle) -> list[str]:
             + (", and the interval allows for having chosen among lanes." if bundle.interval else "."),
         ]
     return lines
+
+
+def origin_rows(bundle: Bundle) -> list[str]:
+    base = bundle.model
+    if base.is_remote:
+        return [f"| behind | {base.base_url} (what it has under that name may change) |"]
+    return [
+        f"| its {'commit' if base.from_hub else 'digest'} | {base.digest} |",
+        *gguf_rows(bundle),
+        f"| ran in | {base.dtype}{f', {base.quantize}' if base.quantize else ''} |",
+    ]
 
 
 def gguf_rows(bundle: Bundle) -> list[str]:

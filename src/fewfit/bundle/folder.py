@@ -57,7 +57,7 @@ def save(
     folder = Path(folder)
     if lane.trains and export is None:
         raise ValueError(f"lane {lane.name} trains, so its weights have to be exported")
-    quantized = getattr(loaded.model.config, "quantization_config", None) is not None
+    quantized = getattr(loaded.config, "quantization_config", None) is not None
     base = Base(
         **asdict(loaded.ref), dtype=loaded.dtype, attention=loaded.attention, quantize="nf4" if quantized else None
     )
@@ -88,7 +88,8 @@ def save(
                     export(temporary)
             loaded.tokenizer.save_pretrained(str(temporary))
             point_to_base(temporary, base)
-            write_json(temporary / "generation_config.json", generation_config(made, loaded.tokenizer))
+            if not loaded.is_remote:  # no other library loads that
+                write_json(temporary / "generation_config.json", generation_config(made, loaded.tokenizer))
             (temporary / "README.md").write_text(card(made, private=private), encoding="utf-8")
             write_json(temporary / FILE, as_json(made))
             put_in_place(temporary, folder)

@@ -28,10 +28,15 @@ class Base:
     attention: str | None
     quantize: str | None = None
     hub: str | None = None  # that an installed model or a GGUF file was made from, where that is known
+    base_url: str | None = None  # of the endpoint that it stands behind
 
     @property
     def from_hub(self) -> bool:
         return self.folder is None and ":" not in self.digest
+
+    @property
+    def is_remote(self) -> bool:
+        return self.base_url is not None
 
     @property
     def from_gguf(self) -> bool:

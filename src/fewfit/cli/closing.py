@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fewfit.cli.board import clock, points
-from fewfit.cli.flags import FLAGS, LANES, MODELS, PROMPTS, ROWS, SCORES, spelled
+from fewfit.cli.flags import ENDPOINTS, FLAGS, LANES, MODELS, PROMPTS, ROWS, SCORES, spelled
 from fewfit.grid import KINDS, short
 from fewfit.metrics.patterns import shortened
 from fewfit.settings import DEFAULTS
@@ -173,7 +173,7 @@ def given_flags(asked: dict[str, Any]) -> str | None:
     if any(asked.get(name) is not None for name in DEFAULTS if name not in FLAGS):
         return None
     words = []
-    for name in (*MODELS, *LANES, *SCORES, *PROMPTS, *ROWS, "final"):
+    for name in (*MODELS, *ENDPOINTS, *LANES, *SCORES, *PROMPTS, *ROWS, "final"):
         value = asked.get(name)
         if name == "model" or value is None or value in (DEFAULTS[name], [], {}):
             continue

@@ -32,7 +32,7 @@ Memory = Annotated[
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or `last`.", show_default=False)]
 
 
-@f.takes(*f.MODELS, *f.LANES, *f.SCORES, *f.PROMPTS, *f.ROWS, "final", "out", "quiet", "json_", "yes")
+@f.takes(*f.MODELS, *f.ENDPOINTS, *f.LANES, *f.SCORES, *f.PROMPTS, *f.ROWS, "final", "out", "quiet", "json_", "yes")
 def fit(data: Data, **flags: Any) -> None:
     """Compare prompting, tuning and both on your examples.
 
@@ -64,7 +64,7 @@ def resume(run: RunName, **flags: Any) -> None:
     finish(done, flags["json_"])
 
 
-@f.takes(*f.MODELS, *f.LANES, *f.SCORES, *f.PROMPTS, *f.ROWS, "final", "json_")
+@f.takes(*f.MODELS, *f.ENDPOINTS, *f.LANES, *f.SCORES, *f.PROMPTS, *f.ROWS, "final", "json_")
 def plan(data: Data, memory: Memory = None, **flags: Any) -> None:
     """Tell what fit would do: lanes, tokens, memory, minutes.
 

@@ -146,6 +146,15 @@ FLAGS: dict[str, Flag] = {
     "device": Flag("auto takes a GPU where there is one.", MODEL, metavar="auto|cpu|cuda|mps"),
     "dtype": Flag("auto: bfloat16 on CUDA and on CPUs where it is measured to be faster, else float32.", MODEL),
     "quantize": Flag("4-bit base weights (CUDA).", MODEL, shown="no"),
+    "base_url": Flag(
+        "The model is one of this OpenAI-compatible endpoint: it is prompted, not tuned. The key is taken from "
+        "FEWFIT_API_KEY or OPENAI_API_KEY.", MODEL, shown="none: the model runs here", metavar="URL",
+    ),
+    "concurrency": Flag("Requests at once, to an endpoint.", MODEL, shown="4", metavar="N"),
+    "max_calls": Flag(
+        "Requests to an endpoint before the run stops; resume goes on with as many again.", MODEL, shown="no limit",
+        metavar="N",
+    ),
     "preset": Flag("The grid to begin from; flags below change it.", GRID),
     "methods": Flag(
         "Which kinds of lanes are compared.", GRID, shown="zero-shot,icl,ft,icl+ft", metavar="zero-shot,icl,ft,icl+ft",
@@ -257,6 +266,7 @@ FLAGS: dict[str, Flag] = {
 }  # fmt: skip
 
 MODELS = ("model", "revision", "device", "dtype", "quantize")
+ENDPOINTS = ("base_url", "concurrency", "max_calls")
 LANES = (
     "preset", "methods", "shots", "lr", "updates", "rank", "tune", "optimizer", "loss", "replay", "layers",
     "augment", "demonstrations", "deliver", "seeds", "budget", "race",

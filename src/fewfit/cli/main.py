@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from fewfit.cli import augmenting, demo, fit, inspecting, models, output, predicting
+from fewfit.cli import augmenting, cache, demo, fit, inspecting, models, output, predicting
 
 
 class Ending(Exception):
@@ -58,6 +58,7 @@ app.command("inspect", cls=Grouped)(inspecting.inspect)
 app.command("predict", cls=Grouped)(predicting.predict)
 app.command("augment", cls=Grouped)(augmenting.augment)
 app.command("models", cls=Grouped)(models.models)
+app.command("cache", cls=Grouped)(cache.cache)
 app.command("demo", cls=Grouped)(demo.demo)
 
 

@@ -17,13 +17,50 @@ def show(plan: Any) -> None:
 
     terminal = sys.stdout.isatty()
     console = Console(highlight=False, width=None if terminal else 160, soft_wrap=not terminal)
-    for text in headings(plan):
+    from fewfit.plan import EndpointPlan
+
+    remote = isinstance(plan, EndpointPlan)
+    for text in endpoint_headings(plan) if remote else headings(plan):
         console.print(text, markup=False)
     console.print()
-    console.print(lanes_table(plan, wide=console.width >= WIDE))
+    console.print(calls_table(plan) if remote else lanes_table(plan, wide=console.width >= WIDE))
     console.print()
-    for text in (*totals(plan), *(f"Note: {notice}." for notice in plan.notices)):
+    lines = endpoint_totals(plan) if remote else totals(plan)
+    for text in (*lines, *(f"Note: {notice}." for notice in plan.notices)):
         console.print(text, markup=False)
+
+
+# ---- behind an endpoint ----------------------------------------------------------------------------------------------
+
+
+def endpoint_headings(plan: Any) -> list[str]:
+    seeds = "" if plan.seeds == 1 else f", {plan.seeds} seeds"
+    scored = f"{plan.data}: {plan.n} examples, scored by {plan.metric}{seeds}"
+    return [f"{scored}; {', '.join(plan.models)} at {plan.base_url}"]
+
+
+def calls_table(plan: Any) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="bold")
+    table.add_column("kind", no_wrap=True, min_width=9)
+    table.add_column("lane", no_wrap=True, overflow="ellipsis")
+    for name in ("calls", "prompt tokens", "answer tokens"):
+        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
+    for lane in plan.lanes:
+        amounts = (amount(lane.prompt_tokens), amount(lane.completion_tokens))
+        table.add_row(lane.kind, lane.name, f"{lane.calls:,}", *amounts)
+    return table
+
+
+def endpoint_totals(plan: Any) -> list[str]:
+    total = f"About {plan.calls:,} calls and {amount(plan.tokens)} tokens; equal requests are sent once."
+    if plan.max_calls is not None and plan.max_calls < plan.calls:
+        total += f" At {plan.max_calls:,} the run stops, and resume goes on."
+    return [total]
+
+
+# ---- on this machine -------------------------------------------------------------------------------------------------
 
 
 def headings(plan: Any) -> list[str]:

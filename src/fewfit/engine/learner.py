@@ -1,9 +1,9 @@
 """The faces of what predicts and learns: who scores, who writes text, who trains.
 
-A lane under a seed is a track. A track that only prompts is of the model as it is and asks for a Scorer and a
-Generator, no more, which a model behind an endpoint could be. A learner is all three over one model:
-`plain.PlainLearner` runs one track at a time on stock PEFT, `stack.StackLearner` many in one pass. The stream knows
-nothing else of them, and tests/conformance/test_learners.py says what each has to keep to.
+A lane under a seed is a track. A track that only prompts is of the model as it is and asks for a Prompter, no more:
+`remote.RemotePrompter` is one over a model behind an endpoint. A learner trains, too: `plain.PlainLearner` runs one
+track at a time on stock PEFT, `stack.StackLearner` many in one pass. The stream knows nothing else of them, and
+tests/conformance/test_learners.py says what each learner has to keep to.
 """
 
 from __future__ import annotations
@@ -46,14 +46,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Scored:
-    """What one forward says of a row's last answer."""
+    """What one forward says of a row's last answer; None is what an endpoint does not tell."""
 
-    nll: float  # nats, the whole answer with its end
-    tokens: int
+    nll: float | None  # nats, the whole answer with its end
+    tokens: int | None
     hit: bool  # every token of the answer and its end is the arg-max
-    margin: float  # smallest gap between the two top logits along the answer
+    margin: float | None  # smallest gap between the two top logits along the answer
     argmax: tuple[int, ...]  # the arg-max tokens up to and including the first wrong one
     choices: tuple[float, ...] = ()  # log p of each choice
+    prompt_tokens: int | None = None  # as an endpoint counts them; None: as rendered
 
 
 @dataclass
@@ -77,6 +78,19 @@ class Generator(Protocol):
         """Greedy continuation of each row's prompt, up to the end mark; how each begins may be known already."""
 
 
+class Prompter(Scorer, Generator, Protocol):
+    """Both over one model, which may have memory to be careful of."""
+
+    def drop_graphs(self) -> None:
+        """Drop what a pass that failed has left behind: graphs and gradients. It may be made again."""
+
+    def enable_recompute(self) -> bool:
+        """Use less memory from now on, at the price of time. False where nothing can be done, or is done already."""
+
+    def close(self) -> None:
+        """Give the model back as it came."""
+
+
 class Trainer(Protocol):
     """Rows of a track that was never opened are of the model as it is."""
 
@@ -98,14 +112,5 @@ class Trainer(Protocol):
         """Give back the track's memory."""
 
 
-class Learner(Scorer, Generator, Trainer, Protocol):
-    """All three over a model in this process, which has memory to be careful of."""
-
-    def drop_graphs(self) -> None:
-        """Drop what a pass that failed has left behind: graphs and gradients. It may be made again."""
-
-    def enable_recompute(self) -> bool:
-        """Use less memory from now on, at the price of time. False where nothing can be done, or is done already."""
-
-    def close(self) -> None:
-        """Give the model back as it came."""
+class Learner(Prompter, Trainer, Protocol):
+    """All of it over a model in this process."""

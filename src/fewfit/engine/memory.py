@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from fewfit.engine.learner import Learner, Row
+from fewfit.engine.learner import Prompter, Row
 from fewfit.errors import EnvironmentProblem
 
 CODE = "memory"
@@ -131,7 +131,7 @@ def report_exhaustion(where: str | None = None, hint: str = HINT) -> Iterator[No
 def in_parts(
     call: Callable[[Sequence[Row]], Sequence[Result]],
     rows: Sequence[Row],
-    learner: Learner,
+    learner: Prompter,
     smaller: Callable[[Sequence[Row]], None],
     *,
     tracks_whole: bool = False,

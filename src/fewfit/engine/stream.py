@@ -10,10 +10,10 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 from fewfit.engine import memory
-from fewfit.engine.learner import LaneState, Learner, Row, Scored, Track
+from fewfit.engine.learner import LaneState, Learner, Prompter, Row, Scored, Track
 from fewfit.engine.places import bucket
 from fewfit.engine.task import Seen, Task
 from fewfit.grid import Lane
@@ -116,13 +116,14 @@ class Stream:
 
     `race` is asked after every pass which lanes are surely behind. `stop` is asked between steps; when it says so,
     everything is written and the loop returns. Snapshots come every `every` seconds, more rarely where they are dear.
-    `on_shrink` hears of how many tokens passes are from then on, where larger ones did not fit the memory.
+    `on_shrink` hears of how many tokens passes are from then on, where larger ones did not fit the memory. Rows share a
+    pass whose lengths are `rounded` to the same.
     """
 
     def __init__(
         self,
         task: Task,
-        learner: Learner,
+        learner: Prompter,  # a Learner where any track trains
         sink: Sink,
         *,
         watch: Watcher = lambda progress, row: None,
@@ -133,14 +134,21 @@ class Stream:
         tokens: int = 2048,
         executor: Executor | None = None,
         on_shrink: Callable[[int], None] = lambda tokens: None,
+        rounded: Callable[[int], int] = bucket,
     ):
         self.task, self.learner, self.sink = task, learner, sink
         self.watch, self.stop, self.race, self.every = watch, stop, race, every
         self.width, self.tokens, self.executor, self.on_shrink = width, tokens, executor, on_shrink
+        self.rounded = rounded
         self.tracks: list[Progress] = []
         self._waiting: dict[tuple[Track, Step], Ready] = {}
         self._last = time.monotonic()
         self._cost = 0.0
+
+    @property
+    def trainer(self) -> Learner:
+        """Nothing asks for it but tracks that train, and those are never given to one that only prompts."""
+        return cast(Learner, self.learner)
 
     def run(self, tracks: Sequence[Progress], field: Sequence[Progress] | None = None) -> None:
         """`field`: all that take part in the race, where others run elsewhere."""
@@ -184,7 +192,7 @@ class Stream:
         """Its state goes to disk, from where another process takes it."""
         self._snapshot(progress)
         if progress.opened:
-            self.learner.forget(progress.track)
+            self.trainer.forget(progress.track)
             progress.opened = False
         for key in [key for key in self._waiting if key[0] == progress.track]:
             del self._waiting[key]
@@ -217,13 +225,13 @@ class Stream:
     def end(self, progress: Progress) -> None:
         self._snapshot(progress)  # its last state is on disk; the bundle is made from there
         if progress.opened:
-            self.learner.forget(progress.track)
+            self.trainer.forget(progress.track)
             progress.opened = False
         self.watch(progress, None)
 
     def _snapshot(self, progress: Progress) -> None:
         def state() -> LaneState:
-            return self.learner.state(progress.track) if progress.opened else LaneState()
+            return self.trainer.state(progress.track) if progress.opened else LaneState()
 
         self.sink.snapshot(progress, state)
         progress.dirty = False
@@ -266,7 +274,7 @@ class Stream:
                 seen = self.task.scored_rows(track, lane, step.i, train=step.update == 1)
             else:
                 seen = self.task.trained_rows(track, lane, step.i, step.update)
-            lengths = [bucket(len(s.row.ids)) for s in seen]
+            lengths = [self.rounded(len(s.row.ids)) for s in seen]
             tokens = len(lengths) * max(lengths)
             self._waiting[key] = Ready(progress, step, seen, max(lengths), tokens)
         return self._waiting[key]
@@ -277,7 +285,7 @@ class Stream:
         for ready in chosen:
             self._waiting.pop((ready.progress.track, ready.step), None)
             if ready.progress.lane.trains and not ready.progress.opened:
-                self.learner.open(ready.progress.track, ready.progress.lane)
+                self.trainer.open(ready.progress.track, ready.progress.lane)
                 ready.progress.opened = True
         # One forward for all; what is only trained on rides along where anything is predicted.
         rows = [s.row for ready in chosen for s in ready.seen]
@@ -287,7 +295,7 @@ class Stream:
         flat = [(ready.progress, ready.step, s) for ready in chosen for s in ready.seen]
         self._write(flat, results)
         training = [s.row for progress, step, s in flat if step.update and progress.running and s.row.loss]
-        went = self._in_parts(self.learner.update, training, tracks_whole=True) if training else []
+        went = self._in_parts(self.trainer.update, training, tracks_whole=True) if training else []
         alive = dict(zip([row.track for row in training], went, strict=True))
         for progress, step, seen, *_ in chosen:
             progress.dirty = True
@@ -337,4 +345,4 @@ class Stream:
 
 
 def usable(result: Scored) -> bool:
-    return math.isfinite(result.nll) and all(math.isfinite(value) for value in result.choices)
+    return (result.nll is None or math.isfinite(result.nll)) and all(math.isfinite(value) for value in result.choices)

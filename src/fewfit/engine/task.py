@@ -227,7 +227,7 @@ class Task:
             "demos": list(seen.rendered.demos),
             "nll": scored.nll,
             "tokens": scored.tokens,
-            "prompt_tokens": seen.rendered.prompt_tokens,
+            "prompt_tokens": seen.rendered.prompt_tokens if scored.prompt_tokens is None else scored.prompt_tokens,
             "score": score,
             "correct": score >= 1.0,
             "gold": example.completion,
@@ -282,10 +282,13 @@ def softmax(names: Sequence[str], logp: Sequence[float]) -> dict[str, float]:
     return {name: weight / sum(weights) for name, weight in zip(names, weights, strict=True)}
 
 
-def mean_nll(nll: Sequence[float]) -> float:
-    """Of the mean of the probabilities."""
-    least = min(nll)
-    return least - math.log(sum(math.exp(least - one) for one in nll) / len(nll))
+def mean_nll(nll: Sequence[float | None]) -> float | None:
+    """Of the mean of the probabilities; unknown where one of them is."""
+    known = [one for one in nll if one is not None]
+    if len(known) < len(nll):
+        return None
+    least = min(known)
+    return least - math.log(sum(math.exp(least - one) for one in known) / len(known))
 
 
 def best_choice(names: Sequence[str], logp: Sequence[float]) -> tuple[str, float]:

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from fewfit.errors import EnvironmentProblem, UserError
-from fewfit.files import sync_folder
+from fewfit.files import cache_folder, sync_folder
 from fewfit.models import installed
 from fewfit.models.gguf_header import Header, is_gguf, read_header
 from fewfit.models.gguf_tokenizer import refuse_wrong_tokenizer
@@ -114,15 +114,7 @@ def converted(sha256: str) -> tuple[Path, Source] | None:
 
 
 def models_folder() -> Path:
-    given, shared = os.environ.get("FEWFIT_CACHE"), os.environ.get("XDG_CACHE_HOME", "")
-    if given:
-        return Path(given).expanduser().absolute() / "models"
-    if os.path.isabs(shared):  # a relative one is to be ignored, says the XDG specification
-        return Path(shared) / "fewfit" / "models"
-    home = Path("~").expanduser()
-    if not home.is_absolute():
-        raise EnvironmentProblem("no home directory to keep converted models in", hint="set FEWFIT_CACHE to a folder")
-    return home / ".cache" / "fewfit" / "models"
+    return cache_folder() / "models"
 
 
 def sha256_of(parts: Sequence[Path]) -> str:

@@ -23,8 +23,9 @@ CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 class ModelRef:
     """Which model it was.
 
-    `digest` is the hub's commit, or `files:…` of a folder, `gguf:…` of a GGUF file, `weights:…` of an object. `hub` is
-    the Hugging Face model that an installed one or a GGUF file was made from, where that is known.
+    `digest` is the hub's commit, or `files:…` of a folder, `gguf:…` of a GGUF file, `weights:…` of an object,
+    `endpoint:…` of one behind `base_url`. `hub` is the Hugging Face model that an installed one or a GGUF file was made
+    from, where that is known.
     """
 
     name: str
@@ -32,6 +33,7 @@ class ModelRef:
     folder: str | None
     digest: str
     hub: str | None = None
+    base_url: str | None = None
 
     @property
     def short_name(self) -> str:
@@ -41,17 +43,25 @@ class ModelRef:
 
 @dataclass
 class Loaded:
-    model: Any  # None where only the tokenizer was asked for
+    model: Any  # None where only the tokenizer was asked for; a `Served` where it is behind an endpoint
     tokenizer: Any
     ref: ModelRef
 
     @property
+    def is_remote(self) -> bool:
+        return self.ref.base_url is not None
+
+    @property
+    def config(self) -> Any:
+        return None if self.is_remote else self.model.config
+
+    @property
     def attention(self) -> str | None:
-        return getattr(self.model.config, "_attn_implementation", None)
+        return getattr(self.config, "_attn_implementation", None)
 
     @property
     def dtype(self) -> str:
-        return dtype_name(self.model)
+        return "unknown" if self.is_remote else dtype_name(self.model)
 
 
 def load(

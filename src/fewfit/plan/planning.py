@@ -24,6 +24,7 @@ from fewfit.grid import Lane
 from fewfit.models import local
 from fewfit.models.device import pick_device, pick_dtype
 from fewfit.plan.lengths import Length, length
+from fewfit.plan.remote import EndpointPlan, plan_calls
 from fewfit.plan.shape import ModelShape, shape_of
 from fewfit.plan.space import Space, amount_of, disk, free_here, space
 from fewfit.plan.speed import Speed, measure
@@ -93,7 +94,7 @@ class Plan:
 @takes_settings
 def plan(
     data: Any, model: Any = None, *, memory: str | None = None, settings: Settings | None = None, **wanted: Any
-) -> Plan:
+) -> Plan | EndpointPlan:
     """Takes what `fewfit.fit` takes, models by name or folder. With `memory` (`24GB`) it is told for a GPU with so much
     of it, which need not be here, or for a CPU where `device` says so."""
     if model is not None:
@@ -101,6 +102,8 @@ def plan(
     asked = settings_of(settings, wanted)
     names = named(asked)
     material = read(asked, data)  # and refuse what fit would refuse
+    if asked.base_url is not None:
+        return plan_calls(asked, material, names)
     dataset, judge, seeds = material.dataset, material.judge, material.seeds
     grid = asked.lanes(tuple(names))
     given = None if memory is None else amount_of(memory)

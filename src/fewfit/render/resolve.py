@@ -39,9 +39,11 @@ def resolve(
     template_kwargs: Mapping[str, Any] | None = None,
     max_new_tokens: int | None = None,
     date: str | None = None,
+    chat_reason: str | None = None,
 ) -> Renderer:
     encoder = Encoder(tokenizer)
     on, reason = _chat(tokenizer, chat)
+    reason = chat_reason or reason
     notices = [f"chat template {'on' if on else 'off'}: {reason}"]
     listed = tuple(choices) if choices else None
     if no_instruction or instruction == "":

@@ -19,7 +19,7 @@ from fewfit.files import write_json
 from fewfit.grid import Lane
 from fewfit.metrics import Answer, Metric
 from fewfit.models.local import Loaded
-from fewfit.predict import Predictor
+from fewfit.predict import predictor_of
 from fewfit.predictions import read
 from fewfit.run import folders, shift
 from fewfit.run.prepare import TEST
@@ -175,7 +175,7 @@ def judge_test(
         run.check()
         watch.phase(f"judging {name} on the test file")
         loaded = run.loaded[run.lane(name).model]
-        predictor = Predictor(bundle.load(folder), model=loaded.model, tokenizer=loaded.tokenizer)
+        predictor = predictor_of(bundle.load(folder), model=loaded.model, tokenizer=loaded.tokenizer)
         try:
             rows = predictor.predict(list(examples), nll=False)
         finally:

@@ -14,6 +14,7 @@ from fewfit import demonstrations
 from fewfit.engine import memory
 from fewfit.engine import source as sources
 from fewfit.engine.learner import LaneState, Track
+from fewfit.engine.remote import RemotePrompter
 from fewfit.engine.stream import Progress, Stream, steps
 from fewfit.engine.task import Task
 from fewfit.engine.threads import is_small, one_thread, processors
@@ -23,6 +24,7 @@ from fewfit.examples import restore as restore_examples
 from fewfit.grid import Lane
 from fewfit.metrics import OWN, Answer, Metric
 from fewfit.models.local import Loaded
+from fewfit.models.remote import trouble
 from fewfit.predictions import merge
 from fewfit.render import Renderer, RenderSettings
 from fewfit.run import folders, inferences, sets
@@ -38,6 +40,7 @@ from fewfit.run.watch import RunInfo, Watch
 from fewfit.stats.race import Race
 
 SNAPSHOT_SECONDS = 5.0
+PASSES_AT_ONCE = 4  # requests of each connection in one pass to an endpoint: at its end they wait for the slowest
 
 
 @dataclass
@@ -93,6 +96,8 @@ def execute(prepared: Prepared, judge: Metric, watch: Watch) -> dict[str, Any]:
             raise
         except EnvironmentProblem as problem:
             how = MEMORY if problem.code == memory.CODE else how
+            if problem.code in trouble.RESUMABLE:
+                problem.add_hint(f"go on with: fewfit resume {folder}")
             raise
         finally:
             session.store.close()
@@ -155,7 +160,8 @@ def _execute(session: Session, judge: Metric) -> dict[str, Any]:
         for team in teams([lane for lane in lanes if lane.model == name]):
             mine = [progress for progress in tracks if progress.lane in team.lanes]
             states = {progress.track: earlier[progress.track].state for progress in mine}
-            run_team(Work(team, mine, tracks, states, task, model, loaded), session)
+            work = Work(team, mine, tracks, states, task, model, loaded)
+            run_behind_endpoint(work, session) if loaded.is_remote else run_team(work, session)
             if session.caught:
                 raise interrupted(folder, session.caught[0])
     watch.phase("choosing")
@@ -181,7 +187,7 @@ def _execute(session: Session, judge: Metric) -> dict[str, Any]:
     merge(store.shards(folders.TRAINED), folder / folders.TRAINED, names, before)
 
     delivery = Delivery(folder, record, lanes, tracks, tasks, prepared.loaded, judge, store, check)
-    with one_thread(all(is_small(loaded.model) for loaded in prepared.loaded.values())):
+    with one_thread(all(loaded.is_remote or is_small(loaded.model) for loaded in prepared.loaded.values())):
         return deliver(delivery, watch, session.journal.seconds, store.differing())
 
 
@@ -232,6 +238,22 @@ def run_team(work: Work, session: Session) -> None:
         for helper in early:
             helper.dismiss()
         learner.close()
+
+
+def run_behind_endpoint(work: Work, session: Session) -> None:
+    """Rows go there as they come, as many as it is asked at once; what it takes in is not ours to measure."""
+    stream = Stream(
+        work.task,
+        RemotePrompter(work.loaded.model, work.task.renderer),
+        session.store,
+        watch=forward_to(session.watch),
+        stop=lambda: bool(session.caught),
+        race=session.race,
+        every=SNAPSHOT_SECONDS,
+        width=PASSES_AT_ONCE * work.loaded.model.endpoint.concurrency,
+        rounded=lambda tokens: 1,
+    )
+    stream.run(work.tracks, work.field)
 
 
 def ahead(work: Work, going: Sequence[Progress]) -> float:

@@ -194,7 +194,7 @@ class LocalExecutor:
             stream.end(progress)
             return
         if was.state is not None and progress.running:
-            stream.learner.restore(progress.track, progress.lane, was.state)
+            stream.trainer.restore(progress.track, progress.lane, was.state)
             progress.opened = True
 
     def _lost(self, helper: Helper, stream: Stream) -> None:

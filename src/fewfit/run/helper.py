@@ -117,7 +117,7 @@ class _Main:
                 progress = Progress(Track(lane.name, seed), lane, list(steps(lane, len(stream.task))))
                 was = self.store.begin(progress)
                 if was.state is not None:
-                    stream.learner.restore(progress.track, lane, was.state)
+                    stream.trainer.restore(progress.track, lane, was.state)
                     progress.opened = True
                 stream.admit(progress)
         elif what == "drop":

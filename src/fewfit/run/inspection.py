@@ -12,6 +12,7 @@ from fewfit.examples import restore as restore_examples
 from fewfit.grid import Grid, Lane
 from fewfit.metrics import metric
 from fewfit.models import local
+from fewfit.models.remote.tokens import byte_tokenizer
 from fewfit.render import Rendered, Renderer, RenderSettings
 from fewfit.run import folders, inferences, sets
 
@@ -37,7 +38,9 @@ def sequence(
         has = f"--update 1 to {chosen.updates}" if chosen.trains else "leave --update out: the lane does not train"
         raise UserError(f"{lane} makes no update {update}", hint=has)
     model = next(one for one in record["models"] if one["lane"] == chosen.model)
-    if tokenizer is None:
+    if tokenizer is None and model.get("base_url"):
+        tokenizer = byte_tokenizer(chat=model["render"]["chat"])
+    elif tokenizer is None:
         _, tokenizer = local.load_config_and_tokenizer(model["name"], model["revision"])
     renderer = Renderer(tokenizer, RenderSettings.from_json(model["render"]))
     judge = metric("exact")  # how it was judged changes nothing of what was seen

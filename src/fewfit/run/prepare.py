@@ -23,6 +23,7 @@ from fewfit.metrics.patterns import shortened
 from fewfit.metrics.structured import NOT_JSON, parsed
 from fewfit.models import local
 from fewfit.models.local import Loaded
+from fewfit.models.remote import served
 from fewfit.render import Renderer
 from fewfit.run import folders
 from fewfit.run.budget import within_budget
@@ -33,6 +34,7 @@ from fewfit.settings import Settings, short_name
 MOST_UPDATES = 10_000_000
 MANY_UPDATES = 50_000  # are announced
 TEST = "test.jsonl"
+CHAT_REASONS = ("the endpoint takes text", "the endpoint takes messages")
 
 
 @dataclass
@@ -48,7 +50,12 @@ def load_models(asked: Settings, tokenizer: Any, watch: Watch) -> dict[str | Non
     """By the name that lanes carry: None where there is one model only."""
     loaded: dict[str | None, Loaded] = {}
     for one in asked.models:
-        if isinstance(one, str | Path):
+        if asked.base_url is not None:
+            watch.phase(f"asking for {one}")
+            found = served.load(
+                one, asked.base_url, chat=asked.chat, concurrency=asked.concurrency, max_calls=asked.max_calls
+            )
+        elif isinstance(one, str | Path):
             watch.phase(f"loading {one}")
             found = local.load(
                 str(one),
@@ -82,6 +89,7 @@ class Material:
     seeds: int
     path: str | None
     file_digest: str | None
+    notices: tuple[str, ...] = ()
 
 
 def read(asked: Settings, data: Any) -> Material:
@@ -137,6 +145,20 @@ def read(asked: Settings, data: Any) -> Material:
     return Material(dataset, test, judge, seeds, None if at is None else str(at), digest)
 
 
+def judged_by_what_is_told(asked: Settings, material: Material, loaded: dict[str | None, Loaded]) -> Material:
+    """Where an endpoint does not tell how likely an answer is, answers can only be judged as they are written."""
+    silent = next((one for one in loaded.values() if one.is_remote and not one.model.likelihood), None)
+    if silent is None or material.judge.needs == "text":
+        return material
+    told = "the endpoint tells no likelihood of a given answer"
+    if asked.metric != "auto":
+        raise UserError(
+            f"{told}, which --metric {material.judge.name} needs", where=silent.ref.base_url, hint="give --metric match"
+        )
+    judge = find_metric("match", answer_patterns=tuple(asked.answer_pattern or ()))
+    return replace(material, judge=judge, notices=(f"{told}: answers are written, and scored by match",))
+
+
 def updates_of(lanes: Sequence[Lane], n: int, seeds: int) -> int:
     return seeds * n * sum(lane.updates for lane in lanes)
 
@@ -168,9 +190,9 @@ def prepare(asked: Settings, material: Material, loaded: dict[str | None, Loaded
     dataset, test, judge, seeds = material.dataset, material.test, material.judge, material.seeds
     grid = asked.lanes(tuple(loaded))
     renderers = {
-        name: render_with(one.tokenizer, one.model.config, dataset, judge.needs, asked) for name, one in loaded.items()
+        name: render_with(one.tokenizer, one.config, dataset, judge.needs, asked) for name, one in loaded.items()
     }
-    notices = [*dataset.notices, *(test.notices if test else ())]
+    notices = [*dataset.notices, *(test.notices if test else ()), *material.notices]
     for name, renderer in renderers.items():
         notices += [f"{name}: {notice}" if name else notice for notice in renderer.notices]
     if len(dataset.examples) <= max((lane.shots for lane in grid.lanes), default=0):
@@ -194,6 +216,8 @@ def prepare(asked: Settings, material: Material, loaded: dict[str | None, Loaded
         racing = replace(asked, race=asked.races(len(dataset.examples)) and not judge.is_deferred)
         grid, halvings, told = within_budget(racing, grid, cost, budget, len(dataset.examples))
         notices += told
+    if asked.base_url is not None and asked.max_length is not None:
+        notices.append(f"--max-length {asked.max_length} counts bytes: the endpoint's tokens are not known here")
     refuse_no_opponent(judge, grid)
     if (updates := updates_of(grid.lanes, len(dataset), seeds)) > MANY_UPDATES:
         predictions = seeds * len(dataset) * len(grid.lanes)
@@ -213,7 +237,13 @@ def prepare(asked: Settings, material: Material, loaded: dict[str | None, Loaded
         },
         "test": None if test is None else {"digest": test.digest, "n": len(test.examples)},
         "models": [
-            {"lane": name, **asdict(one.ref), "dtype": one.dtype, "render": renderers[name].settings.as_json()}
+            {
+                "lane": name,
+                **asdict(one.ref),
+                "dtype": one.dtype,
+                "render": renderers[name].settings.as_json(),
+                "likelihood": not one.is_remote or one.model.likelihood,
+            }
             for name, one in loaded.items()
         ],
         "device": asked.device,
@@ -253,6 +283,8 @@ def render_with(tokenizer: Any, config: Any, dataset: Dataset, needs: str, asked
         template=asked.template,
         max_length=asked.max_length,
         context_length=getattr(config, "max_position_embeddings", None),
-        choices=dataset.choices if needs == "choices" else None,
+        # Also where labels are written, since nobody tells how likely each is.
+        choices=dataset.choices if needs == "choices" or asked.metric == "auto" else None,
         template_kwargs=asked.chat_template_kwargs,
+        chat_reason=None if asked.base_url is None else CHAT_REASONS[tokenizer.chat_template is not None],
     )

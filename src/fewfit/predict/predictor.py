@@ -1,8 +1,4 @@
-"""Running a bundle: new inputs in, answers out, as the lane gave them while it was tested.
-
-predictor = fewfit.load("last")
-predictor.predict(["The soup was cold."])  # [{"id": "1", "prediction": "negative", "probs": {…}, "nll": 0.12}]
-"""
+"""A bundle with its model in this process."""
 
 from __future__ import annotations
 
@@ -10,9 +6,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 from fewfit.bundle import Bundle
 from fewfit.bundle import load as load_bundle
@@ -26,39 +21,20 @@ from fewfit.engine.prefix import Prefix, logits_behind
 from fewfit.engine.score import one_token_apart, read_off, sum_logp
 from fewfit.engine.task import TINY, best_choice, mean_nll, softmax
 from fewfit.errors import UserError
-from fewfit.examples.cells import Notices, is_turns, label, row_choices
-from fewfit.examples.cells import prompt as read_prompt
 from fewfit.examples.example import Example
-from fewfit.examples.shapes import PAIRS, columns
 from fewfit.models import installed, local
 from fewfit.models.digest import of_object
 from fewfit.models.lent import as_it_was, put_adapter_on, take_adapter_off
+from fewfit.predict.queries import Asked, Query, as_example, grouped, mean_probs, row
 from fewfit.render import Prompt, Renderer
 
-Query = str | Sequence[Mapping[str, str]] | Example | Mapping[str, Any]
 Ids = tuple[int, ...]
 Use = Callable[[int, Any], None]
-T = TypeVar("T")
 
 BATCH, TOKENS = 32, 4096  # rows and tokens of one forward
 SLACK = 8  # tokens at the end of what all prompts begin with that a query may change
 WORTH_KEEPING = 16  # a shorter prefix costs less than the care for it
-PROMPT_COLUMNS = ("prompt", "messages", *dict.fromkeys(first for first, _ in PAIRS if first != "prompt"))
 KNOWN_ATTENTION = ("sdpa", "eager")  # others need a device or a package that may not be here
-
-
-def load(path: str | Path, *, model: Any = None, device: str = "auto") -> Predictor:
-    """The predictor of a run or a bundle."""
-    return Predictor(load_bundle(path), model=model, device=device)
-
-
-class Asked(NamedTuple):
-    """A query behind one set of demonstrations."""
-
-    query: int
-    example: Example
-    set: int | None  # None where a chooser took them for this query alone
-    prompt: Prompt
 
 
 class Predictor:
@@ -77,13 +53,8 @@ class Predictor:
         reuse: bool = True,
         tokenizer: Any = None,
     ):
-        self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+        self._read(bundle, tokenizer)
         self.reuse = reuse
-        if tokenizer is None:  # the bundle brings its own, which may take seconds to read
-            ref = local.ModelRef(str(self.bundle.folder), None, str(self.bundle.folder), "")
-            tokenizer = local.tokenizer_of(self.bundle.folder, ref)
-        self.tokenizer = tokenizer
-        self.renderer = Renderer(self.tokenizer, self.bundle.settings)
         self._begins = [self.renderer.prefix(one) for one in self.bundle.sets]  # of each set
         self._kept: list[Prefix | None] = [None] * len(self._begins)
         self._lent = model is not None and self.bundle.weights != "model"
@@ -95,6 +66,14 @@ class Predictor:
         self._model = self._own(device)
         if self.bundle.weights == "adapter":
             put_adapter_on(self._model, self.bundle.folder)
+
+    def _read(self, bundle: Bundle | str | Path, tokenizer: Any) -> None:
+        self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+        if tokenizer is None:  # the bundle brings its own, which may take seconds to read
+            ref = local.ModelRef(str(self.bundle.folder), None, str(self.bundle.folder), "")
+            tokenizer = local.tokenizer_of(self.bundle.folder, ref)
+        self.tokenizer = tokenizer
+        self.renderer = Renderer(self.tokenizer, self.bundle.settings)
 
     def _checked(self, model: Any) -> Any:
         where, digest = str(self.bundle.folder), self.bundle.model.digest
@@ -169,10 +148,24 @@ class Predictor:
     # ---- answers -----------------------------------------------------------------------------------------------------
 
     def _choose(self, examples: Sequence[Example], asked: Sequence[Asked], wanted: bool) -> list[dict[str, Any]]:
-        """The likeliest choice, told apart as the engine does it (engine/score.py); of several prompts by the mean of
-        their probabilities."""
+        """The likeliest choice; of several prompts by the mean of their probabilities."""
         names = [self._choices(example) for example in examples]
         ids = [self.renderer.continuations(one.prompt, names[one.query]) for one in asked]
+        logp, open_ = self._logp(asked, ids)
+        probs = [mean_probs(one) for one in grouped(asked, [softmax(names[a.query], p) for a, p in zip(asked, logp)])]
+        best = [best_choice(some, [math.log(max(p[name], TINY)) for name in some])[0] for some, p in zip(names, probs)]
+        chosen = [names[one.query].index(best[one.query]) for one in asked]
+        nll: list[float | None] = [-some[c] for some, c in zip(logp, chosen, strict=True)]
+        # What was read off at one place says nothing of the answer's other tokens.
+        open_ = [j for j in open_ if wanted and len(ids[j][chosen[j]]) > 1]
+        for j, value in zip(open_, self._nll([(asked[j].prompt.ids, ids[j][chosen[j]]) for j in open_]), strict=True):
+            nll[j] = value
+        mean = [mean_nll(some) if wanted else None for some in grouped(asked, nll)]
+        return [row(*one) for one in zip(examples, best, probs, mean, strict=True)]
+
+    def _logp(self, asked: Sequence[Asked], ids: Sequence[Sequence[Ids]]) -> tuple[list[list[float]], list[int]]:
+        """Of each prompt's choices, told apart as the engine does it (engine/score.py); and the prompts whose choices
+        were read off at the one place where they differ."""
         places = [one_token_apart(one) for one in ids]
         logp = [[0.0] * len(choices) for choices in ids]
         jobs: list[tuple[int, int, Ids, Ids]] = []  # prompt, choice, what stands before what is asked for
@@ -196,16 +189,7 @@ class Predictor:
                 logp[j] = list(read_off(logits_NV[0], ids[j], place))
 
         self._forward([(asked[j].prompt.ids + before, wanted) for j, _, before, wanted in jobs], told)
-        probs = [mean_probs(one) for one in grouped(asked, [softmax(names[a.query], p) for a, p in zip(asked, logp)])]
-        best = [best_choice(some, [math.log(max(p[name], TINY)) for name in some])[0] for some, p in zip(names, probs)]
-        chosen = [names[one.query].index(best[one.query]) for one in asked]
-        nll = [-some[c] for some, c in zip(logp, chosen, strict=True)]
-        # What was read off at one place says nothing of the answer's other tokens.
-        open_ = [j for j, c in enumerate(chosen) if wanted and places[j] is not None and len(ids[j][c]) > 1]
-        for j, value in zip(open_, self._nll([(asked[j].prompt.ids, ids[j][chosen[j]]) for j in open_]), strict=True):
-            nll[j] = value
-        mean = [mean_nll(some) if wanted else None for some in grouped(asked, nll)]
-        return [row(*one) for one in zip(examples, best, probs, mean, strict=True)]
+        return logp, [j for j, place in enumerate(places) if place is not None]
 
     def _over_kept_keys(
         self, prompts: Sequence[Prompt], choices: Sequence[Sequence[Ids]], some: Sequence[int]
@@ -224,6 +208,20 @@ class Predictor:
 
     def _write(self, examples: Sequence[Example], asked: Sequence[Asked], wanted: bool) -> list[dict[str, Any]]:
         """Greedy text up to the end mark; of several prompts what most of them give, the first of equals."""
+        new = self._texts(asked)
+        said = list(grouped(asked, [self.renderer.answer_text(text)[0] for text in new]))
+        answers = [max(some, key=some.count) for some in said]
+        nll: list[float | None] = [None] * len(examples)
+        if wanted:
+            # What another prompt gave stands in for a prompt that gave something else.
+            pairs = []
+            for texts_, mine, answer in zip(said, grouped(asked, range(len(asked))), answers, strict=True):
+                likely = new[mine[texts_.index(answer)]]
+                pairs += [(asked[j].prompt.ids, likely if text != answer else new[j]) for j, text in zip(mine, texts_)]
+            nll = [mean_nll(some) for some in grouped(asked, self._nll(pairs))]
+        return [row(example, text, None, value) for example, text, value in zip(examples, answers, nll, strict=True)]
+
+    def _texts(self, asked: Sequence[Asked]) -> list[Ids]:
         new: list[Ids] = [()] * len(asked)
         for kept, some in self._parted([one.prompt.ids for one in asked]):
             texts = greedy(
@@ -237,17 +235,7 @@ class Predictor:
             )
             for j, text in zip(some, texts, strict=True):
                 new[j] = text
-        said = list(grouped(asked, [self.renderer.answer_text(text)[0] for text in new]))
-        answers = [max(some, key=some.count) for some in said]
-        nll: list[float | None] = [None] * len(examples)
-        if wanted:
-            # What another prompt gave stands in for a prompt that gave something else.
-            pairs = []
-            for texts_, mine, answer in zip(said, grouped(asked, range(len(asked))), answers, strict=True):
-                likely = new[mine[texts_.index(answer)]]
-                pairs += [(asked[j].prompt.ids, likely if text != answer else new[j]) for j, text in zip(mine, texts_)]
-            nll = [mean_nll(some) for some in grouped(asked, self._nll(pairs))]
-        return [row(example, text, None, value) for example, text, value in zip(examples, answers, nll, strict=True)]
+        return new
 
     def _choices(self, example: Example) -> tuple[str, ...]:
         choices = example.choices or self.bundle.choices
@@ -298,7 +286,7 @@ class Predictor:
         for at, some in parts.items():
             yield (there[at] if at >= 0 else None), some
 
-    def _nll(self, pairs: Sequence[tuple[Ids, Ids]]) -> list[float]:
+    def _nll(self, pairs: Sequence[tuple[Ids, Ids]]) -> Sequence[float | None]:
         out = [0.0] * len(pairs)
 
         def told(n: int, logits_NV: Any) -> None:
@@ -325,16 +313,6 @@ class Predictor:
                     told(n, part_NV)
 
 
-def grouped(asked: Sequence[Asked], values: Sequence[T]) -> Iterator[list[T]]:
-    """The values of each query's prompts; prompts of one query stand next to each other."""
-    for _, some in groupby(zip(asked, values, strict=True), key=lambda pair: pair[0].query):
-        yield [value for _, value in some]
-
-
-def mean_probs(several: Sequence[dict[str, float]]) -> dict[str, float]:
-    return {name: sum(one[name] for one in several) / len(several) for name in several[0]}
-
-
 def batches(sized: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
     """Of (row, length), rows of about one length together."""
     chunk: list[int] = []
@@ -351,40 +329,12 @@ def common(rows: Sequence[Ids], ids: Ids) -> int:
     """How much of `ids` the rows begin with. A merge with what follows may take its last tokens away; rows that share
     less than that (demonstrations were crowded out, a system turn of their own) do not count."""
     shortest = len(ids)
-    for row in rows:
-        if row[:shortest] == ids[:shortest] and len(row) > shortest:
+    for other in rows:
+        if other[:shortest] == ids[:shortest] and len(other) > shortest:
             continue
         same = next(
-            (n for n, (a, b) in enumerate(zip(ids, row[:-1], strict=False)) if a != b), min(len(ids), len(row) - 1)
+            (n for n, (a, b) in enumerate(zip(ids, other[:-1], strict=False)) if a != b), min(len(ids), len(other) - 1)
         )
         if same >= len(ids) - SLACK:
             shortest = min(shortest, same)
     return shortest
-
-
-def row(example: Example, prediction: str, probs: dict[str, float] | None, nll: float | None) -> dict[str, Any]:
-    return {"id": example.id, "prediction": prediction, "probs": probs, "nll": nll}
-
-
-def as_example(query: Query, number: int) -> Example:
-    """A query as an example without an answer. Rows may bring one along; it is not looked at."""
-    where, notices, id, choices = f"query {number}", Notices(), str(number), None
-    if isinstance(query, Example):
-        return query
-    if isinstance(query, Mapping):
-        names = columns(query)
-        found = [names[column] for column in PROMPT_COLUMNS if column in names]
-        found = found[:1] if "prompt" in names else found
-        if len(found) != 1:
-            shown = (
-                f"two prompts, {found[0]} and {found[1]}" if found else f"no prompt among {', '.join(map(str, query))}"
-            )
-            raise UserError(f"holds {shown}", where=where, hint='write it as {"prompt": …}')
-        id = label(query[names["id"]], "the id", where) or id if "id" in names else id
-        choices = row_choices(query[names["choices"]], where, notices) if "choices" in names else None
-        value = query[found[0]]
-        if found[0].strip().lower() == "messages" and is_turns(value) and value[-1].get("role") == "assistant":
-            value = value[:-1]
-    else:
-        value = query
-    return Example(id, read_prompt(value, where, notices), "", choices)

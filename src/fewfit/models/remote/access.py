@@ -1,0 +1,39 @@
+"""Where an endpoint is and how one gets in. Keys come from the environment, and stand in no file, log or message."""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import urlsplit, urlunsplit
+
+from fewfit.errors import UserError
+
+KEYS = ("FEWFIT_API_KEY", "OPENAI_API_KEY")  # the first that is set
+NO_KEY = "none"  # the client wants one; a local server does not look at it
+
+
+def checked_url(text: str) -> str:
+    """As it is shown and kept. One that carries a password or a key is refused: it would stand in run.json."""
+    try:
+        parts = urlsplit(text.strip())
+        there = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        there = False
+    if not there:
+        shown = text.strip().rpartition("@")[2]  # what stands before it may be a password
+        raise UserError(f"--base-url {shown} is no address", hint="write it like http://localhost:8000/v1")
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        raise UserError(
+            "--base-url holds more than an address: a user, a password or a query",
+            where=parts.hostname,
+            hint=f"leave it out, and set {KEYS[0]} to the key",
+        )
+    return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
+
+
+def api_key() -> str:
+    return next((value for name in KEYS if (value := os.environ.get(name, "").strip())), NO_KEY)
+
+
+def without_key(text: str, key: str) -> str:
+    """Servers repeat what they were sent."""
+    return text if key == NO_KEY else text.replace(key, "…")

@@ -1,0 +1,120 @@
+"""One model behind an OpenAI-compatible endpoint.
+
+    endpoint = Endpoint("qwen3-8b", "http://localhost:8000/v1", max_calls=500)
+    for completion in endpoint.complete([Request("2 + 2 =", max_tokens=8, stop=("\\n",))]):
+        print(completion.text)
+
+The `openai` client sends and reads; when to try again, how many at once and when to stop is decided here.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from fewfit.errors import EnvironmentProblem, UserError
+from fewfit.models.remote.access import api_key, checked_url
+from fewfit.models.remote.budget import Budget
+from fewfit.models.remote.cache import Answers
+from fewfit.models.remote.exchange import Completion, Request, read
+from fewfit.models.remote.trouble import ENDPOINT, Passing, refusal, trouble, wait
+
+CONCURRENCY, TIMEOUT, RETRIES = 4, 60.0, 6
+
+
+class Endpoint:
+    """Thread-safe. `retries` are the tries after the first one; `max_calls` and `max_tokens` are of this object's life.
+    `cache=False` asks again for what was answered before."""
+
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        *,
+        concurrency: int = CONCURRENCY,
+        timeout: float = TIMEOUT,
+        retries: int = RETRIES,
+        max_calls: int | None = None,
+        max_tokens: int | None = None,
+        cache: bool = True,
+    ):
+        if concurrency < 1:
+            raise UserError(f"--concurrency {concurrency}", hint="give 1 or more")
+        self.name, self.url = name, checked_url(base_url)
+        self.concurrency, self.timeout, self.retries = concurrency, timeout, retries
+        self.budget = Budget(max_calls, max_tokens)
+        self._answers = Answers() if cache else None
+        self._sending = threading.BoundedSemaphore(concurrency)  # also where `complete` runs in several threads
+        self._key = api_key()
+        self._client = client(self.url, self._key, timeout)
+
+    def complete(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        """In the order asked. What stops one of them stops all, once those on their way are answered and kept."""
+        pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="fewfit-endpoint")
+        asked: dict[str, Future[Completion]] = {}
+        stopped = threading.Event()
+        try:
+            keys = [request.key(self.url, self.name) for request in requests]
+            for key, request in zip(keys, requests, strict=True):
+                if key not in asked:  # equal requests are one
+                    asked[key] = pool.submit(self._answer, key, request, stopped)
+            for key in keys:
+                yield asked[key].result()
+        finally:
+            stopped.set()
+            pool.shutdown(cancel_futures=True)
+
+    def close(self) -> None:
+        self._client.close()
+        if self._answers is not None:
+            self._answers.close()
+
+    # ---- one request -------------------------------------------------------------------------------------------------
+
+    def _answer(self, key: str, request: Request, stopped: threading.Event) -> Completion:
+        if self._answers is not None and (kept := self._answers.get(key)) is not None:
+            return kept
+        completion = self._ask(request, stopped)
+        if self._answers is not None:
+            self._answers.put(key, self.url, self.name, completion)
+        return completion
+
+    def _ask(self, request: Request, stopped: threading.Event) -> Completion:
+        """As often as is worth it: what is wrong for the moment passes, what is wrong for good is told at once."""
+        said: Passing | None = None
+        for tried in range(self.retries + 1):
+            if said is not None and stopped.wait(wait(tried, said, where=self.url)):
+                break
+            with self._sending:
+                self.budget.take_call(self.url)
+                began = time.monotonic()
+                try:
+                    answer = self._client.post(request.path, cast_to=object, body=request.body(self.name))
+                    completion = read(answer, request).taking(time.monotonic() - began)
+                except Exception as error:  # the client's own, and of whatever it meets in an answer
+                    said = trouble(error, self._key)
+                    if said is None:
+                        raise refusal(error, request.path, self.name, self.url, self._key) from None
+                    continue
+            self.budget.add_tokens(completion.tokens, self.url)
+            return completion
+        assert said is not None
+        raise EnvironmentProblem(
+            f"no answer in {self.retries + 1} tries, the last time: {said.reason}",
+            where=self.url,
+            hint="what was answered is kept; run it again when the endpoint is well",
+            code=ENDPOINT,
+        )
+
+
+def client(url: str, key: str, timeout: float) -> Any:
+    try:
+        from openai import OpenAI
+    except ImportError:
+        raise UserError(
+            "--base-url needs the package openai, which is not installed", hint="pip install 'fewfit[remote]'"
+        ) from None
+    return OpenAI(api_key=key, base_url=url, timeout=timeout, max_retries=0)

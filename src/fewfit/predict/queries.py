@@ -1,0 +1,66 @@
+"""Queries: what may be asked of a bundle, and the rows that come back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple, TypeVar
+
+from fewfit.errors import UserError
+from fewfit.examples.cells import Notices, is_turns, label, row_choices
+from fewfit.examples.cells import prompt as read_prompt
+from fewfit.examples.example import Example
+from fewfit.examples.shapes import PAIRS, columns
+from fewfit.render import Prompt
+
+Query = str | Sequence[Mapping[str, str]] | Example | Mapping[str, Any]
+T = TypeVar("T")
+
+PROMPT_COLUMNS = ("prompt", "messages", *dict.fromkeys(first for first, _ in PAIRS if first != "prompt"))
+
+
+class Asked(NamedTuple):
+    """A query behind one set of demonstrations."""
+
+    query: int
+    example: Example
+    set: int | None  # None where a chooser took them for this query alone
+    prompt: Prompt
+
+
+def grouped(asked: Sequence[Asked], values: Sequence[T]) -> Iterator[list[T]]:
+    """The values of each query's prompts; prompts of one query stand next to each other."""
+    for _, some in groupby(zip(asked, values, strict=True), key=lambda pair: pair[0].query):
+        yield [value for _, value in some]
+
+
+def mean_probs(several: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: sum(one[name] for one in several) / len(several) for name in several[0]}
+
+
+def row(example: Example, prediction: str, probs: dict[str, float] | None, nll: float | None) -> dict[str, Any]:
+    return {"id": example.id, "prediction": prediction, "probs": probs, "nll": nll}
+
+
+def as_example(query: Query, number: int) -> Example:
+    """A query as an example without an answer. Rows may bring one along; it is not looked at."""
+    where, notices, id, choices = f"query {number}", Notices(), str(number), None
+    if isinstance(query, Example):
+        return query
+    if isinstance(query, Mapping):
+        names = columns(query)
+        found = [names[column] for column in PROMPT_COLUMNS if column in names]
+        found = found[:1] if "prompt" in names else found
+        if len(found) != 1:
+            shown = (
+                f"two prompts, {found[0]} and {found[1]}" if found else f"no prompt among {', '.join(map(str, query))}"
+            )
+            raise UserError(f"holds {shown}", where=where, hint='write it as {"prompt": …}')
+        id = label(query[names["id"]], "the id", where) or id if "id" in names else id
+        choices = row_choices(query[names["choices"]], where, notices) if "choices" in names else None
+        value = query[found[0]]
+        if found[0].strip().lower() == "messages" and is_turns(value) and value[-1].get("role") == "assistant":
+            value = value[:-1]
+    else:
+        value = query
+    return Example(id, read_prompt(value, where, notices), "", choices)
