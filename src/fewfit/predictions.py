@@ -24,6 +24,7 @@ FIELDS = (
 )  # fmt: skip
 OF_SEVERAL = (*FIELDS, "members")  # of an answer that is an average: the demonstrations of each prompt
 TRAINED = ("lane", "model", "seed", "i", "update", "ids")
+OF_INFERRED = (*TRAINED, "inferred")  # by id what each inference was made from, which is among the ids
 LANES = "lanes"
 
 Row = dict[str, Any]
@@ -31,7 +32,10 @@ Row = dict[str, Any]
 
 def dumps(row: Row) -> str:
     """One line, without its end: the keys in order, floats as Python writes them, what is not finite as null."""
-    fields = TRAINED if "update" in row else OF_SEVERAL if "members" in row else FIELDS
+    if "update" in row:
+        fields = OF_INFERRED if "inferred" in row else TRAINED
+    else:
+        fields = OF_SEVERAL if "members" in row else FIELDS
     if row.keys() != set(fields):
         raise ValueError(f"a row with the fields {sorted(row)}, not {sorted(fields)}")
     return one_line({field: _finite(row[field]) for field in fields})

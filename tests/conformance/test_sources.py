@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from fewfit import draw
-from fewfit.engine.source import SOURCES, Examples, Item, Source
+from fewfit.engine.source import SOURCES, Examples, Inferred, Item, Source
 from fewfit.engine.task import Task
 from fewfit.examples.example import Example
 from fewfit.grid import Lane
@@ -29,7 +29,20 @@ class Pairs:
         return out
 
 
-KINDS: dict[str, Source] = {"+".join(name) or "examples": one for name, one in SOURCES.items()} | {"pairs": Pairs()}
+def inferred() -> Inferred:
+    """One of every example alone, and of the first 3 and 6 of two orders; some of them say the same."""
+    local = {one.id: [Example(f"{one.id}/local", f"more of {one.id}", one.completion)] for one in examples(13)}
+    together = {}
+    for seed in (0, 1):
+        ids = [one.id for one in draw.order(examples(13), seed)]
+        for k in (3, 6):
+            some = [Example(f"{id}/global-{seed}-{k}", f"of {id} and others", "so") for id in ids[:k]]
+            together[tuple(ids[:k])] = [*some, Example(f"again-{seed}-{k}", "the same", "each time")]
+    return Inferred(local, together)
+
+
+KINDS: dict[str, Source] = {"+".join(name) or "examples": one for name, one in SOURCES.items()}
+KINDS |= {"pairs": Pairs(), "inferred": inferred()}
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -60,3 +73,17 @@ def test_a_lane_learns_from_its_source_and_says_what_from() -> None:
         made[row["lane"]] += len(row["ids"]) == 2
         assert len(set(row["ids"])) == len(row["ids"])
     assert made[lanes[0].name] == 0 < made[lanes[1].name]
+
+
+def test_the_newest_is_the_example_and_nothing_is_said_twice() -> None:
+    """Breaks seen to fail: inferences behind their example; `together` released one example early."""
+    order = draw.order(examples(13), 0)
+    ids = [one.id for one in order]
+    for i in range(1, 14):
+        items = inferred().released(order, i)
+        assert items[-1].example == order[i - 1]
+        texts = [(one.example.prompt, one.example.completion) for one in items]
+        assert len(set(texts)) == len(texts)
+        made = [one.made_from for one in items if len(one.made_from) > 1]
+        assert {len(one) for one in made} == {k for k in (3, 6) if k <= i}
+        assert all(one == tuple(ids[: len(one)]) for one in made)

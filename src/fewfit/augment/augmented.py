@@ -161,8 +161,10 @@ def writer_for(model: Any, base_url: str | None, tokenizer: Any) -> tuple[Writer
         raise UserError("no model to infer with", hint="name one: --with smollm2, a folder, or a Hugging Face name")
     if base_url is not None:
         from fewfit.models.remote import Endpoint
+        from fewfit.models.remote.served import find_out
 
-        return EndpointWriter(Endpoint(str(model), base_url)), f"{model} at {base_url}"
+        endpoint = Endpoint(str(model), base_url)
+        return EndpointWriter(endpoint, chat=find_out(endpoint, "auto")[0]), f"{model} at {endpoint.url}"
     if hasattr(model, "write"):
         return model, type(model).__name__
     named = isinstance(model, str | Path)

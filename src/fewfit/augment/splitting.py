@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from fewfit.examples.example import Example
 
-# After these a full stop ends no sentence; nor does it after a single letter (J. Smith).
+# After these a full stop ends no sentence; nor does it after one capital letter (J. Smith).
 ABBREVIATIONS = frozenset(
     ("mr", "mrs", "ms", "dr", "prof", "st", "vs", "no", "fig", "etc", "e.g", "i.e", "cf", "approx", "jr", "sr", "vol")
 )
@@ -28,7 +28,7 @@ def _of_line(line: str) -> list[str]:
         if follows.islower() and not plain and "!" not in match[0] and "?" not in match[0]:
             continue
         word = _LAST_WORD.search(before)
-        if word is not None and (word[1].lower() in ABBREVIATIONS or (len(word[1]) == 1 and word[1].isalpha())):
+        if word is not None and (word[1].lower() in ABBREVIATIONS or (len(word[1]) == 1 and word[1].isupper())):
             continue
         found.append(before.strip())
         start = match.end()

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 from fewfit import draw
 from fewfit.augment.prompts import Asked
+from fewfit.examples.example import Message
 from fewfit.render.encode import Encoder
 from fewfit.render.rendered import Piece
 
@@ -174,10 +175,14 @@ class LocalWriter:
 
 
 class EndpointWriter:
-    """A model behind an endpoint (models/remote.py), which keeps what was paid for."""
+    """A model behind an endpoint (models/remote), which keeps what was paid for. `chat`: it takes messages."""
 
-    def __init__(self, endpoint: Any, limit: int = ENDPOINT_TOKENS):
-        self.endpoint, self.limit = endpoint, limit
+    def __init__(self, endpoint: Any, *, chat: bool = False, limit: int | None = ENDPOINT_TOKENS):
+        self.endpoint, self.chat, self.limit = endpoint, chat, limit
+
+    def _prompt(self, one: Asked) -> str | tuple[Message, ...]:
+        text = one.before + one.rest
+        return (Message("user", text),) if self.chat else text
 
     def count(self, text: str) -> int:
         return len(text) // LETTERS_A_TOKEN
@@ -189,7 +194,7 @@ class EndpointWriter:
         for one, key in zip(asked, keys, strict=True):
             seed = None if how.temperature == 0 else draw.number(how.seed, key, "sample") >> 33
             requests.append(
-                Request(one.before + one.rest, how.max_new_tokens, how.stop, temperature=how.temperature, seed=seed)
+                Request(self._prompt(one), how.max_new_tokens, how.stop, temperature=how.temperature, seed=seed)
             )
         out = []
         for done in self.endpoint.complete(requests):
@@ -201,7 +206,7 @@ class EndpointWriter:
         """By what it says: endpoints give no likelihoods that could be relied on."""
         from fewfit.models.remote import Request
 
-        answers = self.endpoint.complete([Request(one.before + one.rest, 4) for one in asked])
+        answers = self.endpoint.complete([Request(self._prompt(one), 4) for one in asked])
         return [(done.text.strip().lower().startswith(ANSWERS[0]), done.prompt_tokens) for done in answers]
 
 

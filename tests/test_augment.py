@@ -1,0 +1,354 @@
+"""Augmentation: what is asked, what is kept of the answers, and that a killed process loses nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fewfit
+from fewfit.augment import cumulative, independent, inferences, prompts, sentences
+from fewfit.augment.making import BLOCK, Wanted, make, targets
+from fewfit.augment.parsing import Line, lines, sift
+from fewfit.augment.prompts import Asked
+from fewfit.augment.writing import How, Written, cut
+from fewfit.errors import UserError
+from fewfit.examples import load
+from fewfit.examples.example import Example
+from tests.streams_made import task_of
+
+
+class Scripted:
+    """A writer whose text is a function of the prompt: what stands behind its last `:` or first `=>`, turned round."""
+
+    limit: int | None = None
+
+    def __init__(self, script: Any = None, slow: float = 0.0):
+        self.script, self.slow = script or turned, slow
+        self.asked: list[str] = []
+
+    def count(self, text: str) -> int:
+        return len(text.split())
+
+    def write(self, asked: Sequence[Asked], keys: Sequence[str], how: How) -> list[Written]:
+        out = []
+        for one in asked:
+            self.asked.append(one.before + one.rest)
+            time.sleep(self.slow)
+            text, ended = cut(self.script(one), how)
+            out.append(Written(text, ended, len(one.rest.split()), len(text.split())))
+        return out
+
+    def affirm(self, asked: Sequence[Asked]) -> list[tuple[bool, int]]:
+        return [("false" not in one.rest, 1) for one in asked]
+
+
+def turned(one: Asked) -> str:
+    words = one.rest.strip().split("\n")[0].removesuffix("=>").strip().rstrip(".").split()
+    return f" {' '.join(reversed(words))}.\n- seen from the other side: {' '.join(words)}.\n\nSentence: more\n- x"
+
+
+def documents(*texts: str) -> list[Example]:
+    return [Example(str(n), "", text) for n, text in enumerate(texts, 1)]
+
+
+# ---- sentences -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("Glon are bright. Femp are not.", ["Glon are bright.", "Femp are not."]),
+        ("Dr. Elk met J. Stone. They spoke.", ["Dr. Elk met J. Stone.", "They spoke."]),
+        ("It is 3.5 m long! is it? Yes.", ["It is 3.5 m long!", "is it?", "Yes."]),
+        ("He said “Go.” Then he went.", ["He said “Go.”", "Then he went."]),
+        ("glon are bright. femp are not.", ["glon are bright.", "femp are not."]),
+        ("About approx. five of them", ["About approx. five of them"]),
+        ("Q: what?\nA: this\n\nEnd", ["Q: what?", "A: this", "End"]),
+        ("one line", ["one line"]),
+    ],
+)
+def test_sentences(text: str, parts: list[str]) -> None:
+    assert sentences(text) == parts
+
+
+def test_a_document_of_n_sentences_is_n_examples_either_way() -> None:
+    some = documents("A is b. C is d. E is f.", "G.")
+    alone, behind = independent(some), cumulative(some)
+    assert [(one.id, one.prompt, one.completion) for one in alone] == [
+        ("1.1", "", "A is b."), ("1.2", "", "C is d."), ("1.3", "", "E is f."), ("2.1", "", "G."),
+    ]  # fmt: skip
+    assert [one.prompt for one in behind] == ["", "A is b.", "A is b. C is d.", ""]
+    assert [one.completion for one in behind] == [one.completion for one in alone]
+    assert {one.group for one in alone} == {"1", "2"}
+
+
+def test_what_stands_before_a_sentence_carries_no_loss() -> None:
+    """Break seen to fail: the span from the first token on."""
+    renderer = task_of(documents("A is b. C is d.", "x y.", "z.")).renderer
+    _, second, *_ = cumulative(documents("A is b. C is d."))
+    rendered = renderer.document(second)
+    (span,) = rendered.spans
+    assert renderer.encoder.decode(rendered.ids[span[0] : span[1]]).strip() == "C is d."
+    assert rendered.text.startswith("A is b. C is d.")
+    assert renderer.document(Example("1", "", "A is b.")).spans[0][0] == 1
+
+
+# ---- rows ------------------------------------------------------------------------------------------------------------
+
+
+def test_lines_of_any_list_are_rows_and_a_line_cut_off_is_not() -> None:
+    for mark in ("- {}", "{0}", "1. {}", "* {}", "2) {}", "• {}"):
+        dropped: Counter[str] = Counter()
+        text = "\n".join(mark.format(word) for word in ("Femp are dim.", "Glon shine", "half a sen"))
+        assert [one.completion for one in lines(text, ended=False, pairs=False, dropped=dropped)] == [
+            "Femp are dim.", "Glon shine",
+        ]  # fmt: skip
+        assert dropped == {"cut off": 1}
+    assert len(lines("a\nb", ended=True, pairs=False, dropped=Counter())) == 2
+
+
+def test_pairs_need_a_question_and_an_answer() -> None:
+    dropped: Counter[str] = Counter()
+    text = "Who? => me\n- no arrow\n- => nothing\n- Why? =>\n- What => a => b\n--"
+    assert lines(text, ended=True, pairs=True, dropped=dropped) == [Line("Who?", "me"), Line("What", "a => b")]
+    assert dropped == {"no answer": 3, "no words": 1}
+
+
+def test_copies_and_duplicates_are_dropped_and_counted() -> None:
+    dropped: Counter[str] = Counter()
+    said = ["glon are BRIGHT", "Femp are dim.", "femp are dim", "Wims are shorter.", "one", "two", "three"]
+    kept = sift(
+        [Line("", text) for text in said],
+        sources=[Line("", "Glon are bright.")],
+        shown="Sentence: x\n- Wims are shorter.\n",
+        most=3,
+        dropped=dropped,
+    )
+    assert [line.completion for line in kept] == ["Femp are dim.", "one", "two"]
+    assert dropped == {"copy": 1, "duplicate": 1, "copy of the prompt": 1, "beyond --per": 1}
+
+
+# ---- strategies ------------------------------------------------------------------------------------------------------
+
+
+def test_every_row_names_all_that_it_was_made_from() -> None:
+    some = documents("Glon are bright. Femp are dim.", "Velk are fast.", "Plim are old.")
+    for strategy, made_from in (("local", ("1",)), ("document", ("1",)), ("global", ("1", "2", "3"))):
+        found, account = inferences(Scripted(), some, strategy)
+        first = found[0]
+        assert (first.strategy, first.made_from) == (strategy, made_from)
+        assert account.kept == len(found) and account.new_tokens > 0
+        assert len({one.example.id for one in found}) == len(found)
+        read = load([one.as_dict() for one in found])
+        assert [one.completion for one in read.examples] == [one.example.completion for one in found]
+    assert account.asked == 3
+
+
+def test_the_context_is_what_fits_and_is_named_as_it_is() -> None:
+    """Break seen to fail: `made_from` of all examples where the context held a part."""
+    some = documents(*(f"Sentence number {n} of this file." for n in range(40)))
+    writer = Scripted()
+    writer.limit = 500
+    found, _ = inferences(writer, some, "global")
+    for one in found:
+        shown = [example.id for example in some if f"- {example.completion}" in writer.asked[0]]
+        assert 3 < len(shown) < 40 and set(one.made_from) == {*shown, one.example.id.split("/")[0]}
+    assert all(writer.count(text) + 96 <= 500 for text in writer.asked)
+
+
+def test_pairs_give_pairs_with_answers_among_the_choices() -> None:
+    some = [Example("1", "fine food", "good"), Example("2", "cold soup", "bad"), Example("3", "warm bread", "good")]
+    writer = Scripted(lambda one: f" so says {one.rest.split(' =>')[0].strip()} => good\n- other => neither\n\n")
+    found, account = inferences(writer, some, "local", choices=("good", "bad"))
+    assert [(one.example.prompt, one.example.completion) for one in found][:1] == [("so says fine food", "good")]
+    assert account.dropped["no choice"] == 3
+    with pytest.raises(UserError, match="a pair is whole"):
+        inferences(writer, some, "document")
+
+
+def test_a_check_keeps_what_is_affirmed() -> None:
+    writer = Scripted(lambda one: " this is so\n- this is false\n\n")
+    (made, *_) = make(writer, targets(writer, documents("A is b."), "local", Wanted()), Wanted(check=True))
+    assert [one.example.completion for one in made.inferences] == ["this is so"]
+    assert made.account.dropped["denied"] == 1 and made.denied == ("this is false",)
+
+
+def test_prompts_of_ones_own_take_the_place_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "local.txt").write_text("## a remark\nWhat of {text}?\n====\nOnce more: {text}\n-\n")
+    first, second = prompts.read("local", tmp_path)
+    assert first.filled("", text="{context}") == Asked("What of ", "{context}?"), "data hold no slots"
+    assert second.text.endswith("\n-")
+    assert prompts.read("global", tmp_path) == prompts.read("global")
+    (tmp_path / "local.txt").write_text("no slot")
+    with pytest.raises(UserError, match=r"without \{text\}"):
+        prompts.read("local", tmp_path)
+    with pytest.raises(UserError, match="holds none"):
+        prompts.check_folder(tmp_path / "other")
+
+
+@pytest.mark.parametrize("name", prompts.SLOTS)
+def test_our_prompts_have_their_slots_and_no_remark_is_left(name: str) -> None:
+    for one in prompts.read(name):
+        assert not any(line.startswith("##") for line in one.text.splitlines())
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+LINES = [json.dumps({"id": f"d{n}", "text": f"Glon{n} are brighter than femp{n}."}) for n in range(3 * BLOCK + 5)]
+SCRIPT = """
+import sys
+from fewfit.augment import augment
+from tests.test_augment import Scripted
+augment(sys.argv[1], Scripted(slow=0.004), out=sys.argv[2], strategy=["local", "global"], check=True)
+"""
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "data.jsonl"
+    path.write_text("\n".join(LINES))
+    return path
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_and_run_again_nothing_is_lost_or_made_twice(data: Path, tmp_path: Path) -> None:
+    """Break seen to fail: rows written to the file before the ledger."""
+    whole = tmp_path / "whole.jsonl"
+    made = fewfit.augment(str(data), Scripted(), strategy=["local", "global"], check=True, out=whole)  # type: ignore[operator]
+    wanted = whole.read_bytes()
+    assert len(made.rows) == wanted.count(b"\n") > len(LINES)
+    out = tmp_path / "killed.jsonl"
+    command = [sys.executable, "-c", SCRIPT, str(data), str(out)]
+    sizes, blocks = [0], 0
+    for _ in range(40):
+        process = subprocess.Popen(command, env=os.environ)
+        seen = sizes[-1]
+        while process.poll() is None and len(sizes) <= 5:  # a moment after it has got further
+            if out.exists() and out.stat().st_size > seen:
+                time.sleep(0.01 * len(sizes))
+                process.send_signal(signal.SIGKILL)
+                break
+            time.sleep(0.002)
+        if process.wait() == 0:
+            break
+        assert wanted.startswith(out.read_bytes())
+        ledger = out.with_name(out.name + ".progress").read_bytes()
+        assert ledger.count(b"\n") > blocks, "what was made is not made again"
+        blocks = ledger.count(b"\n")
+        sizes.append(out.stat().st_size)
+    assert process.returncode == 0 and len(sizes) > 3
+    assert out.read_bytes() == wanted
+
+
+def test_half_a_line_is_cut_off_and_what_others_wrote_is_not(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    fewfit.augment(str(data), Scripted(), out=out)  # type: ignore[operator]
+    wanted, ledger = out.read_bytes(), out.with_name("out.jsonl.progress")
+    content = ledger.read_bytes()
+    for keep in (len(content) - 7, content.find(b"\n") + 30, 20, 0):
+        ledger.write_bytes(content[:keep])
+        out.write_bytes(b"")
+        writer = Scripted()
+        fewfit.augment(str(data), writer, out=out)  # type: ignore[operator]
+        assert out.read_bytes() == wanted and writer.asked
+    writer = Scripted()
+    fewfit.augment(str(data), writer, out=out)  # type: ignore[operator]
+    assert not writer.asked, "what is done is not done again"
+    with pytest.raises(UserError, match="another per"):
+        fewfit.augment(str(data), writer, out=out, per=2)  # type: ignore[operator]
+    out.write_bytes(wanted + b"{}\n")
+    with pytest.raises(UserError, match="was changed"):
+        fewfit.augment(str(data), writer, out=out)  # type: ignore[operator]
+    ledger.unlink()
+    with pytest.raises(UserError, match="there already"):
+        fewfit.augment(str(data), writer, out=out)  # type: ignore[operator]
+
+
+def test_the_file_is_data_and_its_volume_and_truth_are_told(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    made = fewfit.augment(  # type: ignore[operator]
+        str(data), Scripted(lambda one: turned(one).replace("\n\n", "\n- this is false\n\n")),
+        out=out, check=True, judge=lambda text: None if text.startswith("seen") else "false" not in text,
+    )  # fmt: skip
+    again = load(out)
+    assert len(again) == len(made.rows) == made.after.rows and again.are_documents
+    assert made.before.rows == len(LINES) and made.after.tokens > made.before.tokens
+    assert made.truth is not None and made.truth.precision == made.truth.recall == 1.0
+    assert made.truth.unknown == made.truth.right == made.truth.wrong_denied == len(LINES)
+    told = made.as_json()
+    assert told["strategies"]["local"]["kept"] == len(made.rows) and json.dumps(told)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"strategy": "lokal"}, "choose among"),
+        ({"strategy": ["local", "local"]}, "once"),
+        ({"per": 0}, "1 or more"),
+        ({"temperature": -1.0}, "give 0"),
+        ({"out": "no/such/folder/x.jsonl"}, "folder is not there"),
+        ({"model": None}, "no model"),
+    ],
+)
+def test_what_cannot_be_done_is_said(data: Path, more: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        fewfit.augment(str(data), **{"model": Scripted(), **more})  # type: ignore[operator]
+
+
+# ---- an endpoint -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("chat", [True, False])
+def test_an_endpoint_that_fails_half_way_is_paid_for_once(
+    chat: bool, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real HTTP server. Faults that pass are waited out; what stays broken stops with one line, and the same call
+    goes on: each prompt is answered once."""
+    from fewfit.errors import FewfitError
+    from fewfit.models.remote import trouble
+    from tests.endpoint_made import broken_json, serving, status
+
+    monkeypatch.setenv("FEWFIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(trouble, "FIRST_WAIT", 0.02)
+
+    def rule(prompt: str) -> str:
+        return turned(Asked("", prompt.rstrip().split("Sentence:")[-1].split("\n\n")[-1].removesuffix("Turned round:")))
+
+    out, paths = tmp_path / "out.jsonl", ("/chat/completions",) if chat else ("/completions",)
+    with serving(rule, paths=paths) as server:
+        ask = {"model": "m", "base_url": server.url, "out": out}
+        server.faults += [status(429), status(500), broken_json]
+        fewfit.augment(str(data), **ask, on_block=stop_after(2, server))  # type: ignore[operator]
+        if out.read_bytes().count(b"\n") < len(LINES):
+            server.faults.clear()
+            fewfit.augment(str(data), **ask)  # type: ignore[operator]
+        bodies = [json.dumps(body, sort_keys=True) for body in server.asked]
+        assert len(set(bodies)) == len(bodies) and len(bodies) >= 2 * len(LINES)
+        before = server.calls
+        again = fewfit.augment(str(data), **ask)  # type: ignore[operator]
+        assert server.calls == before and len(again.rows) == out.read_bytes().count(b"\n") >= len(LINES)
+        other = tmp_path / "other.jsonl"
+        server.faults += [status(401)] * 50
+        with pytest.raises(FewfitError):
+            fewfit.augment(str(data), **{**ask, "out": other}, per=3, max_new_tokens=50)  # type: ignore[operator]
+
+
+def stop_after(blocks: int, server: Any) -> Any:
+    """More faults in the middle, which pass as well."""
+    from tests.endpoint_made import cut as cut_off
+
+    def told(done: int, of: int, account: Any) -> None:
+        if done == blocks * BLOCK:
+            server.faults += [cut_off, cut_off]
+
+    return told
