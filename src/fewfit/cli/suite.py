@@ -30,7 +30,7 @@ def generalization(
     lr: Annotated[float, typer.Option(metavar="RATE", help="Learning rate.", rich_help_panel=TRAINING)] = 1e-3,
     passes: Annotated[
         int, typer.Option(metavar="N", help="How often each document is trained on.", rich_help_panel=TRAINING)
-    ] = 8,
+    ] = 6,
     batch: Annotated[int, typer.Option(metavar="N", help="Documents an update.", rich_help_panel=TRAINING)] = 8,
     quick: Annotated[bool, typer.Option("--quick", help="One world, few questions: a minute.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Tell tokens and hours, and do nothing.")] = False,

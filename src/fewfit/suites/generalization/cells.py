@@ -23,7 +23,7 @@ from fewfit.suites.generalization.conditions import Condition, documents
 from fewfit.suites.generalization.world import Question, World
 
 TEMPLATE = "{prompt} {completion}"  # a question and its option are one sentence, as the documents are
-USUAL = Lane(lr=1e-3, updates=8, batch=8)  # `updates`: how often each document is seen
+USUAL = Lane(lr=1e-3, updates=6, batch=8)  # `updates`: how often each document is seen
 
 
 @dataclass(frozen=True)

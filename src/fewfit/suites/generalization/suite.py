@@ -34,7 +34,7 @@ class Asked:
     names: Names = "nonsense"
     seeds: int = 1
     lr: float = 1e-3
-    passes: int = 8
+    passes: int = 6
     batch: int = 8
     quick: bool = False
 
