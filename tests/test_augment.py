@@ -138,6 +138,18 @@ def test_copies_and_duplicates_are_dropped_and_counted() -> None:
     assert dropped == {"copy": 1, "duplicate": 1, "copy of the prompt": 1, "beyond --per": 1}
 
 
+def test_names_of_the_worked_examples_are_no_inferences() -> None:
+    """Break seen in SmolLM2's own pairs: `What did Hanno Bruck do? => the Ember Bank`, of a verb."""
+    dropped: Counter[str] = Counter()
+    shown = "Sentence: The author of Salt is Ada Renwick.\nTurned round: The book of Ada Renwick is Salt.\n"
+    said = ["The sister of Ada is blue.", "The author of Nine is Ida.", "Ada is first in a line."]
+    kept = sift([Line("", text) for text in said], sources=[Line("", "Ida wrote Nine.")], shown=shown, most=5,
+                dropped=dropped)  # fmt: skip
+    assert [line.completion for line in kept] == said[1:] and dropped == {"a name of the prompt's": 1}
+    known = [Line("", "Ada is a sister of Ida.")]
+    assert len(sift([Line("", said[0])], sources=known, shown=shown, most=5, dropped=dropped)) == 1
+
+
 # ---- strategies ------------------------------------------------------------------------------------------------------
 
 
@@ -334,9 +346,9 @@ def test_an_endpoint_that_fails_half_way_is_paid_for_once(
             fewfit.augment(str(data), **ask)  # type: ignore[operator]
         bodies = [json.dumps(body, sort_keys=True) for body in server.asked]
         assert len(set(bodies)) == len(bodies) and len(bodies) >= 2 * len(LINES)
-        before = server.calls
+        before = len(server.asked)
         again = fewfit.augment(str(data), **ask)  # type: ignore[operator]
-        assert server.calls == before and len(again.rows) == out.read_bytes().count(b"\n") >= len(LINES)
+        assert len(server.asked) == before and len(again.rows) == out.read_bytes().count(b"\n") >= len(LINES)
         other = tmp_path / "other.jsonl"
         server.faults += [status(401)] * 50
         with pytest.raises(FewfitError):

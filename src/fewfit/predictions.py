@@ -32,6 +32,7 @@ Row = dict[str, Any]
 
 def dumps(row: Row) -> str:
     """One line, without its end: the keys in order, floats as Python writes them, what is not finite as null."""
+    fields: tuple[str, ...]
     if "update" in row:
         fields = OF_INFERRED if "inferred" in row else TRAINED
     else:

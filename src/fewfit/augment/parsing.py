@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 _BULLET = re.compile(r"^(?:[-*+•–—]|\(?\d{1,3}[.):])(?:\s+|$)")
 _TURNED = re.compile(r"[^\w]+")
+_NAME = re.compile(r"(?<=[a-z] )[A-Z][a-z]+")  # within a sentence
 PARTED = "=>"  # between a question and its answer
 
 
@@ -59,16 +60,22 @@ def lines(text: str, *, ended: bool, pairs: bool, dropped: Counter[str]) -> list
 def sift(
     found: Sequence[Line], *, sources: Collection[Line], shown: str, most: int, dropped: Counter[str]
 ) -> list[Line]:
-    """Without copies of the sources, of the prompt's own worked examples and of one another; at the most `most`."""
+    """Without copies of the sources, of the prompt's own worked examples and of one another; at the most `most`.
+
+    Small models mix up what they are shown: a name of the worked examples that no source has is told by its capital.
+    """
     copies = {source.key for source in sources}
     examples = {normal(line) for line in shown.splitlines()}
     examples |= {normal(_BULLET.sub("", line.strip())) for line in shown.splitlines()}
+    names = set(_NAME.findall(shown)) - {word for source in sources for word in re.findall(r"\w+", " ".join(source))}
     kept: dict[tuple[str, str], Line] = {}
     for line in found:
         if line.key in copies:
             dropped["copy"] += 1
         elif normal(f"{line.prompt} {line.completion}") in examples:
             dropped["copy of the prompt"] += 1
+        elif names & set(_NAME.findall(f" {line.prompt} {line.completion}")):
+            dropped["a name of the prompt's"] += 1
         elif line.key in kept:
             dropped["duplicate"] += 1
         elif len(kept) == most:
