@@ -1,0 +1,269 @@
+"""Runs on documents: what lanes read, what they are asked, how they are chosen among, stopped and gone on with."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fewfit
+from fewfit.engine.learner import Track
+from fewfit.engine.lessons import Course
+from fewfit.engine.source import Inferred
+from fewfit.errors import UserError
+from fewfit.examples.example import Example
+from fewfit.grid import Lane
+from fewfit.metrics import metric
+from fewfit.models.local import Loaded
+from fewfit.predictions import read
+from fewfit.render import Renderer
+from fewfit.run.reading import Reading, lanes_on_documents
+from fewfit.select import select
+from fewfit.settings import Settings
+from tests.folders_made import byte_tokenizer
+
+PLACES = ("north", "south", "east", "west")
+FACTS = [(name, PLACES[k % 4]) for k, name in enumerate(("abi", "bok", "cud", "dem", "efa", "fis", "gom", "hul"))]
+DOCUMENTS = [{"id": name, "text": f"{name} lives {place}."} for name, place in FACTS]
+PROBE = [
+    {"prompt": f"{name} lives", "completion": f"{place}.", "choices": [f"{one}." for one in PLACES]}
+    for name, place in FACTS
+]
+ASKED: dict[str, Any] = {"lr": 1e-2, "updates": 25, "batch": 2, "tune": None}
+
+
+@pytest.fixture
+def documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("probe.jsonl").write_text("".join(json.dumps(row) + "\n" for row in PROBE))
+    path = tmp_path / "documents.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in DOCUMENTS))
+    return path
+
+
+def fit(documents: Path, loaded: Loaded, **wanted: Any) -> fewfit.Run:
+    pair = (loaded.model, loaded.tokenizer)
+    return fewfit.fit(documents, pair, **{"probe": "probe.jsonl", "out": "run", **ASKED, **wanted})
+
+
+def rows_of(lane: str) -> list[dict[str, Any]]:
+    return [row for row in read("run") if row["lane"] == lane]
+
+
+# ---- start to finish -------------------------------------------------------------------------------------------------
+
+
+def test_what_is_trained_on_is_known_and_what_answers_is_what_was_tested(documents: Path, loaded: Loaded) -> None:
+    """A random model knows nothing, in whose prompt whatever stands; trained on the documents it does."""
+    run = fit(documents, loaded)
+    lanes = {lane["name"]: lane for lane in run.lanes}
+    assert list(lanes) == ["zero-shot", "icl-8", "ft-lr1e-2-u25-b2", "icl1+ft-lr1e-2-u25-use8-fixed"]
+    assert run.best == "ft-lr1e-2-u25-b2" and lanes[run.best]["prequential"] > 0.8
+    assert lanes["zero-shot"]["prequential"] < 0.6
+    answers = run.bundle.predict([{"prompt": row["prompt"], "choices": row["choices"]} for row in PROBE])
+    tested = rows_of(run.best)
+    assert [row["prediction"] for row in answers] == [row["prediction"] for row in tested]
+    for served, row in zip(answers, tested, strict=True):
+        assert served["probs"] == pytest.approx(row["probs"], abs=1e-4)
+    assert [row["demos"] for row in rows_of("icl-8")] == [[name for name, _ in FACTS]] * 8
+    seen = Counter(
+        id
+        for line in Path("run/trained.jsonl").read_text().splitlines()
+        if (row := json.loads(line))["lane"] == run.best
+        for id in row["ids"]
+    )
+    assert seen == Counter({name: 25 for name, _ in FACTS})
+
+
+def test_the_bundle_holds_the_documents_that_stood_in_the_prompt(documents: Path, loaded: Loaded) -> None:
+    run = fit(documents, loaded, methods="icl", shots=3)
+    bundle = run.bundle.bundle
+    assert [one.id for one in bundle.sets[0]] == ["abi", "bok", "cud"] and all(
+        one.is_document for one in bundle.sets[0]
+    )
+    assert [row["prediction"] for row in run.bundle.predict([{**row} for row in PROBE])] == [
+        row["prediction"] for row in rows_of("icl-3")
+    ]
+
+
+def test_free_text_is_written(documents: Path, loaded: Loaded) -> None:
+    run = fit(documents, loaded, methods="ft", metric="match", choices="none")
+    row = rows_of(run.best)[0]
+    assert row["probs"] is None and row["score"] == float(row["prediction"] == row["gold"])
+    assert run.lanes[0]["prequential"] > 0.8
+
+
+class Stop(Exception):
+    pass
+
+
+class StopsAt:
+    """A watch that ends the run from within when it hears of some phase."""
+
+    def __init__(self, phase: str) -> None:
+        self.wanted = phase
+
+    def begin(self, info: Any) -> None: ...
+
+    def phase(self, text: str) -> None:
+        if text == self.wanted:
+            raise Stop
+
+    def row(self, lane: str, seed: int, row: dict[str, Any], done_share: float) -> None: ...
+
+    def lane(self, lane: str, seed: int, status: str) -> None: ...
+
+    def end(self, result: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "phase", ["ft-lr1e-2-u25-b2: step 41 of 100", "ft-lr1e-2-u25-b2: asking", "icl-8: asking", "choosing"]
+)
+def test_stopped_it_goes_on_to_the_same_end(documents: Path, loaded: Loaded, phase: str) -> None:
+    """Break seen to fail: lessons from the first one on again."""
+    fit(documents, loaded)
+    whole = {name: Path("run", name).read_bytes() for name in ("predictions.jsonl", "trained.jsonl")}
+    Path("run").rename("whole")
+    with pytest.raises(Stop):
+        fit(documents, loaded, watch=StopsAt(phase))
+    fewfit.resume("run", model=(loaded.model, loaded.tokenizer))
+    assert {name: Path("run", name).read_bytes() for name in whole} == whole
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"probe": None}, "--probe"),
+        ({"probe": "documents.jsonl"}, "--probe holds documents"),
+        ({"race": True}, "--race with documents"),
+        ({"final": "refit"}, "--final with documents"),
+        ({"chat": "on"}, "documents are no turns"),
+    ],
+)
+def test_what_means_nothing_here_is_refused(
+    documents: Path, loaded: Loaded, change: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UserError) as error:
+        fit(documents, loaded, **change)
+    assert words in error.value.line()
+
+
+def test_a_probe_needs_documents(documents: Path, loaded: Loaded) -> None:
+    with pytest.raises(UserError, match="without documents"):
+        fewfit.fit("probe.jsonl", (loaded.model, loaded.tokenizer), probe="probe.jsonl")
+
+
+# ---- lanes and lessons -----------------------------------------------------------------------------------------------
+
+
+def test_lanes_with_inferences_stand_beside_those_without() -> None:
+    asked = Settings(model="lab", lr=[1e-3], augment=["local", "local+global"], shots=[100])
+    names = lanes_on_documents(asked, 20, (None,)).names
+    assert names == (
+        "zero-shot",
+        "icl-20",
+        "ft-lr1e-3-u8-b8",
+        "ft-lr1e-3-u8-local-b8",
+        "ft-lr1e-3-u8-local+global-b8",
+        "icl7+ft-lr1e-3-u8-use20-fixed",
+        "icl7+ft-lr1e-3-u8-use20-fixed-local",
+        "icl7+ft-lr1e-3-u8-use20-fixed-local+global",
+    )
+
+
+def renderer() -> Renderer:
+    questions = [Example(str(k), row["prompt"], row["completion"]) for k, row in enumerate(PROBE)]
+    texts = [Example(row["id"], "", row["text"]) for row in DOCUMENTS]
+    return Renderer.resolve(byte_tokenizer(), [*questions, *texts])
+
+
+def course(**lane: Any) -> Course:
+    documents = tuple(Example(row["id"], "", row["text"]) for row in DOCUMENTS)
+    wanted = Lane(**{"lr": 1e-3, "updates": 3, "batch": 2, **lane})
+    return Course(Track(wanted.name, 0), wanted, documents)
+
+
+@pytest.mark.parametrize("shots", [0, 3])
+def test_lessons_see_each_document_as_often(shots: int) -> None:
+    """And none twice before all others once. Break seen to fail: every round in the same order."""
+    some = course(shots=shots, batch=2)
+    ids = [id for lesson in some.lessons(renderer()) for id in lesson.ids]
+    assert Counter(ids) == Counter({name: 3 for name, _ in FACTS})
+    rounds = [ids[start : start + 8] for start in range(0, 24, 8)]
+    assert all(len(set(one)) == 8 for one in rounds) and rounds[0] != rounds[1]
+
+
+def test_lessons_go_on_where_they_were() -> None:
+    some = course()
+    assert list(some.lessons(renderer(), 5)) == list(some.lessons(renderer()))[5:]
+
+
+def test_all_of_a_document_is_answer_but_its_first_token() -> None:
+    made = renderer().documents(Example("1", "", "abi lives north."), Example("2", "", "bok lives south."))
+    (first, stop), (start, end) = made.spans
+    assert (first, stop, end) == (1, start, len(made.ids))
+    tokenizer = byte_tokenizer()
+    assert tokenizer.decode(made.ids[start:end]) == "bok lives south.\n\n"
+
+
+def test_what_stands_before_a_part_of_a_document_carries_no_loss() -> None:
+    made = renderer().documents(Example("1.2", "abi lives north.", "So does dem."))
+    tokenizer = byte_tokenizer()
+    ((start, end),) = made.spans
+    assert tokenizer.decode(made.ids[:start]) == "abi lives north."
+    assert tokenizer.decode(made.ids[start:end]) == " So does dem.\n\n"
+
+
+def test_inferences_are_learnt_from_the_start() -> None:
+    """No question is trained on, so nothing has to wait."""
+    documents = tuple(Example(row["id"], "", row["text"]) for row in DOCUMENTS)
+    said = Inferred({"abi": [Example("abi/local/1", "", "North is where abi lives.")]})
+    reading = Reading(documents, (), renderer(), metric("match"), {(): Inferred(), ("local",): said})
+    lane = Lane(lr=1e-3, updates=1, augment=("local",))
+    assert len(reading.course(Track("x", 0), lane).documents) == 9
+    assert len(reading.course(Track("x", 0), Lane(lr=1e-3, updates=1)).documents) == 8
+
+
+# ---- the choice ------------------------------------------------------------------------------------------------------
+
+
+def predictions(right: dict[str, list[bool]], options: int = 2) -> list[dict[str, Any]]:
+    rows = []
+    for lane, hits in right.items():
+        for i, hit in enumerate(hits, start=1):
+            names = [f"a{i}", *(f"b{i}-{k}" for k in range(1, options))]
+            sure = {name: (3.0 if hit else 1.0) if k == 0 else (1.0 if hit else 1.2) for k, name in enumerate(names)}
+            rows.append(
+                {
+                    "lane": lane, "model": None, "seed": 0, "i": i, "id": str(i), "shots": 0, "demos": [], "nll": 1.0,
+                    "tokens": 3, "prompt_tokens": 9, "score": float(hit), "correct": hit, "gold": names[0],
+                    "prediction": names[0 if hit else 1], "cut": False, "probs": sure, "margin": 1.0,
+                }
+            )  # fmt: skip
+    return rows
+
+
+def test_all_questions_tell_and_the_order_says_nothing() -> None:
+    """A lane that trains was at its end when the first question came. Break seen to fail: the last half of them alone."""
+    lanes = [Lane(), Lane(lr=1e-3, updates=8)]
+    early = {lanes[0].name: [False] * 40, lanes[1].name: [True] * 20 + [False] * 20}
+    late = {name: hits[::-1] for name, hits in early.items()}
+    found = [select(predictions(hits, 4), lanes, metric="choice", flat=True) for hits in (early, late)]
+    for one in found:
+        assert one.lane(lanes[1].name).prequential == 0.5
+        assert one.best.name == lanes[1].name and one.best.score == pytest.approx(0.5, abs=0.02)
+        assert not one.best.rising and not any("order" in warning for warning in one.warnings)
+    assert found[0].best.score == pytest.approx(found[1].best.score, abs=0.03)
+
+
+def test_where_questions_have_options_of_their_own_the_rival_is_a_guess() -> None:
+    """Break seen to fail: the commonest of the right answers, each of which is right once."""
+    lanes = [Lane(), Lane(lr=1e-3, updates=8)]
+    hits = [k % 4 == 0 for k in range(40)]
+    found = select(predictions({lane.name: hits for lane in lanes}, options=4), lanes, metric="choice", flat=True)
+    assert found.majority is not None and (found.majority.answer, found.majority.share) == (None, 0.25)
+    assert found.nothing_learnt and "guessing among the options, which scores 25 of 100" in found.verdict
+    assert "40 questions" in found.verdict
