@@ -247,7 +247,7 @@ def predictions(right: dict[str, list[bool]], options: int = 2) -> list[dict[str
 
 
 def test_all_questions_tell_and_the_order_says_nothing() -> None:
-    """A lane that trains was at its end when the first question came. Break seen to fail: the last half of them alone."""
+    """A lane that trains was at its end when the first question came. Break seen to fail: the last half alone."""
     lanes = [Lane(), Lane(lr=1e-3, updates=8)]
     early = {lanes[0].name: [False] * 40, lanes[1].name: [True] * 20 + [False] * 20}
     late = {name: hits[::-1] for name, hits in early.items()}

@@ -72,7 +72,10 @@ class RemotePrompter:
     def tell(self, pairs: Sequence[tuple[Ids, Ids]]) -> Iterator[Scored]:
         """How likely each answer is behind its prompt."""
         answers = [text(self.tokenizer, answer) for _, answer in pairs]
-        whole = [Request(text(self.tokenizer, prompt + answer), max_tokens=1, echo=True) for prompt, answer in pairs]
+        whole = [
+            Request(text(self.tokenizer, prompt) + answer, max_tokens=1, echo=len(answer))
+            for (prompt, _), answer in zip(pairs, answers, strict=True)
+        ]
         for answer, told in zip(answers, self.served.endpoint.complete(whole), strict=True):
             found = tokens_of(answer, told)
             if found is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -21,8 +21,9 @@ class BrokenAnswer(ValueError):
 class Request:
     """Text goes to /completions, messages to /chat/completions.
 
-    With `echo`, which text alone can have, the tokens of the prompt come back with their log-probabilities, where the
-    endpoint does that. Two equal requests have one answer, also at a `temperature` above 0: `seed` tells them apart.
+    With `echo`, which text alone can have, the tokens of so many characters at the prompt's end come back with their
+    log-probabilities, where the endpoint does that. Two equal requests have one answer, also at a `temperature` above
+    0: `seed` tells them apart.
     """
 
     prompt: str | tuple[Message, ...]
@@ -30,7 +31,7 @@ class Request:
     stop: tuple[str, ...] = ()
     temperature: float = 0.0
     seed: int | None = None
-    echo: bool = False
+    echo: int = 0
 
     @property
     def path(self) -> str:
@@ -52,7 +53,7 @@ class Request:
 
     def key(self, url: str, model: str) -> str:
         """Of the whole request: where it goes, to which model, with which parameters. Who asks is no part of it."""
-        whole = {"url": url, "path": self.path, "body": self.body(model)}
+        whole = {"url": url, "path": self.path, "body": self.body(model), "echo": self.echo}
         return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
@@ -114,10 +115,21 @@ def read(answer: Any, request: Request) -> Completion:
             finish=str(choice.get("finish_reason") or "unknown"),
             from_cache=False,
             seconds=0.0,
-            echoed=read_echoed(choice.get("logprobs")) if request.echo else (),
+            echoed=behind(read_echoed(choice.get("logprobs")), request.echo) if request.echo else (),
         )
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         raise BrokenAnswer("is not what the interface promises") from error
+
+
+def behind(echoed: Sequence[Echoed], characters: int) -> tuple[Echoed, ...]:
+    """The tokens of so many characters at the end, and the one that was written there: of a long prompt the rest would
+    fill the cache."""
+    wanted = characters + (len(echoed[-1].text) if echoed else 0)
+    start = len(echoed)
+    while start > 0 and wanted > 0:
+        start -= 1
+        wanted -= len(echoed[start].text)
+    return tuple(echoed[start:])
 
 
 def read_echoed(logprobs: Any) -> tuple[Echoed, ...]:

@@ -86,7 +86,7 @@ def only(endpoint: Endpoint, other: Request, chat: str, error: UserError) -> Use
 def tells_likelihood(endpoint: Endpoint) -> bool:
     """The proof: text that was sent comes back as tokens that spell it, each with its log-probability and the
     likeliest token there. Some endpoints pass over what they do not know, and tell of the written token alone."""
-    request = Request(PROOF + ANSWER, max_tokens=1, echo=True)
+    request = Request(PROOF + ANSWER, max_tokens=1, echo=len(ANSWER))
     if refusal(endpoint, request) is not None:
         return False
     found = tokens_of(ANSWER, next(endpoint.complete([request])))

@@ -71,8 +71,8 @@ def planned(asked: Asked) -> dict[str, Any]:
                 "trained_tokens": round(work.trained),
                 "read_tokens": round(work.read),
                 "written_tokens": round(work.written),
-                "hours": round(row_hours, 3),
-                "gpu_hours": round(row_gpu_hours, 4),
+                "hours": round(row_hours, 6),
+                "gpu_hours": round(row_gpu_hours, 9),
             }
         )
     return {
@@ -82,8 +82,8 @@ def planned(asked: Asked) -> dict[str, Any]:
         "dtype": str(dtype).removeprefix("torch."),
         "processors": processors(),
         "rows": rows,
-        "hours": round(hours, 2),
-        "gpu_hours": round(gpu_hours, 3),
+        "hours": round(hours, 6),
+        "gpu_hours": round(gpu_hours, 9),
     }
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fewfit.errors import UserError
 from fewfit.examples.example import Example
+from fewfit.files import one_line, publish
 from fewfit.grid import Lane
 from fewfit.models.local import Loaded
 from fewfit.suites.generalization.conditions import Condition, Part, conditions, documents, material
@@ -87,27 +90,37 @@ def shortened(world: World) -> World:
 
 
 class Results:
-    """Rows in a file, told apart by all that makes them what they are. A torn last line is cut off and made again."""
+    """Rows in a file, told apart by all that makes them what they are. Of a cell that was being written when the
+    process died nothing is kept: a row says how many belong together (`splits`)."""
 
     KEY = ("model", "world", "condition", "seed", "scale", "names", "lr", "passes", "batch", "quick")
 
     def __init__(self, path: Path) -> None:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        whole, _, torn = path.read_text().rpartition("\n") if path.exists() else ("", "", "")
-        if torn:
-            path.write_text(whole + "\n" * bool(whole))
-        self.rows: list[dict[str, Any]] = [json.loads(line) for line in whole.splitlines()]
+        content = path.read_text() if path.exists() else ""
+        lines = [json.loads(line) for line in content[: content.rfind("\n") + 1].splitlines()]
+        count = Counter(self.key(row) for row in lines)
+        self.rows = [row for row in lines if count[self.key(row)] == row["splits"]]
+        if content != (whole := written(self.rows)):
+            publish(path, whole.encode())
 
-    def of(self, key: dict[str, Any]) -> list[dict[str, Any]]:
-        return [row for row in self.rows if all(row.get(name) == key[name] for name in self.KEY)]
+    def key(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(row[name] for name in self.KEY)
+
+    def of(self, key: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return [row for row in self.rows if self.key(row) == self.key(key)]
 
     def add(self, rows: Sequence[dict[str, Any]]) -> None:
-        """All splits of a cell at once, so that it is there or not."""
         with self.path.open("a") as file:
-            file.write("".join(json.dumps(row) + "\n" for row in rows))
+            file.write(written(rows))
             file.flush()
+            os.fsync(file.fileno())
         self.rows += rows
+
+
+def written(rows: Sequence[Mapping[str, Any]]) -> str:
+    return "".join(one_line(dict(row)) + "\n" for row in rows)
 
 
 def run(asked: Asked, loaded: Loaded, folder: Path, tell: Tell = lambda what: None) -> list[dict[str, Any]]:
