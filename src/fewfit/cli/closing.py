@@ -35,6 +35,8 @@ def closing(result: dict[str, Any], folder: Path, *, next_steps: bool = True) ->
             console.print(label_line(result["labels"]), markup=False)
     console.print()
     console.print(result["verdict"], style="bold", markup=False)
+    if told := cost_line(result):
+        console.print(told, markup=False)
     for warning in result.get("warnings", ()):
         console.print(f"Note: {warning}.", markup=False)
     console.print()
@@ -138,6 +140,24 @@ def label_line(labels: dict[str, dict[str, float]]) -> str:
     more = f" and {len(ours) - len(few)} more" if len(ours) > len(few) else ""
     told = ", ".join(f"{shortened(name)} {points(ours[name])} and {points(theirs[name])}" for name in few)
     return f"Labels of 100 examples, and of 100 of the test: {told}{more}."
+
+
+def cost_line(result: dict[str, Any]) -> str | None:
+    """What training cost, and from how many queries on it pays."""
+    even = result.get("break_even")
+    if even is None:
+        return None
+    tuned, prompted = (
+        next(one for one in result["costs"] if one["name"] == even[side]) for side in ("tuned", "prompted")
+    )
+    spent = f"{tuned['trained_tokens']:,} tokens ({clock(tuned['train_seconds'])})"
+    if tuned["inferred_tokens"]:
+        spent += f" and inferring {tuned['inferred_tokens']:,} ({clock(tuned['infer_seconds'])})"
+    queries = (
+        f"a query reads {tuned['query_tokens']:,.0f} tokens, of {even['prompted']} {prompted['query_tokens']:,.0f}"
+    )
+    pays = "it never pays by that" if even["queries"] is None else f"it pays from some {even['queries']:,} queries on"
+    return f"Cost: training {even['tuned']} took about {spent}; {queries}: {pays}."
 
 
 def next_commands(result: dict[str, Any], folder: Path) -> list[str]:

@@ -21,7 +21,7 @@ from fewfit.metrics import Answer, Metric
 from fewfit.models.local import Loaded
 from fewfit.predict import predictor_of
 from fewfit.predictions import read
-from fewfit.run import folders, shift
+from fewfit.run import cost, folders, inferences, shift
 from fewfit.run.prepare import TEST
 from fewfit.run.reading import Reading
 from fewfit.run.snapshots import Store
@@ -82,11 +82,15 @@ def deliver(run: Delivery, watch: Watch, seconds: Callable[[], float], differing
             opponents.append((lane.name, target))
     test = None if run.record["test"] is None else restore_examples(run.folder / TEST).examples
     examples, labels = next(iter(run.tasks.values())).examples, run.record["data"]["choices"] is not None
+    made = inferences.read(run.folder)
+    price = cost.costs(selection, run.lanes, trained_tokens(run, rows), made, seconds())
     result = {
         "schema": folders.SCHEMA,
         "run": str(run.folder),
         **selection.as_json(),
         "test": None if test is None else judge_test(run, test, written, opponents, watch),
+        "costs": cost.as_json(price),
+        "break_even": cost.break_even(selection, run.lanes, price),
         "labels": None if test is None or not labels else shift.label_shares(examples, test),
         "seconds": round(seconds(), 3),
         "warnings": [
@@ -97,6 +101,13 @@ def deliver(run: Delivery, watch: Watch, seconds: Callable[[], float], differing
     }
     write_json(run.folder / folders.RESULT, result)
     return result
+
+
+def trained_tokens(run: Delivery, rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+    readings = {name: task for name, task in run.tasks.items() if isinstance(task, Reading)}
+    if not readings:
+        return cost.in_stream(rows, run.lanes)
+    return {lane.name: float(readings[lane.model].trained_tokens(lane)) for lane in run.lanes if lane.trains}
 
 
 def differing_warning(differing: list[str]) -> list[str]:

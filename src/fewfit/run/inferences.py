@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fewfit.engine.source import SOURCES, Inferred
 from fewfit.engine.task import Task
@@ -21,6 +21,9 @@ from fewfit.examples.example import Example
 from fewfit.files import one_line, sync_folder
 from fewfit.grid import Lane
 from fewfit.models.local import Loaded
+
+if TYPE_CHECKING:
+    from fewfit.augment.inference import Account
 
 FILE = "inferences.jsonl"
 
@@ -94,8 +97,9 @@ def complete(
     open_ = [part for part in wanted if part.key not in known]
     with path.open("ab") as file:
         sync_folder(folder)
-        for part, rows in inferred(loaded, task, open_, stopped):
+        for part, rows, account in inferred(loaded, task, open_, stopped):
             record = {"model": model, **part._asdict(), "rows": [as_dict(row) for row in rows]}
+            record["cost"] = account.as_dict()
             file.write(one_line(record).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
@@ -104,29 +108,37 @@ def complete(
 
 def inferred(
     loaded: Loaded, task: Task, wanted: Sequence[Part], stopped: Callable[[], None]
-) -> Iterator[tuple[Part, list[Example]]]:
+) -> Iterator[tuple[Part, list[Example], Account]]:
+    from fewfit.augment.inference import Account
     from fewfit.augment.making import BLOCK, Sieve, Wanted, make, make_block, targets, writer_of
 
     writer = writer_of(loaded)
     how = Wanted(choices=task.renderer.settings.choices if task.judge.needs == "choices" else None)
     by_id = {example.id: example for example in task.examples}
-    alone = [part for part in wanted if part.strategy == "local"]
-    asked = targets(writer, [by_id[part.made_from[0]] for part in alone], "local", how) if alone else []
-    for start in range(0, len(alone), BLOCK):
+    alone = {part.made_from[0]: part for part in wanted if part.strategy == "local"}
+    asked = targets(writer, [by_id[id] for id in alone], "local", how) if alone else []
+    rows: list[Example] = []
+    account = Account()
+    for start in range(0, len(asked), BLOCK):
         stopped()
-        some = make_block(writer, asked[start : start + BLOCK], how)
-        for part, made in zip(alone[start : start + BLOCK], some, strict=True):
-            yield part, [row.example for row in made.inferences if fits(task, row.example)]
+        for k, made in enumerate(make_block(writer, asked[start : start + BLOCK], how), start=start):
+            rows += [row.example for row in made.inferences if fits(task, row.example)]
+            account.add(made.account)
+            id = asked[k].example.id
+            if k + 1 == len(asked) or asked[k + 1].example.id != id:  # a document has a target for each sentence
+                yield alone[id], rows, account
+                rows, account = [], Account()
     for part in wanted:
         if part.strategy != "global":
             continue
         examples = [by_id[id] for id in part.made_from]
-        sieve, rows = Sieve.of(examples), []
+        sieve, rows, account = Sieve.of(examples), [], Account()
         mark = f"-{part.seed}-{len(examples)}"  # made again of more examples, they are others
         for made in make(writer, targets(writer, examples, "global", how, mark=mark), how):
             stopped()
             rows += [row.example for row in sieve.sift(made).inferences if fits(task, row.example)]
-        yield part, rows
+            account.add(made.account)
+        yield part, rows, account
 
 
 def fits(task: Task, example: Example) -> bool:

@@ -79,6 +79,10 @@ class Reading:
         items = self.sources[lane.augment].released(self.documents, len(self.documents))
         return Course(track, lane, tuple(item.example for item in items))
 
+    def trained_tokens(self, lane: Lane) -> int:
+        course = self.course(Track(lane.name, 0), lane)
+        return lane.updates * sum(len(self.renderer.documents(one).ids) for one in course.documents)
+
     def plan(self, track: Track, lane: Lane) -> list[Step]:
         steps = self.course(track, lane).steps if lane.trains else 0
         training = [Step(i, 1, False) for i in range(1, steps + 1)]

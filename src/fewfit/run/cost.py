@@ -1,0 +1,98 @@
+"""What each lane costs, about: to train, to infer what it trains on, and for every query; and from how many queries on
+tuning is the cheaper one.
+
+Counted in tokens that pass through the model. A forward of one token is the unit; one that trains is two of them for
+adapters (no gradients of the frozen weights) and three for all weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fewfit.grid import Lane
+from fewfit.select import Selection
+
+PASSES = {"lora": 2, "full": 3}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one lane under one seed. Seconds of training are its share of the run's, by the work that it was."""
+
+    name: str
+    trained_tokens: int
+    train_seconds: float
+    inferred_tokens: int  # read and written by the model that inferred
+    infer_seconds: float
+    query_tokens: float | None
+
+
+def costs(
+    selection: Selection,
+    lanes: Sequence[Lane],
+    trained: Mapping[str, float],
+    made: Sequence[Mapping[str, Any]],
+    seconds: float,
+) -> list[Cost]:
+    """`trained` are tokens by lane under one seed; `made` the records of inferences; `seconds` those of the run."""
+    inferring = sum(one["cost"]["seconds"] for one in made)
+    work = {lane.name: PASSES[lane.tune] * trained.get(lane.name, 0.0) + forwards(selection, lane) for lane in lanes}
+    whole = max(1.0, sum(work.values()) * selection.seeds)
+    out = []
+    for lane in lanes:
+        mine = [one for one in made if one["strategy"] in lane.augment and one["model"] == lane.model]
+        training = PASSES[lane.tune] * trained.get(lane.name, 0.0)
+        out.append(
+            Cost(
+                name=lane.name,
+                trained_tokens=round(trained.get(lane.name, 0.0)),
+                train_seconds=round(max(0.0, seconds - inferring) * training / whole, 1),
+                inferred_tokens=sum(one["cost"]["prompt_tokens"] + one["cost"]["new_tokens"] for one in mine),
+                infer_seconds=round(sum(one["cost"]["seconds"] for one in mine), 1),
+                query_tokens=selection.lane(lane.name).tokens,
+            )
+        )
+    return out
+
+
+def forwards(selection: Selection, lane: Lane) -> float:
+    found = selection.lane(lane.name)
+    return found.n * (found.tokens or 0.0)
+
+
+def in_stream(rows: Sequence[Mapping[str, Any]], lanes: Sequence[Lane]) -> dict[str, float]:
+    """Tokens that each lane trained on under one seed, taking replayed prompts to be as long as predicted ones."""
+    out = {}
+    for lane in lanes:
+        mine = [row["prompt_tokens"] + row["tokens"] for row in rows if row["lane"] == lane.name] if lane.trains else []
+        seeds = len({row["seed"] for row in rows if row["lane"] == lane.name}) or 1
+        out[lane.name] = sum(mine) / seeds * lane.updates * lane.batch
+    return out
+
+
+def break_even(selection: Selection, lanes: Sequence[Lane], made: Sequence[Cost]) -> dict[str, Any] | None:
+    """The best lane that trains against the best that prompts with examples; `queries` is None where a query of the
+    tuned one costs no less."""
+    named, of = {lane.name: lane for lane in lanes}, {one.name: one for one in made}
+    tuned = [selection.best_of_kind[kind] for kind in ("ft", "icl+ft") if kind in selection.best_of_kind]
+    if not tuned or "icl" not in selection.best_of_kind:
+        return None
+    ours = (
+        selection.best.name
+        if selection.best.name in tuned
+        else max(tuned, key=lambda name: selection.lane(name).score or 0.0)
+    )
+    theirs = selection.best_of_kind["icl"]
+    one, other = of[ours], of[theirs]
+    if one.query_tokens is None or other.query_tokens is None:
+        return None
+    spent = PASSES[named[ours].tune] * one.trained_tokens + one.inferred_tokens
+    saved = other.query_tokens - one.query_tokens
+    return {"tuned": ours, "prompted": theirs, "queries": math.ceil(spent / saved) if saved > 0 else None}
+
+
+def as_json(made: Sequence[Cost]) -> list[dict[str, Any]]:
+    return [asdict(one) for one in made]
