@@ -74,17 +74,13 @@ def in_stream(rows: Sequence[Mapping[str, Any]], lanes: Sequence[Lane]) -> dict[
 
 
 def break_even(selection: Selection, lanes: Sequence[Lane], made: Sequence[Cost]) -> dict[str, Any] | None:
-    """The best lane that trains against the best that prompts with examples; `queries` is None where a query of the
-    tuned one costs no less."""
+    """The recommended lane, if it trains, else the best with the shortest prompt, against the best that prompts with
+    examples. `queries` is None where a query of the tuned one costs no less."""
     named, of = {lane.name: lane for lane in lanes}, {one.name: one for one in made}
     tuned = [selection.best_of_kind[kind] for kind in ("ft", "icl+ft") if kind in selection.best_of_kind]
     if not tuned or "icl" not in selection.best_of_kind:
         return None
-    ours = (
-        selection.best.name
-        if selection.best.name in tuned
-        else max(tuned, key=lambda name: selection.lane(name).score or 0.0)
-    )
+    ours = selection.best.name if selection.best.name in tuned else tuned[0]
     theirs = selection.best_of_kind["icl"]
     one, other = of[ours], of[theirs]
     if one.query_tokens is None or other.query_tokens is None:
