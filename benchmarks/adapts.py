@@ -46,12 +46,12 @@ def sixteen() -> tuple[Any, ...]:
 @contextmanager
 def delivering_all() -> Iterator[None]:
     """A finished run makes a bundle of every lane, in `every/`."""
-    import fewfit.run.execute
+    import fewfit.run.session
     from fewfit.predictions import read
     from fewfit.run.deliver import Delivery, write_bundle
     from fewfit.select import select
 
-    kept = fewfit.run.execute.deliver
+    kept = fewfit.run.session.deliver
 
     def deliver(run: Delivery, watch: Any, seconds: Callable[[], float], differing: list[str]) -> dict[str, Any]:
         result = kept(run, watch, seconds, differing)
@@ -61,11 +61,11 @@ def delivering_all() -> Iterator[None]:
             write_bundle(run, lane, run.folder / "every" / quote(lane.name, safe="+"), chosen, refit=False)
         return result
 
-    fewfit.run.execute.deliver = deliver
+    fewfit.run.session.deliver = deliver
     try:
         yield
     finally:
-        fewfit.run.execute.deliver = kept
+        fewfit.run.session.deliver = kept
 
 
 def tested(bundle: Path, model: Any, rows: Sequence[dict[str, Any]]) -> float:

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri
 
+from benchmarks.records import write
 from fewfit.stats import (
     CRITERIA,
     Stream,
@@ -391,8 +392,7 @@ def main(arguments: list[str] | None = None) -> None:
     }
     text = as_markdown(report)
     if asked.json:
-        asked.json.parent.mkdir(parents=True, exist_ok=True)
-        asked.json.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
+        write(asked.json, report)
         asked.json.with_suffix(".md").write_text(text)
     print(text)
 

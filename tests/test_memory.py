@@ -398,7 +398,7 @@ def test_only_a_sitting_without_a_last_word_halves(tmp_path) -> None:
     """By its end in run.json, and the next one says so. Breaks seen to fail: a stop by signal taken for a death; the
     halvings of earlier sessions forgotten."""
     from fewfit.run import folders
-    from fewfit.run.sessions import Journal
+    from fewfit.run.journal import Journal
 
     def sit(how: str | None) -> Journal:
         fresh = {name: kind() for name, kind in folders.PARTS.items()}

@@ -233,7 +233,7 @@ class Grid:
         lanes: list[Lane] = []
         for name in model:
             if "zero-shot" in methods:
-                lanes.append(Lane(model=name, **without_shots(prompting(common))))
+                lanes.append(Lane(model=name))
             if "icl" in methods:
                 lanes += [Lane(shots=k, model=name, **prompting(common)) for k in sorted(set(shots))]
             for kind in ("ft", "icl+ft"):

@@ -243,7 +243,7 @@ class Task:
         if len(rows) == 1:
             return row
         if self.judge.needs == "choices":
-            probs = {name: sum(one["probs"][name] for one in rows) / len(rows) for name in row["probs"]}
+            probs = mean_probs([one["probs"] for one in rows])
             names = list(probs)
             prediction, margin = best_choice(names, [math.log(max(probs[name], TINY)) for name in names])
             told: dict[str, Any] = {"probs": probs, "prediction": prediction, "margin": margin, "cut": False}
@@ -280,6 +280,10 @@ def softmax(names: Sequence[str], logp: Sequence[float]) -> dict[str, float]:
     top = max(logp)
     weights = [math.exp(value - top) for value in logp]
     return {name: weight / sum(weights) for name, weight in zip(names, weights, strict=True)}
+
+
+def mean_probs(several: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: sum(one[name] for one in several) / len(several) for name in several[0]}
 
 
 def mean_nll(nll: Sequence[float | None]) -> float | None:

@@ -19,13 +19,13 @@ from fewfit.engine.forward import logits_at
 from fewfit.engine.generate import greedy
 from fewfit.engine.prefix import Prefix, logits_behind
 from fewfit.engine.score import one_token_apart, read_off, sum_logp
-from fewfit.engine.task import TINY, best_choice, mean_nll, softmax
+from fewfit.engine.task import TINY, best_choice, mean_nll, mean_probs, softmax
 from fewfit.errors import UserError
 from fewfit.examples.example import Example
 from fewfit.models import installed, local
 from fewfit.models.digest import of_object
 from fewfit.models.lent import as_it_was, put_adapter_on, take_adapter_off
-from fewfit.predict.queries import Asked, Query, as_example, grouped, mean_probs, row
+from fewfit.predict.queries import Asked, Query, as_example, grouped, row
 from fewfit.render import Prompt, Renderer
 
 Ids = tuple[int, ...]

@@ -34,10 +34,6 @@ def grouped(asked: Sequence[Asked], values: Sequence[T]) -> Iterator[list[T]]:
         yield [value for _, value in some]
 
 
-def mean_probs(several: Sequence[dict[str, float]]) -> dict[str, float]:
-    return {name: sum(one[name] for one in several) / len(several) for name in several[0]}
-
-
 def row(example: Example, prediction: str, probs: dict[str, float] | None, nll: float | None) -> dict[str, Any]:
     return {"id": example.id, "prediction": prediction, "probs": probs, "nll": nll}
 

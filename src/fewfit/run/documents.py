@@ -17,11 +17,20 @@ from fewfit.engine.generate import greedy
 from fewfit.engine.learner import LaneState, Learner, Track
 from fewfit.engine.likelihood import WORTH_KEEPING, answers_behind, parted
 from fewfit.engine.stream import Progress
-from fewfit.engine.task import best_choice, softmax
+from fewfit.engine.task import Task, best_choice, softmax
+from fewfit.engine.threads import is_small, one_thread
+from fewfit.examples import Dataset
+from fewfit.examples import restore as restore_examples
 from fewfit.examples.example import Example
+from fewfit.grid import Lane
+from fewfit.metrics import Metric
 from fewfit.models.lent import as_it_was, put_adapter_on, take_adapter_off
 from fewfit.models.local import Loaded
+from fewfit.render import Renderer, RenderSettings
+from fewfit.run import inferences
+from fewfit.run.prepare import DOCUMENTS
 from fewfit.run.reading import Reading
+from fewfit.run.session import Session, changed, conclude, forward_to, information, interrupted
 from fewfit.run.snapshots import Store
 from fewfit.run.teams import team_of
 
@@ -169,3 +178,52 @@ def texts(reading: Reading, shown: Sequence[Example], loaded: Loaded) -> list[st
         )
         out |= {k: renderer.answer_text(new)[0] for k, new in zip(some, found, strict=True)}
     return [out[k] for k in range(len(prompts))]
+
+
+def execute_on_documents(session: Session, judge: Metric, questions: Dataset, lanes: list[Lane]) -> dict[str, Any]:
+    """One lane after another: there is no stream whose rows they could share."""
+    prepared, record, store, watch = session.prepared, session.record, session.store, session.watch
+    documents = restore_examples(prepared.folder / DOCUMENTS)
+    if documents.digest != record["documents"]["digest"]:
+        raise changed(prepared.folder, DOCUMENTS)
+
+    def check() -> None:
+        if session.caught:
+            raise interrupted(prepared.folder, session.caught[0])
+
+    readings: dict[str | None, Reading] = {}
+    for model in record["models"]:
+        name, loaded = model["lane"], prepared.loaded[model["lane"]]
+        renderer = Renderer(loaded.tokenizer, RenderSettings.from_json(model["render"]))
+        mine = [lane for lane in lanes if lane.model == name]
+        task = Task(documents.examples, renderer, judge, order="file")
+        if any(lane.augment for lane in mine):
+            watch.phase("inferring from the documents")
+            inferences.complete(prepared.folder, name, loaded, task, inferences.parts_of_documents(mine, task), check)
+        readings[name] = Reading(documents.examples, questions.examples, renderer, judge, task.sources)
+    tracks: list[Progress] = []
+    for lane in sorted(lanes, key=lambda lane: lane.trains):
+        for seed in record["seeds"]:
+            track = Track(lane.name, seed)
+            tracks.append(Progress(track, lane, readings[lane.model].plan(track, lane)))
+    earlier = {progress.track: store.begin(progress) for progress in tracks}
+    watch.begin(information(session, questions, lanes, {one.track.lane: one.plan for one in tracks}, tracks))
+    tell = forward_to(watch)
+    for progress in tracks:
+        if progress.status != "running":
+            continue
+        check()
+        loaded = prepared.loaded[progress.lane.model]
+        with one_thread(is_small(loaded.model)):
+            run_lane(
+                readings[progress.lane.model],
+                progress,
+                loaded,
+                store,
+                state=earlier[progress.track].state,
+                tell=watch.phase,
+                told=lambda row, progress=progress: tell(progress, row),  # type: ignore[misc]
+                check=check,
+            )
+        tell(progress, None)
+    return conclude(session, judge, questions, tracks, readings, check)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,50 +16,34 @@ from fewfit.engine.stream import Progress, Stream, steps
 from fewfit.engine.task import Task
 from fewfit.engine.threads import is_small, one_thread, processors
 from fewfit.errors import EnvironmentProblem, Interrupted, UserError
-from fewfit.examples import Dataset
-from fewfit.examples import restore as restore_examples
 from fewfit.grid import Lane
-from fewfit.metrics import OWN, Answer, Metric
+from fewfit.metrics import OWN, Metric
 from fewfit.models.local import Loaded
 from fewfit.models.remote import trouble
-from fewfit.predictions import merge
 from fewfit.render import Renderer, RenderSettings
 from fewfit.run import folders, inferences, sets
-from fewfit.run.deliver import Delivery, deliver
-from fewfit.run.documents import run_lane
+from fewfit.run.documents import execute_on_documents
 from fewfit.run.executor import SURELY_WORTH, Helper, Job, LocalExecutor, wait_for_orphans
+from fewfit.run.journal import MEMORY, Journal
 from fewfit.run.passes import Sizes
-from fewfit.run.prepare import DOCUMENTS, Prepared
-from fewfit.run.reading import Reading
-from fewfit.run.sessions import MEMORY, Journal
+from fewfit.run.prepare import Prepared
+from fewfit.run.session import (
+    Session,
+    catching_signals,
+    checked_examples,
+    conclude,
+    forward_to,
+    information,
+    interrupted,
+)
 from fewfit.run.sizing import size_passes
 from fewfit.run.snapshots import Store
 from fewfit.run.teams import Team, teams
-from fewfit.run.watch import RunInfo, Watch
+from fewfit.run.watch import Watch
 from fewfit.stats.race import Race
 
 SNAPSHOT_SECONDS = 5.0
 PASSES_AT_ONCE = 4  # requests of each connection in one pass to an endpoint: at its end they wait for the slowest
-
-
-@dataclass
-class Session:
-    """One go at a run, from `fit` or `resume` to its end or a signal, and what all its teams share."""
-
-    prepared: Prepared
-    watch: Watch
-    journal: Journal
-    caught: list[int]
-    store: Store
-    race: Race | None = None
-
-    @property
-    def record(self) -> dict[str, Any]:
-        return self.prepared.record
-
-    def tell(self, what: str) -> None:
-        self.watch.phase(what)
-        self.journal.tell(what)
 
 
 @dataclass(frozen=True)
@@ -169,95 +150,6 @@ def _execute(session: Session, judge: Metric) -> dict[str, Any]:
             if session.caught:
                 raise interrupted(folder, session.caught[0])
     return conclude(session, judge, dataset, tracks, tasks, check)
-
-
-def execute_on_documents(session: Session, judge: Metric, questions: Dataset, lanes: list[Lane]) -> dict[str, Any]:
-    """One lane after another: there is no stream whose rows they could share."""
-    prepared, record, store, watch = session.prepared, session.record, session.store, session.watch
-    documents = restore_examples(prepared.folder / DOCUMENTS)
-    if documents.digest != record["documents"]["digest"]:
-        raise changed(prepared.folder, DOCUMENTS)
-
-    def check() -> None:
-        if session.caught:
-            raise interrupted(prepared.folder, session.caught[0])
-
-    readings: dict[str | None, Reading] = {}
-    for model in record["models"]:
-        name, loaded = model["lane"], prepared.loaded[model["lane"]]
-        renderer = Renderer(loaded.tokenizer, RenderSettings.from_json(model["render"]))
-        mine = [lane for lane in lanes if lane.model == name]
-        task = Task(documents.examples, renderer, judge, order="file")
-        if any(lane.augment for lane in mine):
-            watch.phase("inferring from the documents")
-            inferences.complete(prepared.folder, name, loaded, task, inferences.parts_of_documents(mine, task), check)
-        readings[name] = Reading(documents.examples, questions.examples, renderer, judge, task.sources)
-    tracks: list[Progress] = []
-    for lane in sorted(lanes, key=lambda lane: lane.trains):
-        for seed in record["seeds"]:
-            track = Track(lane.name, seed)
-            tracks.append(Progress(track, lane, readings[lane.model].plan(track, lane)))
-    earlier = {progress.track: store.begin(progress) for progress in tracks}
-    watch.begin(information(session, questions, lanes, {one.track.lane: one.plan for one in tracks}, tracks))
-    tell = forward_to(watch)
-    for progress in tracks:
-        if progress.status != "running":
-            continue
-        check()
-        loaded = prepared.loaded[progress.lane.model]
-        with one_thread(is_small(loaded.model)):
-            run_lane(
-                readings[progress.lane.model],
-                progress,
-                loaded,
-                store,
-                state=earlier[progress.track].state,
-                tell=watch.phase,
-                told=lambda row, progress=progress: tell(progress, row),  # type: ignore[misc]
-                check=check,
-            )
-        tell(progress, None)
-    return conclude(session, judge, questions, tracks, readings, check)
-
-
-def conclude(
-    session: Session,
-    judge: Metric,
-    dataset: Dataset,
-    tracks: list[Progress],
-    tasks: Mapping[str | None, Task | Reading],
-    check: Callable[[], None],
-) -> dict[str, Any]:
-    """All rows are there: the evidence in one file, the choice, the bundles."""
-    prepared, record, store, watch = session.prepared, session.record, session.store, session.watch
-    folder = prepared.folder
-    lanes = [Lane.from_json(one) for one in record["lanes"]]
-    watch.phase("choosing")
-    names = [lane.name for lane in lanes]
-
-    def judge_all(rows: list[dict[str, Any]]) -> None:
-        """What a deferred metric says, now that all answers are there."""
-        examples = {example.id: example for example in dataset.examples}
-        answers = [Answer(row["lane"], row["seed"], examples[row["id"]], row["prediction"]) for row in rows]
-        for row, score in zip(rows, judge.scores(answers), strict=True):
-            row["score"], row["correct"] = score, score >= 1.0
-
-    left = {p.track.lane: p.left_at for p in tracks if p.left_at is not None}
-    merge(
-        store.shards(folders.PREDICTIONS),
-        folder / folders.PREDICTIONS,
-        names,
-        left,
-        judge_all if judge.is_deferred else None,
-    )
-    # How many updates of its last example a lane had made when it left depends on the moment: none of them counts.
-    before = {lane: i - 1 for lane, i in left.items()}
-    merge(store.shards(folders.TRAINED), folder / folders.TRAINED, names, before)
-
-    lanes = list({p.track.lane: p.lane for p in tracks}.values())
-    delivery = Delivery(folder, record, lanes, tracks, tasks, prepared.loaded, judge, store, check)
-    with one_thread(all(loaded.is_remote or is_small(loaded.model) for loaded in prepared.loaded.values())):
-        return deliver(delivery, watch, session.journal.seconds, store.differing())
 
 
 def run_team(work: Work, session: Session) -> None:
@@ -368,85 +260,6 @@ def helpers_for(work: Work, session: Session, sizes: Sizes, early: Sequence[Help
         recompute=sizes.recompute,
     )
     return LocalExecutor(job, session.store, sizes.helpers, early)
-
-
-def checked_examples(folder: Path, record: dict[str, Any]) -> Dataset:
-    dataset = restore_examples(folder / folders.EXAMPLES)
-    if dataset.digest != record["data"]["digest"]:
-        raise changed(folder, folders.EXAMPLES)
-    return dataset
-
-
-def changed(folder: Path, name: str) -> UserError:
-    return UserError(
-        f"{name} is not what the run began with",
-        where=str(folder),
-        hint="put it back, or start a new run on the new data",
-    )
-
-
-def forward_to(watch: Watch) -> Callable[[Progress, dict[str, Any] | None], None]:
-    def tell(progress: Progress, row: dict[str, Any] | None) -> None:
-        lane, seed = progress.track
-        if row is None:
-            watch.lane(lane, seed, progress.status)
-        else:
-            watch.row(lane, seed, row, progress.done / len(progress.plan))
-
-    return tell
-
-
-def information(
-    session: Session, dataset: Dataset, lanes: list[Lane], plans: dict[str, list[Any]], tracks: list[Progress]
-) -> RunInfo:
-    prepared, record = session.prepared, session.record
-    golds = [example.completion for example in dataset.examples]
-    return RunInfo(
-        folder=prepared.folder,
-        data=record["data"]["source"],
-        documents=(record.get("documents") or {"n": 0})["n"],
-        n=len(golds),
-        models=tuple(model["name"] for model in record["models"]),
-        metric=record["metric"],
-        lanes=tuple(lanes),
-        seeds=tuple(record["seeds"]),
-        totals={name: len(plan) for name, plan in plans.items()},
-        notices=(*record["notices"], *session.journal.notices),
-        majority=max(map(golds.count, golds)) / len(golds)
-        if dataset.choices and record["metric"] == "choice"
-        else None,
-        done={(p.track.lane, p.track.seed): p.predicted for p in tracks if p.done},
-    )
-
-
-def interrupted(folder: Path, number: int) -> Interrupted:
-    return Interrupted(
-        f"stopped by {signal.Signals(number).name}; nothing is lost",
-        exit_code=128 + number,
-        where=str(folder),
-        hint=f"go on with: fewfit resume {folder}",
-    )
-
-
-@contextmanager
-def catching_signals() -> Iterator[list[int]]:
-    """SIGINT and SIGTERM end the loop after the current step; a second one ends it at once."""
-    caught: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield caught  # only the main thread may set handlers
-        return
-
-    def note(number: int, _frame: Any) -> None:
-        if caught:
-            raise KeyboardInterrupt
-        caught.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def clean(folder: Path) -> None:

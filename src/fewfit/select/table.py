@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -53,7 +54,7 @@ class Table:
     nll_LR: Floats  # nats per answer, as the rows have it; NaN where there is none
     tokens_LR: Floats  # of the prompt
     gold: tuple[str, ...]  # one an example
-    own_options_R: Floats | None = None  # how many, where rows have other options than each other
+    own_options_R: Floats | None = None  # how many, where rows have no labels in common
 
     @staticmethod
     def of(
@@ -180,11 +181,13 @@ class Table:
 
 
 def options_of(rows: Sequence[Mapping[str, Any]], column_of: Mapping[Any, int]) -> Floats | None:
-    """None where all rows have the same."""
-    found = {column_of[row["seed"], row["i"]]: frozenset(row["probs"] or ()) for row in rows}
-    if len(set(found.values())) == 1:
+    """None where rows have labels in common: the commonest right answer may be chosen in most of them."""
+    options = {column_of[row["seed"], row["i"]]: frozenset(row["probs"] or ()) for row in rows}
+    count = Counter(row["gold"] for row in rows)
+    commonest = min(count, key=lambda gold: (-count[gold], gold))
+    if 2 * sum(commonest in some for some in options.values()) >= len(options):
         return None
-    return np.array([float(max(1, len(found[column]))) for column in range(len(found))])
+    return np.array([float(max(1, len(options[column]))) for column in range(len(options))])
 
 
 def tie_order(lane: LaneLike) -> tuple[int, int, int, str]:
