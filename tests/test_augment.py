@@ -234,7 +234,6 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_killed_at_any_moment_and_run_again_nothing_is_lost_or_made_twice(data: Path, tmp_path: Path) -> None:
-    """Break seen to fail: rows written to the file before the ledger."""
     whole = tmp_path / "whole.jsonl"
     made = fewfit.augment(str(data), Scripted(), strategy=["local", "global"], check=True, out=whole)  # type: ignore[operator]
     wanted = whole.read_bytes()
@@ -333,11 +332,16 @@ def test_an_endpoint_that_fails_half_way_is_paid_for_once(
     monkeypatch.setenv("FEWFIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(trouble, "FIRST_WAIT", 0.02)
 
-    def rule(prompt: str) -> str:
-        return turned(Asked("", prompt.rstrip().split("Sentence:")[-1].split("\n\n")[-1].removesuffix("Turned round:")))
+    def answer(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        prompt = body["prompt"] if path == "/completions" else body["messages"][-1]["content"]
+        said = [line for line in prompt.rstrip().split("\n") if line != "Turned round:"]
+        text = turned(Asked("", said[-1].removeprefix("Sentence:"))).partition("\n\n")[0]
+        usage = {"prompt_tokens": 9, "completion_tokens": 9, "total_tokens": 18}
+        form = {"text": text} if path == "/completions" else {"message": {"role": "assistant", "content": text}}
+        return {"choices": [{"index": 0, "finish_reason": "stop", "logprobs": None, **form}], "usage": usage}
 
     out, paths = tmp_path / "out.jsonl", ("/chat/completions",) if chat else ("/completions",)
-    with serving(rule, paths=paths) as server:
+    with serving(answer=answer, paths=paths) as server:
         ask = {"model": "m", "base_url": server.url, "out": out}
         server.faults += [status(429), status(500), broken_json]
         fewfit.augment(str(data), **ask, on_block=stop_after(2, server))  # type: ignore[operator]

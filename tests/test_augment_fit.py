@@ -59,8 +59,7 @@ def trained(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_a_run_with_inferences_passes_the_audit_and_trains_on_them(scripted: Scripted, tmp_path: Path) -> None:
-    """Groups and equal prompts among the examples. Breaks seen to fail: what was inferred from the first half released
-    with the first quarter; a global row that names its target alone."""
+    """Groups among the examples. Break seen to fail: a row that names the last alone of what it was made from."""
     items = [replace(one, group=f"g{k % 3}" if k % 2 else None) for k, one in enumerate(examples(16))]
     out = tmp_path / "run"
     run = fit(items, out, methods="ft,icl+ft", shots=2, augment="local,local+global", seeds=2)
@@ -93,8 +92,8 @@ def place_of(items: Sequence[Example], seed: int, id: str) -> int:
 
 
 def test_changing_an_answer_changes_nothing_before_it(scripted: Scripted, tmp_path: Path) -> None:
-    """All rows before j are byte-equal, predictions and what was trained on. Breaks seen to fail: duplicates dropped
-    over all examples in the order of the file; the context of all examples."""
+    """All rows before j are byte-equal, predictions and what was trained on. Break seen to fail: all examples as the
+    context of each part."""
     items, j = examples(16), 9
     order = [one.id for one in draw.order(items, 0)]
     other = {"left": "right", "right": "left"}

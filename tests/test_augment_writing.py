@@ -28,8 +28,7 @@ def writer(name: str, dtype: torch.dtype = torch.float32) -> LocalWriter:
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 @pytest.mark.parametrize("name", ["llama", "gemma3"])
 def test_a_text_is_the_same_whatever_is_written_beside_it(name: str, temperature: float) -> None:
-    """In bf16, where roundings show. Breaks seen to fail: passes of as many rows as there are prompts; noise by the
-    place in the pass."""
+    """In bf16, where roundings show. Break seen to fail: noise by the place in the pass."""
     torch.set_num_threads(1)
     how = replace(HOW, temperature=temperature)
     of = writer(name, torch.bfloat16)

@@ -206,6 +206,7 @@ def make_block(writer: Writer, some: Sequence[Target], wanted: Wanted) -> list[M
         made.append(Made(target, rows, account))
     if wanted.check:
         made = checked(writer, made, prompts.read("check", wanted.folder)[0])
-    for one in made:
-        one.account.seconds = seconds() / len(made)
+    share = seconds() / len(made)
+    for done in made:
+        done.account.seconds = share
     return made
