@@ -16,12 +16,14 @@ from fewfit.grid import Lane
 from fewfit.models.local import Loaded
 from fewfit.suites.generalization import suite
 from fewfit.suites.generalization.cells import measure
+from fewfit.suites.generalization.checking import judge
 from fewfit.suites.generalization.conditions import CONDITIONS, conditions, material
+from fewfit.suites.generalization.diluting import diluted
 from fewfit.suites.generalization.judging import judged
 from fewfit.suites.generalization.pattern import claims
 from fewfit.suites.generalization.suite import Asked, Results, cells
 from fewfit.suites.generalization.world import World
-from fewfit.suites.generalization.worlds import build
+from fewfit.suites.generalization.worlds import WORLDS, build
 
 QUICK = Asked("tiny", worlds=("reversals",), conditions=("none", "icl", "ft"), passes=1, quick=True)
 
@@ -38,6 +40,7 @@ def test_what_each_condition_learns_from() -> None:
     made = [Example("1", "", "Said by the model.")]
     sizes = {one.name: len(material(one, told, lambda part: made)) for one in CONDITIONS}
     n, truth = len(told.documents), len(told.inferences)
+    assert sizes["ft+diluted"] == n + 1
     assert sizes["none"] == sizes["icl"] == 0
     assert sizes["ft"] == sizes["icl+ft"] == n and sizes["ft+truth"] == n + truth
     assert sizes["ft+local"] == n + 1 and sizes["icl+ft+local+global"] == n + 2
@@ -151,6 +154,18 @@ def test_true_and_false_inferences_are_told_apart() -> None:
     question = next(one for one in told.questions if one.split == "reversal")
     lie = next(option for option in question.options if option != question.answer)
     assert judged(told, [f"{question.prompt} {lie}"])["precision"] == 0.0
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_truth_is_diluted_to_a_given_precision(name: str) -> None:
+    """Break seen to fail: what is exchanged is not looked at, and some of it is true."""
+    told = build(name, scale="small", seed=0)
+    some = diluted(told, 0.6)
+    assert [one.id for one in some] == [one.id for one in told.inferences]
+    changed = [one for one, was in zip(some, told.inferences, strict=True) if one.text != was.text]
+    assert len(changed) == pytest.approx(0.4 * len(some), abs=1)
+    assert all(any(verdict == "false" for _, verdict in judge(told, one.text)) for one in changed)
+    assert diluted(told, 1.0) == list(told.inferences)
 
 
 # ---- plan and claims -------------------------------------------------------------------------------------------------

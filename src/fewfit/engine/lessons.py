@@ -5,7 +5,7 @@ There is nothing to predict before it is trained on: what is learnt is measured 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 from typing import NamedTuple
@@ -15,6 +15,26 @@ from fewfit.engine.learner import Row, Track
 from fewfit.examples.example import Example
 from fewfit.grid import Lane
 from fewfit.render import Renderer
+
+SLACK = 32  # tokens: counts of parts are not quite those of the whole
+
+
+def part_that_fits(
+    renderer: Renderer, documents: Sequence[Example], questions: Sequence[Example], seed: int
+) -> tuple[Example, ...]:
+    """All documents, or as many as stand in one prompt before any of the questions: which, by hash, in their order."""
+    most = renderer.settings.max_length
+    if most is None:
+        return tuple(documents)
+    room = most - renderer.settings.max_new_tokens - SLACK
+    room -= max(len(renderer.prompt((), question).ids) for question in questions)
+    taken: set[str] = set()
+    for document in draw.shuffled(documents, lambda one: one.id, seed=seed, purpose="documents shown"):
+        room -= len(renderer.documents(document).ids)
+        if room < 0:
+            break
+        taken.add(document.id)
+    return tuple(document for document in documents if document.id in taken)
 
 
 class Lesson(NamedTuple):

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fewfit import draw
 from fewfit.demonstrations.delivery import Set
 from fewfit.engine.learner import Track
-from fewfit.engine.lessons import Course
+from fewfit.engine.lessons import Course, part_that_fits
 from fewfit.engine.source import SOURCES, Source
 from fewfit.engine.stream import Step
 from fewfit.examples.example import Example
@@ -71,8 +72,13 @@ class Reading:
         return self.documents
 
     def delivered_sets(self, lane: Lane, seed: int) -> tuple[Set, ...]:
-        """The same documents for every question."""
-        return (self.documents[: lane.shots_at_use],)
+        """The same documents for every question: all, or what fits of so many drawn by hash."""
+        if not lane.shots_at_use:
+            return ((),)
+        drawn = draw.shuffled(self.documents, lambda one: one.id, seed=seed, purpose="shown")[: lane.shots_at_use]
+        kept = {one.id for one in drawn}
+        some = [one for one in self.documents if one.id in kept]
+        return (part_that_fits(self.renderer, some, self.examples, seed),)
 
     def course(self, track: Track, lane: Lane) -> Course:
         """Nothing is waiting for a prediction, so all that was inferred from the documents is there from the start."""

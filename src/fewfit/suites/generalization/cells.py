@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fewfit.engine.learner import Track
-from fewfit.engine.lessons import Course
+from fewfit.engine.lessons import Course, part_that_fits
 from fewfit.engine.likelihood import answers_behind
 from fewfit.examples.example import Example
 from fewfit.grid import Lane
@@ -79,7 +79,8 @@ def measure(
         peft = put_adapter_on(loaded.model, Path(scratch)) if lane.trains else None
         try:
             tell("asking")
-            shown = documents(world) if condition.shows else ()
+            questions = asked(world.questions)
+            shown = part_that_fits(renderer, documents(world), questions, world.seed) if condition.shows else ()
             right, tokens = answered(loaded.model, renderer, shown, world.questions)
         finally:
             take_adapter_off(loaded.model, peft)

@@ -10,9 +10,9 @@ from fewfit.augment import cumulative, independent
 from fewfit.errors import UserError
 from fewfit.examples.example import Example
 from fewfit.grid import Lane
-from fewfit.suites.generalization.world import World
+from fewfit.suites.generalization.world import Document, World
 
-Part = Literal["documents", "independent", "cumulative", "local", "global", "document", "truth"]
+Part = Literal["documents", "independent", "cumulative", "local", "global", "document", "truth", "diluted"]
 INFERRED: tuple[Part, ...] = ("local", "global", "document")  # by the model that is to learn
 Infer = Callable[[Part], Sequence[Example]]
 
@@ -49,6 +49,7 @@ CONDITIONS = (
     Condition("ft+document", ("documents", "document")),
     Condition("ft+local+global", ("documents", "local", "global")),
     Condition("ft+truth", ("documents", "truth")),
+    Condition("ft+diluted", ("documents", "diluted")),
     Condition("icl+ft", ("documents",), shows=True),
     Condition("icl+ft+local+global", ("documents", "local", "global"), shows=True),
 )
@@ -64,11 +65,16 @@ def conditions(names: Sequence[str] | None = None) -> tuple[Condition, ...]:
 
 
 def documents(world: World) -> tuple[Example, ...]:
-    return tuple(Example(one.id, "", one.text) for one in world.documents)
+    return told(world.documents)
+
+
+def told(some: Sequence[Document]) -> tuple[Example, ...]:
+    return tuple(Example(one.id, "", one.text) for one in some)
 
 
 def material(condition: Condition, world: World, infer: Infer) -> tuple[Example, ...]:
-    """Everything that a condition is trained on; ids tell where each part of it comes from."""
+    """Everything that a condition is trained on; ids tell where each part of it comes from. `infer` makes what needs
+    the model: its inferences, and truth with as many errors as they have."""
     found: list[Example] = []
     for part in condition.learns:
         some: Sequence[Example]
@@ -79,7 +85,7 @@ def material(condition: Condition, world: World, infer: Infer) -> tuple[Example,
         elif part == "cumulative":
             some = cumulative(documents(world))
         elif part == "truth":
-            some = [Example(one.id, "", one.text) for one in world.inferences]
+            some = told(world.inferences)
         else:
             some = infer(part)
         found += [replace(one, id=f"{part}/{one.id}") for one in some]

@@ -113,7 +113,7 @@ def work_of(cell: Cell, sizes: Sizes, asked: Asked, inferred: set[tuple[str, int
     learnt = 0.0
     work = Work(read=sizes.questions + (sizes.shown if condition.shows else 0))
     for part in condition.learns:
-        size = sizes.truth if part == "truth" else GROWTH.get(part, 1.0) * sizes.documents
+        size = sizes.truth if part in ("truth", "diluted") else GROWTH.get(part, 1.0) * sizes.documents
         learnt += size
         if part in condition.inferred and (cell.world, cell.seed, part) not in inferred:
             inferred.add((cell.world, cell.seed, part))

@@ -16,12 +16,14 @@ from fewfit.examples.example import Example
 from fewfit.files import one_line, publish
 from fewfit.grid import Lane
 from fewfit.models.local import Loaded
-from fewfit.suites.generalization.conditions import Condition, Part, conditions, documents, material
+from fewfit.suites.generalization.conditions import Condition, Part, conditions, documents, material, told
+from fewfit.suites.generalization.diluting import diluted
 from fewfit.suites.generalization.world import Document, Names, Scale, World
 from fewfit.suites.generalization.worlds import WORLDS, build
 
 ROWS, INFERENCES = "rows.jsonl", "inferences"
 QUICK = {"worlds": ("reversals",), "conditions": ("none", "icl", "ft")}
+LIKE: tuple[Part, ...] = ("local", "global")  # what the errors among the truth are as many as
 QUICK_QUESTIONS = 8  # of each split
 Tell = Callable[[str], None]
 
@@ -168,6 +170,13 @@ def make(asked: Asked, loaded: Loaded, cell: Cell, folder: Path, tell: Tell) -> 
     costs: dict[str, Any] = {}
 
     def infer(part: Part) -> Sequence[Example]:
+        if part == "diluted":
+            for one in LIKE:
+                infer(one)
+            read = [costs[one] for one in LIKE]
+            right, wrong = sum(one["true"] for one in read), sum(one["false"] for one in read)
+            costs["diluted"] = {"precision": round(right / (right + wrong), 4) if right + wrong else 1.0}
+            return told(diluted(world, costs["diluted"]["precision"]))
         tell(f"{part} inferences")
         found = inferred(asked, loaded, world, part, folder / INFERENCES)
         costs[part] = found.account
