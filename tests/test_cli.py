@@ -21,7 +21,7 @@ from fewfit.errors import EnvironmentProblem, Interrupted, NoUsableLane, UserErr
 
 RESULT_KEYS = {
     "schema", "run", "best", "metric", "score", "interval", "prequential", "prequential_interval", "majority",
-    "verdict", "settled", "lanes", "test", "labels", "seconds",
+    "majority_answer", "verdict", "settled", "lanes", "test", "costs", "break_even", "labels", "seconds",
 }  # fmt: skip
 LANE_KEYS = {
     "name", "model", "kind", "shots", "lr", "updates", "n", "prequential", "score", "interval",

@@ -50,7 +50,7 @@ def augment(
     seed: Annotated[int, typer.Option(metavar="S", help="What is drawn.", rich_help_panel=HOW)] = 0,
     **flags: Any,
 ) -> None:
-    """Write down what a model can infer from your documents while it reads them.
+    """Write down what a model infers from your documents.
 
     Trained on documents alone a model cannot turn their facts round; trained on its own inferences, too, it can. Each
     row names its strategy and the ids of all that it was made from. Stopped, the same command goes on.
