@@ -22,7 +22,8 @@ from tests.streams_made import examples
 from tests.tokenizers_made import byte_level
 
 RESULT = ["schema", "run", "best", "metric", "score", "interval", "prequential", "prequential_interval", "majority",
-          "majority_answer", "verdict", "settled", "lanes", "test", "costs", "break_even", "labels", "seconds"]  # fmt: skip
+          "majority_answer", "verdict", "settled", "lanes", "test", "costs", "break_even", "labels",
+          "seconds"]  # fmt: skip
 LANE = ["name", "model", "kind", "shots", "lr", "updates", "n", "prequential", "score",
         "interval", "accuracy", "nll", "tokens", "status"]  # fmt: skip
 SMALL = {"methods": ["zero-shot", "icl", "ft", "icl+ft"], "shots": [2], "lr": [3e-3], "updates": [2]}
