@@ -30,6 +30,9 @@ from fewfit.grid import Lane
 from fewfit.models import library
 
 
+WORTH_A_PASS = 64  # tokens of padding
+
+
 @dataclass
 class _Track:
     """What a lane that trains is under one seed: its vector, and what trains in it, which are views of that."""
@@ -305,8 +308,8 @@ class StackLearner:
         learning = {track: some for track, some in groups.items() if self._learning(track)}
         known = {row for graph in self._graphs for row in graph.places}
         missing = [row for some in learning.values() for row in dict.fromkeys(some) if row not in known]
-        if missing:
-            bare = {row: Row(row.track, row.ids, row.spans, row.loss, scored=False) for row in missing}
+        for part in alike(missing):
+            bare = {row: Row(row.track, row.ids, row.spans, row.loss, scored=False) for row in part}
             self._forward(list(bare.values()), train=True)
             places = self._graphs[-1].places
             self._graphs[-1].places = {row: places[short] for row, short in bare.items()}
@@ -361,6 +364,21 @@ class StackLearner:
             begun=begun,
             around=lambda indices: self._using([rows[i].track for i in indices]),
         )
+
+
+def alike(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows of about one length together: a pass costs some time by itself, and every token of padding does, too."""
+    lengths: dict[int, list[Row]] = {}
+    for row in rows:
+        lengths.setdefault(bucket(len(row.ids)), []).append(row)
+    out: list[list[Row]] = []
+    waiting: list[Row] = []
+    for length, longer in zip(sorted(lengths), [*sorted(lengths)[1:], 0], strict=True):
+        waiting += lengths[length]
+        if not longer or sum(longer - bucket(len(row.ids)) for row in waiting) > WORTH_A_PASS:
+            out.append(waiting)
+            waiting = []
+    return out
 
 
 def by_track(rows: Sequence[Row], adapters: Sequence[Adapter | None]) -> list[int]:
