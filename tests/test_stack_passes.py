@@ -18,7 +18,7 @@ from fewfit.engine import keyvalue
 from fewfit.engine.generate import greedy
 from fewfit.engine.learner import Row
 from fewfit.engine.plain import PlainLearner
-from fewfit.engine.stack import StackLearner
+from fewfit.engine.stack import StackLearner, alike
 from fewfit.grid import Lane
 
 
@@ -124,6 +124,27 @@ def test_rows_of_one_lane_are_one_batch_wherever_they_were_predicted(predicted: 
         theirs.update(beside)
     for some in (one, other):
         assert largest_gap(ours.state(track_of(some)), theirs.state(track_of(some))) < 1e-12
+
+
+def test_rows_of_many_lengths_are_one_batch() -> None:
+    """They go in passes of about one length, and a lane's step is that of all of them.
+
+    Break seen to fail: the first of the passes alone.
+    """
+    one, rng = lane(batch=6), random.Random(3)
+    lengths = (14, 90, 15, 33, 91, 16)
+    rows = [random_row(track_of(one), rng, length=length) for length in lengths]
+    rows = [replace(row, scored=False) for row in rows]
+    assert [sorted(len(row.ids) for row in part) for part in alike(rows)] == [[14, 15, 16, 33], [90, 91]]
+    assert alike(rows[:1] * 2) == [rows[:1] * 2] and alike([]) == []
+    states = []
+    for kind in (StackLearner, PlainLearner):
+        learner = opened(tiny("llama", dtype=torch.float64), [one], kind)
+        for _ in range(3):
+            assert all(learner.update(rows))
+        states.append(learner.state(track_of(one)))
+        learner.close()
+    assert largest_gap(*states) < 1e-12
 
 
 def test_only_rows_of_the_update_are_trained_on() -> None:
