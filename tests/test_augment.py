@@ -96,11 +96,11 @@ def test_what_stands_before_a_sentence_carries_no_loss() -> None:
     """Break seen to fail: the span from the first token on."""
     renderer = task_of(documents("A is b. C is d.", "x y.", "z.")).renderer
     _, second, *_ = cumulative(documents("A is b. C is d."))
-    rendered = renderer.document(second)
+    rendered = renderer.documents(second)
     (span,) = rendered.spans
     assert renderer.encoder.decode(rendered.ids[span[0] : span[1]]).strip() == "C is d."
     assert rendered.text.startswith("A is b. C is d.")
-    assert renderer.document(Example("1", "", "A is b.")).spans[0][0] == 1
+    assert renderer.documents(Example("1", "", "A is b.")).spans[0][0] == 1
 
 
 # ---- rows ------------------------------------------------------------------------------------------------------------

@@ -16,7 +16,6 @@ from fewfit.grid import Lane
 from fewfit.models.local import Loaded
 from fewfit.suites.generalization import suite
 from fewfit.suites.generalization.cells import measure
-from fewfit.suites.generalization.checking import judge
 from fewfit.suites.generalization.conditions import CONDITIONS, conditions, material
 from fewfit.suites.generalization.diluting import diluted
 from fewfit.suites.generalization.judging import judged
@@ -157,15 +156,14 @@ def test_true_and_false_inferences_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize("name", WORLDS)
-def test_truth_is_diluted_to_a_given_precision(name: str) -> None:
-    """Break seen to fail: what is exchanged is not looked at, and some of it is true."""
+@pytest.mark.parametrize("precision", [0.8, 0.5])
+def test_truth_is_diluted_to_a_given_precision(name: str, precision: float) -> None:
+    """Of statements, of which a document may have several. Break seen to fail: a share of the documents spoilt."""
     told = build(name, scale="small", seed=0)
-    some = diluted(told, 0.6)
+    some = diluted(told, precision)
     assert [one.id for one in some] == [one.id for one in told.inferences]
-    changed = [one for one, was in zip(some, told.inferences, strict=True) if one.text != was.text]
-    assert len(changed) == pytest.approx(0.4 * len(some), abs=1)
-    assert all(any(verdict == "false" for _, verdict in judge(told, one.text)) for one in changed)
-    assert diluted(told, 1.0) == list(told.inferences)
+    assert judged(told, [one.text for one in some])["precision"] == pytest.approx(precision, abs=0.03)
+    assert [one.text for one in diluted(told, 1.0)] == [one.text for one in told.inferences]
 
 
 # ---- plan and claims -------------------------------------------------------------------------------------------------
@@ -202,7 +200,7 @@ def rows(**hits: str) -> list[dict[str, Any]]:
         world, split, condition = name.split("__")
         chance = 0.5 if world == "reversals" else 0.25
         where = {"world": world, "split": split, "condition": condition.replace("_", "+")}
-        out.append({**where, "seed": 0, "hits": bits * 10, "chance": chance})
+        out.append({**where, "seed": 0, "hits": bits * 20, "chance": chance})
     return out
 
 
@@ -232,6 +230,18 @@ def test_claims_do_not_hold_where_it_is_not() -> None:
         structure__reversal__ft="0000000100",
     )
     assert set(found.values()) == {"does not hold"}
+
+
+def test_few_questions_settle_little() -> None:
+    """However alike they are. Break seen to fail: intervals of the questions alone."""
+    some = [dict(row, hits=row["hits"][:3]) for row in rows(reversals__reversal__icl="1", reversals__reversal__ft="0")]
+    assert {claim.holds for claim in claims(some)} <= {"not settled", "not run"}
+
+
+def test_a_lane_that_diverged_is_no_evidence() -> None:
+    some = rows(reversals__reversal__icl="1", reversals__reversal__ft="0")
+    some[1]["status"] = "diverged"
+    assert next(claim for claim in claims(some) if claim.letter == "b").holds == "not run"
 
 
 def test_what_was_not_run_is_not_judged() -> None:

@@ -53,7 +53,8 @@ def opened(out: Path, asked: dict[str, Any]) -> Iterator[Ledger]:
             write_through(file, one_line(asked) + "\n")
             sync_folder(path.parent.absolute())
         elif first != json.loads(one_line(asked)):
-            differing = next(name for name in asked if first.get(name) != json.loads(one_line(asked))[name])
+            now = json.loads(one_line(asked))
+            differing = next(name for name in {**now, **first} if first.get(name) != now.get(name))
             raise UserError(
                 f"was begun with another {differing}", where=str(out),
                 hint=f"name another --out, or delete it and {path.name}",

@@ -113,6 +113,8 @@ def of_data(data: str, at: int | None, seed: int, shots: int, settings: dict[str
     if asked.several_models:
         raise UserError("--model is given more than once", hint="look at one at a time")
     dataset = load(data, **{name: getattr(asked, name) for name in ROWS})
+    if dataset.are_documents:
+        raise UserError("documents have no prompts to show", where=data, hint="look at the questions: inspect PROBE")
     judge = metric(auto(dataset) if asked.metric == "auto" else asked.metric)
     config, tokenizer = load_config_and_tokenizer(asked.model, asked.revision)
     renderer = render_with(tokenizer, config, dataset, judge.needs, asked)

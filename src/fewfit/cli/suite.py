@@ -43,8 +43,8 @@ def generalization(
 ) -> None:
     """What does a model make of facts: told in its prompt, or by training (arXiv 2505.00661)?
 
-    Worlds of made-up facts, questions that follow from them, and twelve ways of telling the model. Stopped, the same
-    command goes on; what is there is not made again.
+    Worlds of made-up facts, questions that follow from them, and ways of telling the model, by its prompt and by
+    training. Stopped, the same command goes on; what is there is not made again.
     """
     from fewfit.errors import UserError
     from fewfit.suites.generalization import suite

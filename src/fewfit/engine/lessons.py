@@ -37,6 +37,18 @@ def part_that_fits(
     return tuple(document for document in documents if document.id in taken)
 
 
+def within(renderer: Renderer, documents: Sequence[Example]) -> Iterator[Sequence[Example]]:
+    """Documents that are to stand in one row, in as many rows as their length takes."""
+    most, begun, length = renderer.settings.max_length, 0, 0
+    for k, document in enumerate(documents):
+        size = len(renderer.documents(document).ids) if most is not None and len(documents) > 1 else 0
+        if most is not None and k > begun and length + size > most - SLACK:
+            yield documents[begun:k]
+            begun, length = k, 0
+        length += size
+    yield documents[begun:]
+
+
 class Lesson(NamedTuple):
     """The rows of one update, and the ids of all documents in them, row by row."""
 
@@ -78,6 +90,6 @@ class Course:
             some = [tuple(islice(again, 1 + self.lane.shots)) for _ in range(self.lane.batch)]
             if step < done:
                 continue
-            rendered = [renderer.documents(*one) for one in some]
+            rendered = [renderer.documents(*part) for one in some for part in within(renderer, one)]
             rows = [Row(self.track, one.ids, one.spans, one.spans, scored=False) for one in rendered]
             yield Lesson(rows, [document.id for one in some for document in one])

@@ -29,7 +29,6 @@ from fewfit.engine.targets import adaptable, adapted_modules, layer_prefixes, lo
 from fewfit.grid import Lane
 from fewfit.models import library
 
-
 WORTH_A_PASS = 64  # tokens of padding
 
 
@@ -368,6 +367,8 @@ class StackLearner:
 
 def alike(rows: Sequence[Row]) -> list[list[Row]]:
     """Rows of about one length together: a pass costs some time by itself, and every token of padding does, too."""
+    if not rows:
+        return []
     lengths: dict[int, list[Row]] = {}
     for row in rows:
         lengths.setdefault(bucket(len(row.ids)), []).append(row)

@@ -34,16 +34,20 @@ def costs(
     selection: Selection,
     lanes: Sequence[Lane],
     trained: Mapping[str, float],
+    asked: Mapping[str, float],
     made: Sequence[Mapping[str, Any]],
     seconds: float,
 ) -> list[Cost]:
-    """`trained` are tokens by lane under one seed; `made` the records of inferences; `seconds` those of the run."""
+    """`trained` and `asked` are tokens by lane under one seed; `made` the records of inferences, of which a seed has
+    its own global ones; `seconds` those of the run."""
+    first = min((one["seed"] for one in made if one["strategy"] == "global"), default=0)
     inferring = sum(one["cost"]["seconds"] for one in made)
-    work = {lane.name: PASSES[lane.tune] * trained.get(lane.name, 0.0) + forwards(selection, lane) for lane in lanes}
+    work = {lane.name: PASSES[lane.tune] * trained.get(lane.name, 0.0) + asked.get(lane.name, 0.0) for lane in lanes}
     whole = max(1.0, sum(work.values()) * selection.seeds)
     out = []
     for lane in lanes:
         mine = [one for one in made if one["strategy"] in lane.augment and one["model"] == lane.model]
+        mine = [one for one in mine if one["strategy"] != "global" or one["seed"] == first]
         training = PASSES[lane.tune] * trained.get(lane.name, 0.0)
         out.append(
             Cost(
@@ -58,9 +62,16 @@ def costs(
     return out
 
 
-def forwards(selection: Selection, lane: Lane) -> float:
-    found = selection.lane(lane.name)
-    return found.n * (found.tokens or 0.0)
+def asked_tokens(rows: Sequence[Mapping[str, Any]], lanes: Sequence[Lane], flat: bool) -> dict[str, float]:
+    """Tokens that each lane's prompts took to be predicted behind, under one seed; where all begin with the same
+    documents (`flat`), that beginning is computed once."""
+    out = {}
+    for lane in lanes:
+        tokens = [row["prompt_tokens"] for row in rows if row["lane"] == lane.name]
+        seeds = len({row["seed"] for row in rows if row["lane"] == lane.name}) or 1
+        beginning = min(tokens, default=0) if flat else 0
+        out[lane.name] = (sum(tokens) - beginning * max(0, len(tokens) - seeds)) / seeds
+    return out
 
 
 def in_stream(rows: Sequence[Mapping[str, Any]], lanes: Sequence[Lane]) -> dict[str, float]:
@@ -75,7 +86,8 @@ def in_stream(rows: Sequence[Mapping[str, Any]], lanes: Sequence[Lane]) -> dict[
 
 def break_even(selection: Selection, lanes: Sequence[Lane], made: Sequence[Cost]) -> dict[str, Any] | None:
     """The recommended lane, if it trains, else the best with the shortest prompt, against the best that prompts with
-    examples. `queries` is None where a query of the tuned one costs no less."""
+    examples. `queries` is None where a query of the tuned one costs no less. Every prompt is reckoned whole: where a
+    server keeps what they all begin with, tuning takes longer to pay."""
     named, of = {lane.name: lane for lane in lanes}, {one.name: one for one in made}
     tuned = [selection.best_of_kind[kind] for kind in ("ft", "icl+ft") if kind in selection.best_of_kind]
     if not tuned or "icl" not in selection.best_of_kind:

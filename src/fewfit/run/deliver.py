@@ -83,7 +83,9 @@ def deliver(run: Delivery, watch: Watch, seconds: Callable[[], float], differing
     test = None if run.record["test"] is None else restore_examples(run.folder / TEST).examples
     examples, labels = next(iter(run.tasks.values())).examples, run.record["data"]["choices"] is not None
     made = inferences.read(run.folder)
-    price = cost.costs(selection, run.lanes, trained_tokens(run, rows), made, seconds())
+    price = cost.costs(
+        selection, run.lanes, trained_tokens(run, rows), cost.asked_tokens(rows, run.lanes, flat), made, seconds()
+    )
     result = {
         "schema": folders.SCHEMA,
         "run": str(run.folder),

@@ -19,6 +19,7 @@ from fewfit.engine.likelihood import WORTH_KEEPING, answers_behind, parted
 from fewfit.engine.stream import Progress
 from fewfit.engine.task import Task, best_choice, softmax
 from fewfit.engine.threads import is_small, one_thread
+from fewfit.errors import Interrupted
 from fewfit.examples import Dataset
 from fewfit.examples import restore as restore_examples
 from fewfit.examples.example import Example
@@ -92,21 +93,23 @@ def train(
     else:
         learner.restore(track, lane, state)
     last = time.monotonic()
-    try:
-        for lesson in course.lessons(reading.renderer, progress.done):
+    for lesson in course.lessons(reading.renderer, progress.done):
+        try:
             check()
-            alive = learner.update(lesson.rows)[0]
-            progress.done += 1
-            store.trained(track, trained_row(track, progress.done, lesson.ids))
-            if not alive:
-                progress.status = "diverged"
-                break
-            tell(f"{lane.name}: step {progress.done} of {course.steps}")
-            if time.monotonic() - last > SNAPSHOT_SECONDS:
-                store.snapshot(progress, lambda: learner.state(track))
-                last = time.monotonic()
-    finally:
-        store.snapshot(progress, lambda: learner.state(track))
+        except Interrupted:  # between two steps: elsewhere the weights might be those of half a step
+            store.snapshot(progress, lambda: learner.state(track))
+            raise
+        alive = learner.update(lesson.rows)[0]
+        progress.done += 1
+        store.trained(track, trained_row(track, progress.done, lesson.ids))
+        if not alive:
+            progress.status = "diverged"
+            break
+        tell(f"{lane.name}: step {progress.done} of {course.steps}")
+        if time.monotonic() - last > SNAPSHOT_SECONDS:
+            store.snapshot(progress, lambda: learner.state(track))
+            last = time.monotonic()
+    store.snapshot(progress, lambda: learner.state(track))
 
 
 def trained_row(track: Track, step: int, ids: Sequence[str]) -> dict[str, Any]:

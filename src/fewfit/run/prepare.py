@@ -29,7 +29,7 @@ from fewfit.run import folders
 from fewfit.run.budget import within_budget
 from fewfit.run.reading import lanes_on_documents
 from fewfit.run.watch import Watch
-from fewfit.settings import Settings, flag, short_name
+from fewfit.settings import DEFAULTS, Settings, flag, short_name
 
 # Of a whole run. Small models make some hundred updates a second: beyond this it would be days, and is said to be.
 MOST_UPDATES = 10_000_000
@@ -156,7 +156,9 @@ def read(asked: Settings, data: Any) -> Material:
                 f"--metric {judge.name} with --deliver {lane.deliver}",
                 hint="answers are put to the vote, and it proves hits without writing any: take --metric match",
             )
-    if (updates := updates_of(grid.lanes, len(dataset), seeds)) > MOST_UPDATES:
+    if documents is not None:
+        refuse_lanes_on_documents(grid.lanes)
+    if (updates := updates_of(grid.lanes, len(documents or dataset), seeds)) > MOST_UPDATES:
         message = f"{updates:,} updates are asked for, and {MOST_UPDATES:,} are the most"
         raise UserError(message, hint="give fewer --updates, --seeds, --lr or --shots, or fewer examples")
     at = Path(data).expanduser().resolve() if isinstance(data, str | Path) else None
@@ -178,13 +180,28 @@ def judged_by_what_is_told(asked: Settings, material: Material, loaded: dict[str
     return replace(material, judge=judge, notices=(f"{told}: answers are written, and scored by match",))
 
 
+# What only means something where examples are predicted one after another, or where a prompt's documents may differ.
+OF_STREAMS = (
+    "base_url", "race", "budget", "block", "loss", "replay", "demonstrations", "deliver", "use_shots",
+)  # fmt: skip
+
+
 def refuse_on_documents(asked: Settings) -> None:
-    """What only means something where examples are predicted one after another, or behind an endpoint."""
-    for name, least in (("base_url", None), ("race", None), ("budget", None), ("block", 1), ("final", "stream")):
-        if getattr(asked, name) not in (None, least):
-            raise UserError(f"{flag(name)} with documents", hint="leave it out")
+    if given := next((name for name in OF_STREAMS if getattr(asked, name) is not None), None):
+        raise UserError(f"{flag(given)} with documents", hint="leave it out")
+    for name in ("final", "order"):
+        if getattr(asked, name) != DEFAULTS[name]:
+            raise UserError(f"{flag(name)} {getattr(asked, name)} with documents", hint="leave it out")
     if asked.chat == "on":
         raise UserError("--chat on with documents", hint="leave it out: documents are no turns")
+
+
+def refuse_lanes_on_documents(lanes: Sequence[Lane]) -> None:
+    for lane in lanes:
+        if lane.trains and lane.tune == "full":
+            raise UserError(f"{lane.name} tunes all weights, and documents", hint="give --tune lora")
+        if lane.shots_at_use and not (lane.is_fixed and lane.demonstrations == "random" and lane.members == 1):
+            raise UserError(f"{lane.name}: the same documents stand in every prompt", hint="give deliver='fixed'")
 
 
 def updates_of(lanes: Sequence[Lane], n: int, seeds: int) -> int:
@@ -254,7 +271,7 @@ def prepare(asked: Settings, material: Material, loaded: dict[str | None, Loaded
     if asked.base_url is not None and asked.max_length is not None:
         notices.append(f"--max-length {asked.max_length} counts bytes: the endpoint's tokens are not known here")
     refuse_no_opponent(judge, grid)
-    if (updates := updates_of(grid.lanes, len(dataset), seeds)) > MANY_UPDATES:
+    if (updates := updates_of(grid.lanes, len(documents or dataset), seeds)) > MANY_UPDATES:
         predictions = seeds * len(dataset) * len(grid.lanes)
         notices.append(
             f"{updates:,} updates and {predictions:,} predictions are to be made; fewfit plan tells how long"

@@ -80,6 +80,7 @@ class Endpoint:
         completion = self._ask(request, stopped)
         if self._answers is not None:
             self._answers.put(key, self.url, self.name, completion)
+        self.budget.add_tokens(completion.tokens, self.url)  # it is kept by now, whatever the budget says of it
         return completion
 
     def _ask(self, request: Request, stopped: threading.Event) -> Completion:
@@ -99,7 +100,6 @@ class Endpoint:
                     if said is None:
                         raise refusal(error, request.path, self.name, self.url, self._key) from None
                     continue
-            self.budget.add_tokens(completion.tokens, self.url)
             return completion
         assert said is not None
         raise EnvironmentProblem(

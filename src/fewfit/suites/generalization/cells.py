@@ -63,14 +63,16 @@ def measure(
     renderer = renderer_for(loaded, world, learnt)
     lane, track = condition.lane(usual), Track(condition.name, world.seed)
     course = Course(track, lane, tuple(learnt))
-    trained = 0
+    trained, alive = 0, True
     with tempfile.TemporaryDirectory() as scratch, as_it_was(loaded.model):
         if lane.trains:
             learner = team_of(lane).learner(loaded.model, renderer, totals=lambda _: course.steps)
             try:
                 learner.open(track, lane)
                 for step, lesson in enumerate(course.lessons(renderer), start=1):
-                    learner.update(lesson.rows)
+                    alive = learner.update(lesson.rows)[0]
+                    if not alive:
+                        break
                     trained += lesson.tokens
                     tell(f"step {step} of {course.steps}")
                 learner.export(track, Path(scratch))
@@ -85,7 +87,8 @@ def measure(
         finally:
             take_adapter_off(loaded.model, peft)
     cost = Cost(len(learnt), trained, tokens, round(time.monotonic() - began, 1))
-    return [row(world, condition, split, right, cost) for split in world.splits]
+    status = {"status": "done" if alive else "diverged"}
+    return [row(world, condition, split, right, cost) | status for split in world.splits]
 
 
 def answered(

@@ -10,7 +10,8 @@ from typing import Any, Literal
 Holds = Literal["holds", "does not hold", "not settled", "not run"]
 Z = 1.96
 LEARNT = 0.8  # of rephrased questions: the facts are known
-CLOSE = 0.05  # of the ceiling: reached
+NEAR_CHANCE = 0.2  # above it at the most
+CLOSE = 0.05  # behind, and still as good
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Claim:
 
 @dataclass(frozen=True)
 class Mean:
-    """Over questions of all seeds; `low` and `high` are its 95% interval."""
+    """Over questions of all seeds; `low` and `high` are its 95% interval, for these trainings: another training of the
+    same lane may differ by more, which seeds that differ will show."""
 
     value: float
     low: float
@@ -33,11 +35,13 @@ class Mean:
         return f"{100 * self.value:.0f} ({100 * self.low:.0f} to {100 * self.high:.0f})"
 
 
-def mean(values: Sequence[float]) -> Mean:
-    n = len(values)
-    middle = sum(values) / n
-    spread = math.sqrt(sum((value - middle) ** 2 for value in values) / max(1, n - 1) / n)
-    return Mean(middle, middle - Z * spread, middle + Z * spread)
+def mean(values: Sequence[float], least: float = 0.0, most: float = 1.0) -> Mean:
+    """The interval is that of the values and two more at either end of what they may be (Agresti and Coull): where all
+    are alike, few of them still say little."""
+    more = [*values, least, least, most, most]
+    middle = sum(more) / len(more)
+    spread = math.sqrt(sum((value - middle) ** 2 for value in more)) / len(more)
+    return Mean(sum(values) / len(values), max(least, middle - Z * spread), min(most, middle + Z * spread))
 
 
 class Table:
@@ -46,7 +50,8 @@ class Table:
     def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
         self._rows: dict[tuple[str, str, str], dict[int, Mapping[str, Any]]] = {}
         for row in rows:
-            self._rows.setdefault((row["world"], row["split"], row["condition"]), {})[row["seed"]] = row
+            if row.get("status") != "diverged":
+                self._rows.setdefault((row["world"], row["split"], row["condition"]), {})[row["seed"]] = row
 
     def seeds(self, *cells: tuple[str, str, str]) -> list[int]:
         """Those that all the cells have."""
@@ -74,15 +79,16 @@ class Table:
             cells = (world, split, better), (world, split, worse)
             seeds = self.seeds(*cells)
             found += [a - b for a, b in zip(*(self.hits(cell, seeds) for cell in cells), strict=True)]
-        return mean(found) if found else None
+        return mean(found, -1.0) if found else None
 
-    def against_chance(self, places: Sequence[tuple[str, str]], condition: str) -> Mean | None:
+    def over_chance(self, places: Sequence[tuple[str, str]], condition: str) -> Mean | None:
+        """0 is a guess, 1 is all right, however many options there are."""
         found: list[float] = []
         for world, split in places:
             cell = (world, split, condition)
             chance = self.chance(world, split) if self.seeds(cell) else 0.0
-            found += [hit - chance for hit in self.hits(cell, self.seeds(cell))]
-        return mean(found) if found else None
+            found += [(hit - chance) / (1 - chance) for hit in self.hits(cell, self.seeds(cell))]
+        return mean(found, -0.5) if found else None
 
     def places(self, wanted: Callable[[str, str], bool]) -> list[tuple[str, str]]:
         return list(dict.fromkeys((world, split) for world, split, _ in self._rows if wanted(world, split)))
@@ -92,23 +98,16 @@ ISOLATED = ("reversals", "curse")
 
 
 def claims(rows: Iterable[Mapping[str, Any]]) -> list[Claim]:
-    """The five of the issue; `places` are those where the facts are isolated (a to c, e), and the structure (d)."""
+    """The five of the paper; (c) and (e) are of all splits but rephrasings, (a) and (b) of isolated reversals."""
     table = Table(rows)
     isolated = table.places(lambda world, split: world in ISOLATED and split == "reversal")
     inferring = table.places(lambda world, split: split != "rephrasing")
     learnt = table.places(lambda world, split: world in ISOLATED and split == "rephrasing")
+    as_good = f"fine-tuning with the model's own inferences is at most {100 * CLOSE:.0f} points behind the prompt"
     return [
         near_chance(table, isolated, learnt),
-        above(table, "b", "in the prompt, reversals are above fine-tuning", isolated, "icl", "ft", 0.0),
-        above(
-            table,
-            "c",
-            "fine-tuning with the model's own inferences is at least as good as the prompt",
-            inferring,
-            "ft+local+global",
-            "icl",
-            -CLOSE,
-        ),
+        above(table, "b", "in the prompt, reversals are above fine-tuning", isolated, ("icl", "ft"), 0.0),
+        above(table, "c", as_good, inferring, ("ft+local+global", "icl"), -CLOSE),
         embedded(table),
         ceiling(table, inferring),
     ]
@@ -116,40 +115,39 @@ def claims(rows: Iterable[Mapping[str, Any]]) -> list[Claim]:
 
 def near_chance(table: Table, isolated: list[tuple[str, str]], learnt: list[tuple[str, str]]) -> Claim:
     says = (
-        f"fine-tuned alone, facts are learnt (rephrasings {100 * LEARNT:.0f} or more) and reversals at chance or below"
+        f"fine-tuned alone, facts are learnt (rephrasings {100 * LEARNT:.0f} or more), and reversals are not: at most "
+        f"{100 * NEAR_CHANCE:.0f} of the 100 points between a guess and all right"
     )
-    over = table.against_chance(isolated, "ft")
+    over = table.over_chance(isolated, "ft")
     known = [m for place in learnt if (m := table.mean(*place, "ft")) is not None]
     if over is None or not known:
         return Claim("a", says, "not run", "")
-    figures = f"rephrasings {' and '.join(map(str, known))}; reversals over chance by {over}"
-    if all(one.value >= LEARNT for one in known) and over.low <= 0.1 and over.value < 0.1:
-        return Claim("a", says, "holds" if over.high < 0.2 else "not settled", figures)
-    return Claim("a", says, "does not hold", figures)
+    figures = f"rephrasings {' and '.join(map(str, known))}; reversals {over}"
+    if any(one.value < LEARNT for one in known) or over.low > NEAR_CHANCE:
+        return Claim("a", says, "does not hold", figures)
+    return Claim("a", says, "holds" if over.high < NEAR_CHANCE else "not settled", figures)
 
 
 def above(
-    table: Table, letter: str, says: str, places: list[tuple[str, str]], better: str, worse: str, least: float
+    table: Table, letter: str, says: str, places: list[tuple[str, str]], pair: tuple[str, str], least: float
 ) -> Claim:
-    found = table.difference(places, better, worse)
+    found = table.difference(places, *pair)
     if found is None:
         return Claim(letter, says, "not run", "")
-    verdict: Holds = (
-        "holds" if found.low > least else "does not hold" if found.high < max(0.0, least) else "not settled"
-    )
-    return Claim(letter, says, verdict, f"{better} less {worse}: {found}, {len(places)} splits")
+    verdict: Holds = "holds" if found.low > least else "does not hold" if found.high < least else "not settled"
+    return Claim(letter, says, verdict, f"{pair[0]} less {pair[1]}: {found}")
 
 
 def embedded(table: Table) -> Claim:
     says = "reversals within a structure are easier for fine-tuning than isolated ones"
-    inside = table.against_chance(table.places(lambda w, s: (w, s) == ("structure", "reversal")), "ft")
-    alone = table.against_chance(table.places(lambda w, s: w in ISOLATED and s == "reversal"), "ft")
+    inside = table.over_chance(table.places(lambda w, s: (w, s) == ("structure", "reversal")), "ft")
+    alone = table.over_chance(table.places(lambda w, s: w in ISOLATED and s == "reversal"), "ft")
     if inside is None or alone is None:
         return Claim("d", says, "not run", "")
     gap = inside.value - alone.value
     spread = math.hypot((inside.high - inside.low) / 2, (alone.high - alone.low) / 2)
     verdict: Holds = "holds" if gap > spread else "does not hold" if gap < -spread else "not settled"
-    return Claim("d", says, verdict, f"over chance by {inside} within, {alone} alone")
+    return Claim("d", says, verdict, f"of the points between a guess and all right {inside} within, {alone} alone")
 
 
 def ceiling(table: Table, places: list[tuple[str, str]]) -> Claim:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fewfit.augment import cumulative
 from fewfit.engine.threads import processors
 from fewfit.grid import Lane
 from fewfit.models import local
@@ -14,8 +15,8 @@ from fewfit.models.device import pick_device, pick_dtype
 from fewfit.plan.planning import EFFICIENCY
 from fewfit.plan.shape import shape_of
 from fewfit.plan.speed import measure
-from fewfit.suites.generalization.conditions import Condition
-from fewfit.suites.generalization.suite import Asked, Cell, cells, world_of
+from fewfit.suites.generalization.conditions import Condition, told
+from fewfit.suites.generalization.suite import LIKE, Asked, Cell, cells, world_of
 from fewfit.suites.generalization.world import World
 
 # Operations a second of a GPU of the H100's class in bf16, on passes of some thousand tokens: reckoned, not measured.
@@ -92,6 +93,7 @@ class Sizes:
     """Tokens of a world's parts."""
 
     documents: int
+    cumulative: int  # each sentence behind those before it
     truth: int
     questions: int  # with all their options
     shown: int  # of the documents, what fits a prompt
@@ -104,7 +106,8 @@ class Sizes:
         documents = count([one.text for one in world.documents])
         asked = count([f"{one.prompt} {option}" for one in world.questions for option in one.options])
         room = documents if context is None else min(documents, context)
-        return Sizes(documents, count([one.text for one in world.inferences]), asked, room)
+        behind = count([f"{one.prompt} {one.completion}" for one in cumulative(told(world.documents))])
+        return Sizes(documents, behind, count([one.text for one in world.inferences]), asked, room)
 
 
 def work_of(cell: Cell, sizes: Sizes, asked: Asked, inferred: set[tuple[str, int, str]]) -> Work:
@@ -113,10 +116,13 @@ def work_of(cell: Cell, sizes: Sizes, asked: Asked, inferred: set[tuple[str, int
     learnt = 0.0
     work = Work(read=sizes.questions + (sizes.shown if condition.shows else 0))
     for part in condition.learns:
-        size = sizes.truth if part in ("truth", "diluted") else GROWTH.get(part, 1.0) * sizes.documents
-        learnt += size
-        if part in condition.inferred and (cell.world, cell.seed, part) not in inferred:
-            inferred.add((cell.world, cell.seed, part))
-            context = sizes.shown if part == "global" else 0
-            work += Work(read=context + 4 * sizes.documents, written=size)
+        if part in ("truth", "diluted"):
+            learnt += sizes.truth
+        else:
+            learnt += sizes.cumulative if part == "cumulative" else GROWTH.get(part, 1.0) * sizes.documents
+        for made in LIKE if part == "diluted" else [part] if part in condition.inferred else []:
+            if (cell.world, cell.seed, made) not in inferred:
+                inferred.add((cell.world, cell.seed, made))
+                context = sizes.shown if made == "global" else 0
+                work += Work(read=context + 4 * sizes.documents, written=GROWTH[made] * sizes.documents)
     return work + Work(trained=learnt * asked.passes)

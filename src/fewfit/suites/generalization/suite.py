@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,9 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fewfit import draw
 from fewfit.errors import UserError
 from fewfit.examples.example import Example
-from fewfit.files import one_line, publish
+from fewfit.files import hold, one_line, publish
 from fewfit.grid import Lane
 from fewfit.models.local import Loaded
 from fewfit.suites.generalization.conditions import Condition, Part, conditions, documents, material, told
@@ -21,7 +23,7 @@ from fewfit.suites.generalization.diluting import diluted
 from fewfit.suites.generalization.world import Document, Names, Scale, World
 from fewfit.suites.generalization.worlds import WORLDS, build
 
-ROWS, INFERENCES = "rows.jsonl", "inferences"
+ROWS, INFERENCES, LOCK = "rows.jsonl", "inferences", ".lock"
 QUICK = {"worlds": ("reversals",), "conditions": ("none", "icl", "ft")}
 LIKE: tuple[Part, ...] = ("local", "global")  # what the errors among the truth are as many as
 QUICK_QUESTIONS = 8  # of each split
@@ -95,7 +97,7 @@ class Results:
     """Rows in a file, told apart by all that makes them what they are. Of a cell that was being written when the
     process died nothing is kept: a row says how many belong together (`splits`)."""
 
-    KEY = ("model", "world", "condition", "seed", "scale", "names", "lr", "passes", "batch", "quick")
+    KEY = ("model", "world", "condition", "seed", "scale", "names", "lr", "passes", "batch", "quick", "dtype", "digest")
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -127,11 +129,22 @@ def written(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def run(asked: Asked, loaded: Loaded, folder: Path, tell: Tell = lambda what: None) -> list[dict[str, Any]]:
     """The rows of every cell that was asked for, those that were there already among them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("w") as file:
+        try:
+            hold(file)
+        except OSError:
+            hint = "wait for it, or name another --out"
+            raise UserError("another process works there", where=str(folder), hint=hint) from None
+        return run_alone(asked, loaded, folder, tell)
+
+
+def run_alone(asked: Asked, loaded: Loaded, folder: Path, tell: Tell) -> list[dict[str, Any]]:
     results = Results(folder / ROWS)
     every = list(cells(asked))
     found: list[dict[str, Any]] = []
     for number, cell in enumerate(every, start=1):
-        key = key_of(asked, cell)
+        key = key_of(asked, cell, loaded)
         there = results.of(key)
         if not there:
             name = f"{cell.world} {cell.seed}, {cell.condition.name} ({number} of {len(every)})"
@@ -146,7 +159,7 @@ def run(asked: Asked, loaded: Loaded, folder: Path, tell: Tell = lambda what: No
     return found
 
 
-def key_of(asked: Asked, cell: Cell) -> dict[str, Any]:
+def key_of(asked: Asked, cell: Cell, loaded: Loaded) -> dict[str, Any]:
     """What a cell's rows are known by. Where nothing is trained, the settings of training say nothing."""
     trains = bool(cell.condition.learns)
     return {
@@ -160,6 +173,8 @@ def key_of(asked: Asked, cell: Cell) -> dict[str, Any]:
         "passes": asked.passes if trains else 0,
         "batch": asked.batch if trains else 0,
         "quick": asked.quick,
+        "dtype": loaded.dtype,
+        "digest": loaded.ref.digest,
     }
 
 
@@ -175,7 +190,13 @@ def make(asked: Asked, loaded: Loaded, cell: Cell, folder: Path, tell: Tell) -> 
                 infer(one)
             read = [costs[one] for one in LIKE]
             right, wrong = sum(one["true"] for one in read), sum(one["false"] for one in read)
-            costs["diluted"] = {"precision": round(right / (right + wrong), 4) if right + wrong else 1.0}
+            if not right + wrong:
+                raise UserError(
+                    "none of the model's inferences can be read, so nothing is known of how right they are",
+                    where=f"{cell.world}, {cell.condition.name}",
+                    hint="leave this condition out: --conditions",
+                )
+            costs["diluted"] = {"precision": round(right / (right + wrong), 4)}
             return told(diluted(world, costs["diluted"]["precision"]))
         tell(f"{part} inferences")
         found = inferred(asked, loaded, world, part, folder / INFERENCES)
@@ -184,8 +205,18 @@ def make(asked: Asked, loaded: Loaded, cell: Cell, folder: Path, tell: Tell) -> 
 
     learnt = material(cell.condition, world, infer)
     rows = measure(loaded, world, cell.condition, learnt, usual=asked.usual, tell=tell)
-    made = {"inferences": costs, "dtype": loaded.dtype, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    made = {"inferences": costs, "machine": machine(), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     return [row | made for row in rows]
+
+
+def machine() -> str:
+    """What it ran on, for whoever compares seconds."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return f"{name}, {os.cpu_count()} cores"
 
 
 class Inferred(NamedTuple):
@@ -199,12 +230,13 @@ def inferred(asked: Asked, loaded: Loaded, world: World, part: Part, folder: Pat
     from fewfit.suites.generalization.judging import judged
 
     quick = "-quick" if asked.quick else ""
-    name = f"{asked.model.replace('/', '-')}-{world.name}-{world.scale}-{world.names}-{world.seed}{quick}-{part}.json"
+    by = draw.number(asked.model, loaded.ref.digest, loaded.dtype)
+    name = f"{world.name}-{world.scale}-{world.names}-{world.seed}{quick}-{part}-{by:016x}.json"
     path = folder / name
     if not path.exists():
         found, account = inferences(loaded, documents(world), part, seed=world.seed)
         texts = [one.example.completion for one in found]
-        record = {"texts": texts, "account": account.as_dict() | judged(world, texts)}
+        record = {"model": asked.model, "texts": texts, "account": account.as_dict() | judged(world, texts)}
         folder.mkdir(parents=True, exist_ok=True)
         path.with_suffix(".new").write_text(json.dumps(record, indent=1) + "\n")
         path.with_suffix(".new").replace(path)
