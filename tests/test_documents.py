@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,14 @@ import fewfit
 from fewfit.engine.learner import Track
 from fewfit.engine.lessons import Course, part_that_fits
 from fewfit.engine.source import Inferred
-from fewfit.errors import UserError
+from fewfit.errors import Interrupted, UserError
 from fewfit.examples.example import Example
 from fewfit.grid import Lane
 from fewfit.metrics import metric
 from fewfit.models.local import Loaded
 from fewfit.predictions import read
 from fewfit.render import Renderer
+from fewfit.run import documents as on_documents
 from fewfit.run.reading import Reading, lanes_on_documents
 from fewfit.select import select
 from fewfit.settings import Settings
@@ -113,16 +116,19 @@ class Stop(Exception):
 
 
 class StopsAt:
-    """A watch that ends the run from within when it hears of some phase."""
+    """A watch that ends the run when it hears of some phase: by a signal, or from within."""
 
-    def __init__(self, phase: str) -> None:
-        self.wanted = phase
+    def __init__(self, phase: str, how: str) -> None:
+        self.wanted, self.how = phase, how
 
     def begin(self, info: Any) -> None: ...
 
     def phase(self, text: str) -> None:
-        if text == self.wanted:
+        if text != self.wanted:
+            return
+        if self.how == "error":
             raise Stop
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def row(self, lane: str, seed: int, row: dict[str, Any], done_share: float) -> None: ...
 
@@ -132,15 +138,26 @@ class StopsAt:
 
 
 @pytest.mark.parametrize(
-    "phase", ["ft-lr1e-2-u25-b2: step 41 of 100", "ft-lr1e-2-u25-b2: asking", "icl-8: asking", "choosing"]
+    ("phase", "how"),
+    [
+        ("ft-lr1e-2-u6-b2: step 11 of 24", "signal"),
+        ("ft-lr1e-2-u6-b2: step 11 of 24", "error"),
+        ("ft-lr1e-2-u6-b2: asking", "signal"),
+        ("icl-8: asking", "error"),
+        ("choosing", "error"),
+    ],
 )
-def test_stopped_it_goes_on_to_the_same_end(documents: Path, loaded: Loaded, phase: str) -> None:
+def test_stopped_it_goes_on_to_the_same_end(
+    documents: Path, loaded: Loaded, monkeypatch: pytest.MonkeyPatch, phase: str, how: str
+) -> None:
     """Break seen to fail: lessons from the first one on again."""
-    fit(documents, loaded)
+    monkeypatch.setattr(on_documents, "SAY_SECONDS", 0.0)
+    few = {"updates": 6, "methods": ["icl", "ft"]}
+    fit(documents, loaded, **few)
     whole = {name: Path("run", name).read_bytes() for name in ("predictions.jsonl", "trained.jsonl")}
     Path("run").rename("whole")
-    with pytest.raises(Stop):
-        fit(documents, loaded, watch=StopsAt(phase))
+    with pytest.raises(Stop if how == "error" else Interrupted):
+        fit(documents, loaded, watch=StopsAt(phase, how), **few)
     fewfit.resume("run", model=(loaded.model, loaded.tokenizer))
     assert {name: Path("run", name).read_bytes() for name in whole} == whole
 
@@ -151,7 +168,10 @@ def test_stopped_it_goes_on_to_the_same_end(documents: Path, loaded: Loaded, pha
         ({"probe": None}, "--probe"),
         ({"probe": "documents.jsonl"}, "--probe holds documents"),
         ({"race": True}, "--race with documents"),
-        ({"final": "refit"}, "--final with documents"),
+        ({"demonstrations": "similar"}, "--demonstrations with documents"),
+        ({"tune": "full"}, "tunes all weights"),
+        ({"lr": None, "updates": None, "batch": None, "grid": [Lane(shots=3, deliver="per-query")]}, "same documents"),
+        ({"final": "refit"}, "--final refit with documents"),
         ({"chat": "on"}, "documents are no turns"),
     ],
 )
@@ -206,6 +226,17 @@ def test_lessons_see_each_document_as_often(shots: int) -> None:
     assert Counter(ids) == Counter({name: 3 for name, _ in FACTS})
     rounds = [ids[start : start + 8] for start in range(0, 24, 8)]
     assert all(len(set(one)) == 8 for one in rounds) and rounds[0] != rounds[1]
+
+
+def test_documents_that_do_not_fit_together_stand_in_rows_of_their_own() -> None:
+    """Break seen to fail: all that were drawn in one row."""
+    documents = [Example(str(k), "", f"number {k} lives here or there.") for k in range(6)]
+    made = Renderer.resolve(byte_tokenizer(), [Example("q", "number 3 lives", "here."), *documents], max_length=120)
+    some = Course(Track("x", 0), Lane(shots=5, lr=1e-3, updates=2), tuple(documents))
+    lessons = list(some.lessons(made))
+    assert len(lessons) == 2 and all(1 < len(lesson.rows) < 6 for lesson in lessons)
+    assert all(len(row.ids) <= 120 for lesson in lessons for row in lesson.rows)
+    assert [sorted(lesson.ids) for lesson in lessons] == [[str(k) for k in range(6)]] * 2
 
 
 def test_lessons_go_on_where_they_were() -> None:

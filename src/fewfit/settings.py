@@ -128,6 +128,8 @@ class Settings:
         if self.grid is not None and (given := [name for name in COORDINATES if getattr(self, name) is not None]):
             raise UserError(f"grid= and {given[0]}= together", hint="set it in each Lane")
         named = [short_name(one) for one in self.models if isinstance(one, str | Path)]
+        if self.probe is not None:  # documents have lanes of their own (run/reading.py)
+            return
         grid = self.lanes(tuple(named) if self.several_models and len(named) == len(self.models) else (None,))
         if self.base_url is not None:
             refuse_behind_endpoint(self, grid)

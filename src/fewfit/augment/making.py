@@ -26,7 +26,7 @@ from fewfit.examples.example import Example
 from fewfit.render.plain import flat
 
 STRATEGIES = ("local", "global", "document")
-BLOCK = 32  # targets that are asked, and written down, together
+BLOCK = 16  # targets that are asked, and written down, together
 SLACK = 32  # tokens: counts of parts are not quite those of the whole
 
 

@@ -95,3 +95,5 @@ def show(made: Any) -> None:
     before, after = made.before, made.after
     print(f"{before.rows:,} rows of {before.tokens:,} tokens, and {after.rows:,} of {after.tokens:,} beside them")
     print(f"in {made.out}", flush=True)
+    if not after.rows:
+        output.say("note: nothing was kept; a larger model, more --max-new-tokens or --prompts of your own may help")

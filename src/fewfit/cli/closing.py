@@ -165,8 +165,12 @@ def next_commands(result: dict[str, Any], folder: Path) -> list[str]:
     from fewfit.run import folders
 
     run = shlex.quote(str(folder))
-    if folders.record(folder).get("documents"):
-        return [f'fewfit predict {run} "PROMPT"', f"fewfit predict {run} --in prompts.jsonl --out answers.jsonl"]
+    record = folders.record(folder)
+    many = f"fewfit predict {run} --in prompts.jsonl --out answers.jsonl"
+    if record["metric"] == "choice" and record["data"]["choices"] is None:  # each prompt brings its own
+        return [many]
+    if record.get("documents"):
+        return [f'fewfit predict {run} "PROMPT"', many]
     commands = [
         f'fewfit predict {run} "PROMPT"',
         f"fewfit inspect {run} --lane {shlex.quote(result['best'])} --at {max(lane['n'] for lane in result['lanes'])}",

@@ -14,7 +14,8 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="Examples: JSONL, JSON, CSV, TSV or Parquet; prompt/completion, messages, or columns such as text/label.",
+        help="Examples: JSONL, JSON, CSV, TSV or Parquet; prompt/completion, messages, or columns such as text/label. "
+        "Or documents (`text` alone), with --probe.",
         show_default=False,
     ),
 ]

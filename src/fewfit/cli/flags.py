@@ -166,7 +166,8 @@ FLAGS: dict[str, Flag] = {
     ),
     "lr": Flag("Learning rates, for ft and icl+ft.", GRID, shown="quick: 3e-4,1e-3", metavar="RATE,RATE", read=numbers),
     "updates": Flag(
-        "Gradient updates per new example, for ft and icl+ft.", GRID, shown="quick: 1,5",
+        "Gradient updates per new example, for ft and icl+ft; of documents, how often each is seen.", GRID,
+        shown="quick: 1,5; documents: 8",
         metavar="E,E", read=counts,
     ),
     "rank": Flag("Rank of the LoRA adapters; alpha is twice that.", GRID, shown="8", metavar="R"),

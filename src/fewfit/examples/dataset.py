@@ -95,7 +95,7 @@ def check(
             refused.append(error)
     kept = _without_duplicates(kept, keep_duplicates, checker.notices)
     _check_ids(kept)
-    if len(kept) < FEWEST:
+    if len(kept) < (1 if kept and kept[0][0].is_document else FEWEST):
         found = f"{len(kept)} usable {'example' if len(kept) == 1 else 'examples'}"
         why = f" ({len(refused)} bad, the first: {refused[0].line()})" if refused else ""
         raise UserError(f"{found}{why}", where=table.where, hint=f"at least {FEWEST} are needed")

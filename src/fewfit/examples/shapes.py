@@ -149,7 +149,7 @@ def _unfit(names: Mapping[str, str], where: str, input: str | None, output: str 
     return UserError(
         f"no prompt and answer found; the columns are: {_list(given)}",
         where=where,
-        hint="name them with --input COL --output COL, or call them prompt and completion",
+        hint="name them with --input COL --output COL, or call them prompt and completion; documents have `text` alone",
     )
 
 

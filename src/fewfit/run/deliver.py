@@ -92,17 +92,28 @@ def deliver(run: Delivery, watch: Watch, seconds: Callable[[], float], differing
         **selection.as_json(),
         "test": None if test is None else judge_test(run, test, written, opponents, watch),
         "costs": cost.as_json(price),
-        "break_even": cost.break_even(selection, run.lanes, price),
+        "break_even": None if selection.nothing_learnt else cost.break_even(selection, run.lanes, price),
         "labels": None if test is None or not labels else shift.label_shares(examples, test),
         "seconds": round(seconds(), 3),
         "warnings": [
             *selection.warnings,
             *(shift.warnings(examples, test, labels) if test is not None else ()),
+            *empty_warnings(run.lanes, made),
             *differing_warning(differing),
         ],
     }
     write_json(run.folder / folders.RESULT, result)
     return result
+
+
+def empty_warnings(lanes: Sequence[Lane], made: Sequence[dict[str, Any]]) -> list[str]:
+    """Lanes that were to learn from inferences of which there are none."""
+    used = {(name, lane.model) for lane in lanes for name in lane.augment}
+    there = {(one["strategy"], one["model"]) for one in made if one["rows"]}
+    return [
+        f"the model inferred nothing that could be kept ({name}): lanes with it are as those without"
+        for name, _ in sorted(used - there, key=str)
+    ]
 
 
 def trained_tokens(run: Delivery, rows: Sequence[dict[str, Any]]) -> dict[str, float]:

@@ -35,7 +35,20 @@ from fewfit.run.session import Session, changed, conclude, forward_to, informati
 from fewfit.run.snapshots import Store
 from fewfit.run.teams import team_of
 
-SNAPSHOT_SECONDS = 10.0
+SNAPSHOT_SECONDS, SAY_SECONDS = 10.0, 5.0
+
+
+def seldom(tell: Callable[[str], None], seconds: float = SAY_SECONDS) -> Callable[[str], None]:
+    """Tells what it is told last in so many seconds: one line a step is too many."""
+    last = 0.0
+
+    def told(what: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= seconds:
+            last = time.monotonic()
+            tell(what)
+
+    return told
 
 
 def run_lane(
@@ -92,7 +105,7 @@ def train(
         learner.open(track, lane)
     else:
         learner.restore(track, lane, state)
-    last = time.monotonic()
+    last, say = time.monotonic(), seldom(tell, SAY_SECONDS)
     for lesson in course.lessons(reading.renderer, progress.done):
         try:
             check()
@@ -105,7 +118,7 @@ def train(
         if not alive:
             progress.status = "diverged"
             break
-        tell(f"{lane.name}: step {progress.done} of {course.steps}")
+        say(f"{lane.name}: step {progress.done} of {course.steps}")
         if time.monotonic() - last > SNAPSHOT_SECONDS:
             store.snapshot(progress, lambda: learner.state(track))
             last = time.monotonic()
@@ -202,7 +215,8 @@ def execute_on_documents(session: Session, judge: Metric, questions: Dataset, la
         task = Task(documents.examples, renderer, judge, order="file")
         if any(lane.augment for lane in mine):
             watch.phase("inferring from the documents")
-            inferences.complete(prepared.folder, name, loaded, task, inferences.parts_of_documents(mine, task), check)
+            parts = inferences.parts_of_documents(mine, task)
+            inferences.complete(prepared.folder, name, loaded, task, parts, check, seldom(watch.phase))
         readings[name] = Reading(documents.examples, questions.examples, renderer, judge, task.sources)
     tracks: list[Progress] = []
     for lane in sorted(lanes, key=lambda lane: lane.trains):

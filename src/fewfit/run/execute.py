@@ -22,7 +22,7 @@ from fewfit.models.local import Loaded
 from fewfit.models.remote import trouble
 from fewfit.render import Renderer, RenderSettings
 from fewfit.run import folders, inferences, sets
-from fewfit.run.documents import execute_on_documents
+from fewfit.run.documents import execute_on_documents, seldom
 from fewfit.run.executor import SURELY_WORTH, Helper, Job, LocalExecutor, wait_for_orphans
 from fewfit.run.journal import MEMORY, Journal
 from fewfit.run.passes import Sizes
@@ -141,7 +141,7 @@ def _execute(session: Session, judge: Metric) -> dict[str, Any]:
             last = record["final"] == "refit"  # nothing else is trained once all examples are predicted
             made = inferences.parts([lane for lane in lanes if lane.model == name], task, record["seeds"], last)
             with one_thread(is_small(loaded.model)):
-                inferences.complete(folder, name, loaded, task, made, check)
+                inferences.complete(folder, name, loaded, task, made, check, seldom(watch.phase))
         for team in teams([lane for lane in lanes if lane.model == name]):
             mine = [progress for progress in tracks if progress.lane in team.lanes]
             states = {progress.track: earlier[progress.track].state for progress in mine}

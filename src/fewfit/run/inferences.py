@@ -87,14 +87,20 @@ def restore(folder: Path, model: str | None, task: Task) -> set[tuple[str, tuple
 
 
 def complete(
-    folder: Path, model: str | None, loaded: Loaded, task: Task, wanted: Sequence[Part], stopped: Callable[[], None]
+    folder: Path,
+    model: str | None,
+    loaded: Loaded,
+    task: Task,
+    wanted: Sequence[Part],
+    stopped: Callable[[], None],
+    tell: Callable[[str], None] = lambda what: None,
 ) -> None:
     """Makes what is not there yet, each part on the disk before the next."""
     known = restore(folder, model, task)
     path = folder / FILE
     if path.exists() and (content := path.read_bytes()) and not content.endswith(b"\n"):
         os.truncate(path, content.rfind(b"\n") + 1)
-    open_ = [part for part in wanted if part.key not in known]
+    open_, done = [part for part in wanted if part.key not in known], 0
     with path.open("ab") as file:
         sync_folder(folder)
         for part, rows, account in inferred(loaded, task, open_, stopped):
@@ -103,6 +109,8 @@ def complete(
             file.write(one_line(record).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
+            done += 1
+            tell(f"inferring: {done} of {len(open_)} parts")
     restore(folder, model, task)
 
 

@@ -144,6 +144,13 @@ def read(asked: Settings, data: Any) -> Material:
             skip_bad=asked.skip_bad,
             keep_duplicates=True,
         )
+        if judge.needs == "choices" and dataset.choices is None:
+            lacking = next((one for one in test.examples if one.choices is None), None)
+            if lacking is not None:
+                raise UserError(
+                    f"row {lacking.id} of the test file has no choices, and the examples have each their own",
+                    hint="give every row its `choices`",
+                )
     refuse_unreadable(judge, [*dataset.examples, *(test.examples if test is not None else ())])
     seeds = asked.number_of_seeds
     grid = asked.lanes((None,)) if documents is None else lanes_on_documents(asked, len(documents), (None,))
@@ -188,7 +195,10 @@ OF_STREAMS = (
 
 def refuse_on_documents(asked: Settings) -> None:
     if given := next((name for name in OF_STREAMS if getattr(asked, name) is not None), None):
-        raise UserError(f"{flag(given)} with documents", hint="leave it out")
+        raise UserError(
+            f"{flag(given)} with documents",
+            hint="leave it out" if given != "base_url" else "documents need a model on this machine",
+        )
     for name in ("final", "order"):
         if getattr(asked, name) != DEFAULTS[name]:
             raise UserError(f"{flag(name)} {getattr(asked, name)} with documents", hint="leave it out")

@@ -140,7 +140,7 @@ def information(
 
 def interrupted(folder: Path, number: int) -> Interrupted:
     return Interrupted(
-        f"stopped by {signal.Signals(number).name}; nothing is lost",
+        f"stopped by {signal.Signals(number).name}; what is done is kept",
         exit_code=128 + number,
         where=str(folder),
         hint=f"go on with: fewfit resume {folder}",

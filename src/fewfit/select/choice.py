@@ -134,7 +134,8 @@ def select(
         verdict="",
         warnings=(),
     )
-    selection = replace(selection, settled=is_settled(compared(selection)))
+    settled = not selection.nothing_learnt and is_settled(compared(selection))
+    selection = replace(selection, settled=settled)
     return replace(selection, verdict=verdict(selection), warnings=warnings(selection))
 
 

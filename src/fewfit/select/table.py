@@ -181,13 +181,15 @@ class Table:
 
 
 def options_of(rows: Sequence[Mapping[str, Any]], column_of: Mapping[Any, int]) -> Floats | None:
-    """None where rows have labels in common: the commonest right answer may be chosen in most of them."""
+    """How many options each row has; None where rows have them in common, and always giving the commonest right answer
+    is right as often as a guess."""
     options = {column_of[row["seed"], row["i"]]: frozenset(row["probs"] or ()) for row in rows}
     count = Counter(row["gold"] for row in rows)
     commonest = min(count, key=lambda gold: (-count[gold], gold))
-    if 2 * sum(commonest in some for some in options.values()) >= len(options):
+    found_R = np.array([float(max(1, len(options[column]))) for column in range(len(options))])
+    if len(set(options.values())) == 1 or count[commonest] / len(rows) >= (1 / found_R).mean():
         return None
-    return np.array([float(max(1, len(options[column]))) for column in range(len(options))])
+    return found_R
 
 
 def tie_order(lane: LaneLike) -> tuple[int, int, int, str]:

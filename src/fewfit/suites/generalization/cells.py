@@ -22,6 +22,7 @@ from fewfit.run.teams import team_of
 from fewfit.suites.generalization.conditions import Condition, documents
 from fewfit.suites.generalization.world import Question, World
 
+SAY_SECONDS = 10.0
 TEMPLATE = "{prompt} {completion}"  # a question and its option are one sentence, as the documents are
 USUAL = Lane(lr=1e-3, updates=6, batch=8)  # `updates`: how often each document is seen
 
@@ -63,7 +64,7 @@ def measure(
     renderer = renderer_for(loaded, world, learnt)
     lane, track = condition.lane(usual), Track(condition.name, world.seed)
     course = Course(track, lane, tuple(learnt))
-    trained, alive = 0, True
+    trained, alive, said = 0, True, 0.0
     with tempfile.TemporaryDirectory() as scratch, as_it_was(loaded.model):
         if lane.trains:
             learner = team_of(lane).learner(loaded.model, renderer, totals=lambda _: course.steps)
@@ -74,7 +75,9 @@ def measure(
                     if not alive:
                         break
                     trained += lesson.tokens
-                    tell(f"step {step} of {course.steps}")
+                    if step == course.steps or time.monotonic() - said > SAY_SECONDS:
+                        tell(f"step {step} of {course.steps}")
+                        said = time.monotonic()
                 learner.export(track, Path(scratch))
             finally:
                 learner.close()
