@@ -167,7 +167,7 @@ def next_commands(result: dict[str, Any], folder: Path) -> list[str]:
     run = shlex.quote(str(folder))
     record = folders.record(folder)
     many = f"fewfit predict {run} --in prompts.jsonl --out answers.jsonl"
-    if record["metric"] == "choice" and record["data"]["choices"] is None:  # each prompt brings its own
+    if result["metric"] == "choice" and record["data"].get("choices", ()) is None:  # each prompt brings its own
         return [many]
     if record.get("documents"):
         return [f'fewfit predict {run} "PROMPT"', many]
