@@ -17,8 +17,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from fewfit.engine import keyvalue
 from fewfit.engine.generate import greedy
 from fewfit.engine.learner import Row
+from fewfit.engine.places import alike
 from fewfit.engine.plain import PlainLearner
-from fewfit.engine.stack import StackLearner, alike
+from fewfit.engine.stack import StackLearner
 from fewfit.grid import Lane
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from fewfit.engine.learner import Row
 
+WORTH_A_PASS = 64  # tokens of padding
 BUCKET = 16  # lengths are padded to a multiple: rows of one bucket share a pass
 
 
@@ -34,4 +35,21 @@ def within(spans: dict[tuple[int, int], None], wanted: Sequence[tuple[int, int]]
         if (s, e) in wanted:
             out += range(start, start + e - s)
         start += e - s
+    return out
+
+
+def alike(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows of about one length together: a pass costs some time by itself, and every token of padding does, too."""
+    if not rows:
+        return []
+    lengths: dict[int, list[Row]] = {}
+    for row in rows:
+        lengths.setdefault(bucket(len(row.ids)), []).append(row)
+    out: list[list[Row]] = []
+    waiting: list[Row] = []
+    for length, longer in zip(sorted(lengths), [*sorted(lengths)[1:], 0], strict=True):
+        waiting += lengths[length]
+        if not longer or sum(longer - bucket(len(row.ids)) for row in waiting) > WORTH_A_PASS:
+            out.append(waiting)
+            waiting = []
     return out

@@ -22,14 +22,12 @@ from fewfit.engine.forward import logits_at, padded_ids, trained_attention
 from fewfit.engine.generate import greedy
 from fewfit.engine.head import Read, read, read_logits, says_all, wide
 from fewfit.engine.learner import LaneState, Row, Scored, Track
-from fewfit.engine.places import BUCKET, bucket, offsets, spans_of, within
+from fewfit.engine.places import BUCKET, alike, bucket, offsets, spans_of, within
 from fewfit.engine.rowmap import Adapter, Layout, Pass
 from fewfit.engine.score import choice_rows, one_token_apart, read_off, scores_of, several, sum_logp
 from fewfit.engine.targets import adaptable, adapted_modules, layer_prefixes, lora_config
 from fewfit.grid import Lane
 from fewfit.models import library
-
-WORTH_A_PASS = 64  # tokens of padding
 
 
 @dataclass
@@ -363,23 +361,6 @@ class StackLearner:
             begun=begun,
             around=lambda indices: self._using([rows[i].track for i in indices]),
         )
-
-
-def alike(rows: Sequence[Row]) -> list[list[Row]]:
-    """Rows of about one length together: a pass costs some time by itself, and every token of padding does, too."""
-    if not rows:
-        return []
-    lengths: dict[int, list[Row]] = {}
-    for row in rows:
-        lengths.setdefault(bucket(len(row.ids)), []).append(row)
-    out: list[list[Row]] = []
-    waiting: list[Row] = []
-    for length, longer in zip(sorted(lengths), [*sorted(lengths)[1:], 0], strict=True):
-        waiting += lengths[length]
-        if not longer or sum(longer - bucket(len(row.ids)) for row in waiting) > WORTH_A_PASS:
-            out.append(waiting)
-            waiting = []
-    return out
 
 
 def by_track(rows: Sequence[Row], adapters: Sequence[Adapter | None]) -> list[int]:
