@@ -138,7 +138,7 @@ def test_a_run_killed_at_twenty_moments_equals_one_never_killed(material, tmp_pa
     assert [(one["ended"], one["halved"]) for one in sessions[:-1]] == [(None, min(16, k)) for k in range(20)]
     assert sessions[-1]["ended"] == "done", "and passes were ever smaller"
     assert evidence(killed) == evidence(whole)
-    one, two = ({**folders.result(f), "seconds": 0, "run": ""} for f in (whole, killed))
+    one, two = ({**folders.result(f), "seconds": 0, "costs": [], "run": ""} for f in (whole, killed))
     assert one == two
     assert not (killed / "lanes").exists()
 
