@@ -1,0 +1,6 @@
+"""Who says how good an answer is: programs, models, comparisons."""
+
+from fewfit.judges.judge import Comparer, Judge, Verdict
+from fewfit.judges.question import Answered, Check, Question
+
+__all__ = ["Answered", "Check", "Comparer", "Judge", "Question", "Verdict"]
