@@ -19,6 +19,7 @@ from models_made import NAMES, tiny
 from peft import AutoPeftModelForCausalLM
 
 from fewfit import predict
+from fewfit.engine import packed
 from fewfit.engine.beginning import prefix
 from fewfit.engine.forward import logits_at
 from fewfit.engine.generate import greedy
@@ -239,6 +240,7 @@ def test_reuse_changes_no_answer(name: str, metric: str, tmp_path: Path) -> None
     asked = queries(metric, 16)
     with_it, without = (Predictor(tmp_path / "bundle", device="cpu", reuse=reuse) for reuse in (True, False))
     assert prefix(with_it._model, range(3, 12)) is not None  # what is reused has proved itself before we count
+    assert packed.usable(with_it._model) and packed.usable(without._model)
     with tokens_seen(with_it._model) as few:
         rows = with_it.predict(asked)
     with tokens_seen(without._model) as many:
@@ -253,11 +255,10 @@ def test_reuse_changes_no_answer(name: str, metric: str, tmp_path: Path) -> None
     assert few[0] == (1, len(kept.ids))
     assert few[0][1] > 40
     assert max(width for _, width in many) > 90, "whole prompts"
-    assert max(width for _, width in few[1:]) < 60, "the demonstrations were computed again"
-    assert sum(map(math.prod, few)) < sum(map(math.prod, many))
+    assert sum(map(math.prod, few[1:])) < 0.6 * sum(map(math.prod, many)), "the demonstrations were computed again"
     with tokens_seen(with_it._model) as again:
         with_it.predict(asked[:1])
-    assert max(width for _, width in again) < 40, "nor are they computed again for the next call"
+    assert max(width for _, width in again) < 60, "nor are they computed again for the next call"
 
 
 @pytest.mark.parametrize("name", ["mistral", "gemma3"])

@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 
 import torch
 
-from fewfit.engine import keyvalue
+from fewfit.engine import likelihood
 from fewfit.engine.beginning import prefix
 from fewfit.engine.forward import logits_at
 from fewfit.engine.prefix import Prefix, logits_behind
-from fewfit.engine.score import one_token_apart, read_off
 from fewfit.engine.task import softmax
 from fewfit.examples import Example
 from fewfit.render import Prompt, Renderer
@@ -92,15 +91,7 @@ class Served:
     def _chosen(self, part: Sequence[Written], past: Prefix | None) -> list[Answer]:
         assert self.choices is not None
         ids = [one for _, one, _ in part]
-        place = one_token_apart(ids[0])
-        if place is not None:
-            rows = [prompt.ids + some[0][:place] for (prompt, *_), some in zip(part, ids, strict=True)]
-            logits = self._logits(rows, [[len(row) - 1] for row in rows], past)
-            found = [read_off(one_NV[0], some, place) for one_NV, some in zip(logits, ids, strict=True)]
-        else:
-            told = keyvalue.logp_behind(self.model, [prompt.ids for prompt, *_ in part], ids, past)
-            assert told is not None
-            found = told
+        found = likelihood.logp(self.model, past, [prompt.ids for prompt, *_ in part], ids)
         out = []
         for (*_, example), logp in zip(part, found, strict=True):
             probs = softmax(self.choices, logp)

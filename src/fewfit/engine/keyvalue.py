@@ -12,7 +12,6 @@ from torch import Tensor
 from fewfit.engine.forward import head_on_rows, logits_at, padded_ids
 from fewfit.engine.learner import Row, Track
 from fewfit.engine.places import BUCKET, bucket
-from fewfit.engine.prefix import Prefix
 from fewfit.engine.score import choice_rows, sum_logp
 from fewfit.engine.sharing import Shared
 from fewfit.models import library
@@ -52,31 +51,6 @@ def proof(model: Any) -> bool:
         whole = [sum_logp(logits_at(model, *choice_rows(row)), row.choices) for row in rows]
     pairs = [pair for a, b in zip(found, whole, strict=True) for pair in zip(a, b, strict=True)]
     return sum(abs(a - b) for a, b in pairs) <= library.tolerance(model) * sum(abs(b) for _, b in pairs)
-
-
-def logp_behind(
-    model: Any, prompts: Sequence[tuple[int, ...]], choices: Sequence[Sequence[tuple[int, ...]]], past: Prefix | None
-) -> list[tuple[float, ...]] | None:
-    """Log p of each prompt's choices, every prompt computed once, or what comes behind `past` of it. None where a layer
-    has let go of what a sliding window does not see any more."""
-    rows = [
-        Row(Track("query", 0), (*prompt, some[0][0]), ((len(prompt), len(prompt) + 1),), (), tuple(some))
-        for prompt, some in zip(prompts, choices, strict=True)
-    ]
-    start = 0 if past is None else len(past.ids)
-    longest = bucket(max(map(len, prompts)) - start)
-    if past is not None and past.window is not None and start + longest >= past.window:
-        return None
-    ids_BT = padded_ids(prompts, start, longest)
-    device = next(model.parameters()).device
-    cache = library.kept_cache() if past is None else past.cache(len(rows))
-    row_N = torch.arange(len(rows), device=device)
-    place_N = torch.tensor([len(prompt) - start - 1 for prompt in prompts], device=device)
-    with torch.no_grad(), head_on_rows(model, row_N, place_N):
-        how = library.cache_argument(model, cache)
-        first_RV = model(input_ids=ids_BT.to(device), use_cache=True, **how).logits[0]
-    first_RV = first_RV if first_RV.dtype == torch.float64 else first_RV.float()
-    return logp_after(model, cache, list(enumerate(rows)), first_RV, lambda places: nullcontext())
 
 
 def logp_after(

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import torch
 
-from fewfit.engine import keyvalue
+from fewfit.engine import packed
 from fewfit.engine.beginning import prefix
 from fewfit.engine.forward import logits_at
 from fewfit.engine.prefix import Prefix, logits_behind
-from fewfit.engine.score import one_token_apart, read_off, sum_logp
+from fewfit.engine.score import one_token_apart, read_off
 from fewfit.engine.task import SetKey, Task, softmax
 from fewfit.examples.example import Example
 from fewfit.render import Renderer
@@ -75,41 +75,56 @@ def answers_behind(
     tokens = [renderer.continuations(prompt, some) for prompt, some in zip(prompts, answers, strict=True)]
     found: list[Told] = [Told((), ())] * len(examples)
     for past, some in parted(kept, [prompt.ids for prompt in prompts]):
-        for chunk in chunks(some, [len(prompt.ids) for prompt in prompts]):
-            told = logp(model, past, [prompts[k].ids for k in chunk], [tokens[k] for k in chunk])
-            for k, values in zip(chunk, told, strict=True):
-                found[k] = Told(values, tuple(len(one) for one in tokens[k]))
+        told = logp(model, past, [prompts[k].ids for k in some], [tokens[k] for k in some])
+        for k, values in zip(some, told, strict=True):
+            found[k] = Told(values, tuple(len(one) for one in tokens[k]))
     return found
 
 
 def logp(
     model: Any, past: Prefix | None, prompts: Sequence[Ids], answers: Sequence[Sequence[Ids]]
 ) -> list[tuple[float, ...]]:
-    """Log p of each prompt's answers, behind what is kept where that is given."""
+    """Log p of each prompt's answers, behind what is kept where that is given. Of answers that differ in one token
+    alone it is that token's (`score.read_off`)."""
+    apart = [one_token_apart(some) for some in answers]
+    tails = [
+        [answer[:-1] for answer in some] if place is None else [some[0][:place]]
+        for some, place in zip(answers, apart, strict=True)
+    ]
+    logits_of = packed.logits if packed.usable(model) else row_by_row
+    out = []
+    for part in packed.rows(past, prompts, tails):
+        found = logits_of(model, past, [prompts[n] for n in part], [tails[n] for n in part])
+        for n, logits_NV in zip(part, found, strict=True):
+            place = apart[n]
+            out.append(whole(logits_NV, answers[n]) if place is None else read_off(logits_NV[-1], answers[n], place))
+    return out
 
-    def logits(rows: Sequence[Ids], places: list[list[int]]) -> Sequence[Any]:
-        with torch.no_grad():
-            if past is None:
-                found_NV = logits_at(model, rows, places)
-            else:
-                found_NV = logits_behind(model, past, rows, places)
-        return found_NV.split([len(some) for some in places])
 
-    apart = [one_token_apart(some) if len(some) > 1 else None for some in answers]
-    if all(place is not None for place in apart):
-        rows = [(*ids, *some[0][:place]) for ids, some, place in zip(prompts, answers, apart, strict=True)]
-        found = logits(rows, [[len(row) - 1] for row in rows])
-        return [read_off(one[0], some, place) for one, some, place in zip(found, answers, apart, strict=True)]  # type: ignore[arg-type]
-    if max(map(len, answers)) > 1 and keyvalue.usable(model):
-        told = keyvalue.logp_behind(model, prompts, answers, past)
-        if told is not None:
-            return told
-    pairs = [(n, answer) for n, some in enumerate(answers) for answer in some]
-    rows = [(*prompts[n], *answer[:-1]) for n, answer in pairs]
-    places = [list(range(len(prompts[n]) - 1, len(row))) for (n, _), row in zip(pairs, rows, strict=True)]
-    sums = [sum_logp(one, [answer])[0] for (_, answer), one in zip(pairs, logits(rows, places), strict=True)]
-    ends = iter(sums)
-    return [tuple(next(ends) for _ in some) for some in answers]
+def whole(logits_NV: Any, answers: Sequence[Ids]) -> tuple[float, ...]:
+    """Log p of whole answers, from the logits behind their prompt and behind each of their tokens but the last."""
+    logp_NV = torch.log_softmax(logits_NV, dim=-1)
+    out, start = [], 1
+    for answer in answers:
+        rows_N = torch.tensor([0, *range(start, start + len(answer) - 1)])
+        out.append(float(logp_NV[rows_N, torch.tensor(answer)].double().sum()))
+        start += len(answer) - 1
+    return tuple(out)
+
+
+def row_by_row(model: Any, past: Prefix | None, prompts: Sequence[Ids], tails: Sequence[Sequence[Ids]]) -> list[Any]:
+    """As `packed.logits`, where the model does not allow it: each tail behind its prompt in a row of its own."""
+    rows = [(*prompt, *tail) for prompt, some in zip(prompts, tails, strict=True) for tail in some]
+    starts = [len(prompt) - 1 for prompt, some in zip(prompts, tails, strict=True) for _ in some]
+    places = [list(range(start, len(row))) for start, row in zip(starts, rows, strict=True)]
+    with torch.no_grad():
+        found_NV = logits_at(model, rows, places) if past is None else logits_behind(model, past, rows, places)
+    by_row = iter(found_NV.split([len(some) for some in places]))
+    out = []
+    for some in tails:
+        first, *rest = [next(by_row) for _ in some]
+        out.append(torch.cat([first, *(one_NV[1:] for one_NV in rest)]))
+    return out
 
 
 def parted(kept: Prefix | None, rows: Sequence[Ids]) -> Iterator[tuple[Prefix | None, list[int]]]:

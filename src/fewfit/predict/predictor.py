@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +13,11 @@ from fewfit.bundle import Bundle
 from fewfit.bundle import load as load_bundle
 from fewfit.demonstrations import Moment, chooser
 from fewfit.demonstrations.delivery import purpose, query_number, sets_of_query
-from fewfit.engine import keyvalue
 from fewfit.engine.beginning import prefix
-from fewfit.engine.forward import logits_at
 from fewfit.engine.generate import greedy
-from fewfit.engine.prefix import Prefix, logits_behind
-from fewfit.engine.score import one_token_apart, read_off, sum_logp
+from fewfit.engine.likelihood import logp as likelihoods
+from fewfit.engine.prefix import Prefix
+from fewfit.engine.score import one_token_apart
 from fewfit.engine.task import TINY, best_choice, mean_nll, mean_probs, softmax
 from fewfit.errors import UserError
 from fewfit.examples.example import Example
@@ -29,9 +28,8 @@ from fewfit.predict.queries import Asked, Query, as_example, grouped, row
 from fewfit.render import Prompt, Renderer
 
 Ids = tuple[int, ...]
-Use = Callable[[int, Any], None]
 
-BATCH, TOKENS = 32, 4096  # rows and tokens of one forward
+BATCH = 32  # rows of one forward
 SLACK = 8  # tokens at the end of what all prompts begin with that a query may change
 WORTH_KEEPING = 16  # a shorter prefix costs less than the care for it
 KNOWN_ATTENTION = ("sdpa", "eager")  # others need a device or a package that may not be here
@@ -151,60 +149,18 @@ class Predictor:
         """The likeliest choice; of several prompts by the mean of their probabilities."""
         names = [self._choices(example) for example in examples]
         ids = [self.renderer.continuations(one.prompt, names[one.query]) for one in asked]
-        logp, open_ = self._logp(asked, ids)
+        logp = self._likelihoods([one.prompt.ids for one in asked], ids)
         probs = [mean_probs(one) for one in grouped(asked, [softmax(names[a.query], p) for a, p in zip(asked, logp)])]
         best = [best_choice(some, [math.log(max(p[name], TINY)) for name in some])[0] for some, p in zip(names, probs)]
         chosen = [names[one.query].index(best[one.query]) for one in asked]
         nll: list[float | None] = [-some[c] for some, c in zip(logp, chosen, strict=True)]
         # What was read off at one place says nothing of the answer's other tokens.
-        open_ = [j for j in open_ if wanted and len(ids[j][chosen[j]]) > 1]
+        apart = [j for j, some in enumerate(ids) if one_token_apart(some) is not None]
+        open_ = [j for j in apart if wanted and len(ids[j][chosen[j]]) > 1]
         for j, value in zip(open_, self._nll([(asked[j].prompt.ids, ids[j][chosen[j]]) for j in open_]), strict=True):
             nll[j] = value
         mean = [mean_nll(some) if wanted else None for some in grouped(asked, nll)]
         return [row(*one) for one in zip(examples, best, probs, mean, strict=True)]
-
-    def _logp(self, asked: Sequence[Asked], ids: Sequence[Sequence[Ids]]) -> tuple[list[list[float]], list[int]]:
-        """Of each prompt's choices, told apart as the engine does it (engine/score.py); and the prompts whose choices
-        were read off at the one place where they differ."""
-        places = [one_token_apart(one) for one in ids]
-        logp = [[0.0] * len(choices) for choices in ids]
-        jobs: list[tuple[int, int, Ids, Ids]] = []  # prompt, choice, what stands before what is asked for
-        known = self._over_kept_keys(
-            [one.prompt for one in asked], ids, [j for j, at in enumerate(places) if at is None]
-        )
-        for j, (choices, place) in enumerate(zip(ids, places, strict=True)):
-            if j in known:
-                logp[j] = list(known[j])
-            elif place is None:
-                jobs += [(j, c, (), choice) for c, choice in enumerate(choices)]
-            else:
-                jobs.append((j, 0, choices[0][:place], choices[0][place : place + 1]))
-
-        def told(number: int, logits_NV: Any) -> None:
-            j, c, _, wanted = jobs[number]
-            place = places[j]
-            if place is None:
-                logp[j][c] = sum_logp(logits_NV, [wanted])[0]
-            else:
-                logp[j] = list(read_off(logits_NV[0], ids[j], place))
-
-        self._forward([(asked[j].prompt.ids + before, wanted) for j, _, before, wanted in jobs], told)
-        return logp, [j for j, place in enumerate(places) if place is not None]
-
-    def _over_kept_keys(
-        self, prompts: Sequence[Prompt], choices: Sequence[Sequence[Ids]], some: Sequence[int]
-    ) -> dict[int, tuple[float, ...]]:
-        """Log p of choices of several tokens, each prompt computed once for all of them, where the model allows it."""
-        out: dict[int, tuple[float, ...]] = {}
-        if not some or not keyvalue.usable(self._model):
-            return out
-        for kept, part in self._parted([prompts[n].ids for n in some]):
-            for chunk in batches([(some[k], len(prompts[some[k]].ids)) for k in part]):
-                found = keyvalue.logp_behind(
-                    self._model, [prompts[n].ids for n in chunk], [choices[n] for n in chunk], kept
-                )
-                out |= {} if found is None else dict(zip(chunk, found, strict=True))
-        return out
 
     def _write(self, examples: Sequence[Example], asked: Sequence[Asked], wanted: bool) -> list[dict[str, Any]]:
         """Greedy text up to the end mark; of several prompts what most of them give, the first of equals."""
@@ -286,43 +242,18 @@ class Predictor:
         for at, some in parts.items():
             yield (there[at] if at >= 0 else None), some
 
-    def _nll(self, pairs: Sequence[tuple[Ids, Ids]]) -> Sequence[float | None]:
-        out = [0.0] * len(pairs)
-
-        def told(n: int, logits_NV: Any) -> None:
-            out[n] = -sum_logp(logits_NV, [pairs[n][1]])[0]
-
-        self._forward(pairs, told)
+    def _likelihoods(self, prompts: Sequence[Ids], answers: Sequence[Sequence[Ids]]) -> list[tuple[float, ...]]:
+        """Log p of each prompt's answers."""
+        out: list[tuple[float, ...]] = [()] * len(prompts)
+        for kept, some in self._parted(prompts):
+            told = likelihoods(self._model, kept, [prompts[j] for j in some], [answers[j] for j in some])
+            for j, values in zip(some, told, strict=True):
+                out[j] = values
         return out
 
-    def _forward(self, pairs: Sequence[tuple[Ids, Ids]], told: Use) -> None:
-        """Tells `told` each row's index and the Logits_NV before each of its N asked tokens, batch by batch."""
-        import torch
-
-        for kept, some in self._parted([ids for ids, _ in pairs]):
-            for chunk in batches([(n, len(pairs[n][0]) + len(pairs[n][1])) for n in some]):
-                # The last asked token itself need not be seen.
-                ids = [pairs[n][0] + pairs[n][1][:-1] for n in chunk]
-                places = [list(range(len(pairs[n][0]) - 1, len(row))) for n, row in zip(chunk, ids, strict=True)]
-                with torch.no_grad():
-                    if kept is None:
-                        logits_NV = logits_at(self._model, ids, places)
-                    else:
-                        logits_NV = logits_behind(self._model, kept, ids, places)
-                for n, part_NV in zip(chunk, logits_NV.split([len(one) for one in places]), strict=True):
-                    told(n, part_NV)
-
-
-def batches(sized: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
-    """Of (row, length), rows of about one length together."""
-    chunk: list[int] = []
-    for n, length in sorted(sized, key=lambda one: one[1]):
-        if chunk and (len(chunk) == BATCH or (len(chunk) + 1) * length > TOKENS):
-            yield chunk
-            chunk = []
-        chunk.append(n)
-    if chunk:
-        yield chunk
+    def _nll(self, pairs: Sequence[tuple[Ids, Ids]]) -> list[float | None]:
+        told = self._likelihoods([prompt for prompt, _ in pairs], [[answer] for _, answer in pairs])
+        return [-one[0] for one in told]
 
 
 def common(rows: Sequence[Ids], ids: Ids) -> int:
