@@ -58,7 +58,7 @@ def test_text_ends_at_a_stop_or_at_the_last_line_wanted() -> None:
 
 
 def test_an_endpoint_is_asked_in_order_and_its_cost_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = SimpleNamespace(Request=lambda prompt, max_tokens, stop=(), **more: (prompt, max_tokens, stop, more))
+    made = SimpleNamespace(Request=lambda prompt, max_tokens, stop=(), *more, **named: (prompt, max_tokens, stop, more))
     monkeypatch.setitem(__import__("sys").modules, "fewfit.models.remote", made)
 
     class Endpoint:

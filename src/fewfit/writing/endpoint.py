@@ -38,16 +38,18 @@ class EndpointWriter:
 
         if decoding.repetition_penalty != 1:
             self._prove_penalty()
-        requests = []
-        for one, key in zip(asked, keys, strict=True):
-            drawn = {}
-            if not decoding.is_greedy:
-                seed = draw.number(decoding.seed, key, "sample") >> 33
-                drawn = {"temperature": decoding.temperature, "seed": seed, "top_p": decoding.top_p}
-            if decoding.repetition_penalty != 1:
-                drawn["repetition_penalty"] = decoding.repetition_penalty
-            stop = decoding.stop[:MOST_STOPS]
-            requests.append(Request(self._prompt(one), decoding.max_new_tokens, stop, **drawn))
+        requests = [
+            Request(
+                self._prompt(one),
+                decoding.max_new_tokens,
+                decoding.stop[:MOST_STOPS],
+                decoding.temperature,
+                None if decoding.is_greedy else draw.number(decoding.seed, key, "sample") >> 33,
+                top_p=1.0 if decoding.is_greedy else decoding.top_p,
+                repetition_penalty=decoding.repetition_penalty,
+            )
+            for one, key in zip(asked, keys, strict=True)
+        ]
         out = []
         for done in self.endpoint.complete(requests):
             text, stopped = cut(done.text, decoding)

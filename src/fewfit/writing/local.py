@@ -47,6 +47,10 @@ class LocalWriter:
             in_turns = isinstance(asked[some[0]], AskedInTurns)
             start = 0 if past is None else len(past.ids)
             exact = past is not None and past.window is not None
+
+            def ended(new: Sequence[int], in_turns: bool = in_turns) -> bool:
+                return self._text(new, in_turns, decoding)[1]
+
             for chunk in self._chunks({n: len(ids[n]) - start for n in some}, 1 if exact else MULTIPLE):
                 filled = chunk + chunk[-1:] * (BATCH - len(chunk))
                 texts = greedy(
@@ -54,7 +58,7 @@ class LocalWriter:
                     [ids[n] for n in filled],
                     max_new_tokens=decoding.max_new_tokens,
                     end_ids=self.renderer.end_ids if in_turns else self.end_ids,
-                    ended=lambda new, in_turns=in_turns: self._text(new, in_turns, decoding)[1],
+                    ended=ended,
                     batch=BATCH,
                     past=past,
                     multiple=MULTIPLE,
