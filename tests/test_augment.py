@@ -19,11 +19,10 @@ import fewfit
 from fewfit.augment import cumulative, independent, inferences, prompts, sentences
 from fewfit.augment.making import BLOCK, Wanted, make, targets
 from fewfit.augment.parsing import Line, lines, sift
-from fewfit.augment.prompts import Asked
-from fewfit.augment.writing import How, Written, cut
 from fewfit.errors import UserError
 from fewfit.examples import load
 from fewfit.examples.example import Example
+from fewfit.writing import Asked, Decoding, Written, cut
 from tests.streams_made import task_of
 
 
@@ -36,15 +35,15 @@ class Scripted:
         self.script, self.slow = script or turned, slow
         self.asked: list[str] = []
 
-    def count(self, text: str) -> int:
-        return len(text.split())
+    def count(self, text: str | Asked) -> int:
+        return len((text if isinstance(text, str) else text.text).split())
 
-    def write(self, asked: Sequence[Asked], keys: Sequence[str], how: How) -> list[Written]:
+    def write(self, asked: Sequence[Asked], keys: Sequence[str], decoding: Decoding) -> list[Written]:
         out = []
         for one in asked:
             self.asked.append(one.before + one.rest)
             time.sleep(self.slow)
-            text, ended = cut(self.script(one), how)
+            text, ended = cut(self.script(one), decoding)
             out.append(Written(text, ended, len(one.rest.split()), len(text.split())))
         return out
 

@@ -19,13 +19,13 @@ import fewfit
 from fewfit import draw
 from fewfit.audit import audit
 from fewfit.augment import making
-from fewfit.augment.prompts import Asked
 from fewfit.errors import Interrupted, UserError
 from fewfit.examples.example import Example
 from fewfit.grid import Grid, Lane
 from fewfit.predictions import read
 from fewfit.run import inferences
 from fewfit.run.inspection import sequence
+from fewfit.writing import Asked
 from tests.models_made import tiny
 from tests.streams_made import examples, run_lanes, task_of
 from tests.test_augment import Scripted

@@ -24,6 +24,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("render", "draw", "grid", "settings", "stats", "examples", "predictions", "audit", "metrics"),
     ("demonstrations", "models"),
     ("engine",),
+    ("writing",),
+    ("prompts",),
     ("augment", "judges", "select", "bundle", "predict"),
     ("run",),
     ("api", "plan", "suites", "report", "serve", "bridges"),

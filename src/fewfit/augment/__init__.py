@@ -3,9 +3,9 @@ cannot tell once it was trained on them, unless it is trained on that, too.
 
     splitting.py   documents to sentences
     prompts.py     the prompts, ours (prompts/*.txt) or the user's;  target.py  what is put into them
-    writing.py     who writes: a model here, or one behind an endpoint
     parsing.py     from what was written to rows;  checking.py  what the model affirms
     making.py      the strategies: local, global, document
+    ../writing     who writes: a model here, or one behind an endpoint
     inference.py   a row with all that it was made from, and what it cost
     augmented.py   from a file to a file;  ledger.py  and gone on with where it was stopped
 
@@ -20,7 +20,7 @@ from fewfit.augment.augmented import Augmented, augment
 from fewfit.augment.inference import Account, Inference
 from fewfit.augment.making import STRATEGIES, inferences
 from fewfit.augment.splitting import cumulative, independent, sentences
-from fewfit.augment.writing import EndpointWriter, LocalWriter, Writer, Written
+from fewfit.writing import EndpointWriter, LocalWriter, Writer, Written
 
 __all__ = [
     "STRATEGIES",

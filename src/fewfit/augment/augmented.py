@@ -13,11 +13,11 @@ from fewfit.augment import ledger, prompts
 from fewfit.augment.inference import Account
 from fewfit.augment.making import BLOCK, STRATEGIES, Sieve, Wanted, make_block, targets, templates, writer_of
 from fewfit.augment.target import Target, statement
-from fewfit.augment.writing import EndpointWriter, Writer
 from fewfit.errors import UserError
 from fewfit.examples import Dataset, from_dict
 from fewfit.examples import load as load_examples
 from fewfit.models import local
+from fewfit.writing import EndpointWriter, Writer
 
 Judge = Callable[[str], bool | None]
 OnBlock = Callable[[int, int, Account], None]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fewfit.augment.prompts import Template
 from fewfit.augment.target import Made, Target, one_line, statement
-from fewfit.augment.writing import Writer
+from fewfit.writing import Writer
 
 
 def checked(writer: Writer, made: Sequence[Made], template: Template) -> list[Made]:

@@ -7,6 +7,7 @@ global    all examples as context, then one of them: what follows from it togeth
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,10 +21,11 @@ from fewfit.augment.parsing import Line, lines, sift
 from fewfit.augment.prompts import Template
 from fewfit.augment.splitting import sentences
 from fewfit.augment.target import Made, Target, written
-from fewfit.augment.writing import How, LocalWriter, Writer, timed
 from fewfit.errors import UserError
 from fewfit.examples.example import Example
 from fewfit.render.plain import flat
+from fewfit.render.settings import BLANK_LINE
+from fewfit.writing import Decoding, LocalWriter, Writer
 
 STRATEGIES = ("local", "global", "document")
 BLOCK = 16  # targets that are asked, and written down, together
@@ -44,8 +46,8 @@ class Wanted:
     choices: tuple[str, ...] | None = None
 
     @property
-    def how(self) -> How:
-        return How(self.max_new_tokens, lines=self.per, temperature=self.temperature, seed=self.seed)
+    def decoding(self) -> Decoding:
+        return Decoding(self.max_new_tokens, (BLANK_LINE,), self.per, self.temperature, seed=self.seed)
 
 
 @dataclass
@@ -164,7 +166,7 @@ def make(writer: Writer, some: Sequence[Target], wanted: Wanted) -> Iterator[Mad
 
 
 def make_block(writer: Writer, some: Sequence[Target], wanted: Wanted) -> list[Made]:
-    seconds = timed()
+    began = time.perf_counter()
     accounts = [Account(asked=1) for _ in some]
     found: list[list[Line]] = [[] for _ in some]
     asked = [
@@ -174,13 +176,13 @@ def make_block(writer: Writer, some: Sequence[Target], wanted: Wanted) -> list[M
     ]
     fits = []
     for n, k, one in asked:
-        if writer.limit is None or writer.count(one.before + one.rest) + wanted.max_new_tokens <= writer.limit:
+        if writer.limit is None or writer.count(one.text) + wanted.max_new_tokens <= writer.limit:
             fits.append((n, k, one))
         else:
             accounts[n].dropped["target too long"] += 1
     keys = [f"{some[n].key}/{k}" for n, k, _ in fits]
     shown = "\n".join(dict.fromkeys(one.before for *_, one in fits))
-    for (n, *_), text in zip(fits, writer.write([one for *_, one in fits], keys, wanted.how), strict=True):
+    for (n, *_), text in zip(fits, writer.write([one for *_, one in fits], keys, wanted.decoding), strict=True):
         accounts[n].prompt_tokens += text.prompt_tokens
         accounts[n].new_tokens += text.new_tokens
         pairs = not some[n].example.is_document
@@ -206,7 +208,7 @@ def make_block(writer: Writer, some: Sequence[Target], wanted: Wanted) -> list[M
         made.append(Made(target, rows, account))
     if wanted.check:
         made = checked(writer, made, prompts.read("check", wanted.folder)[0])
-    share = seconds() / len(made)
+    share = (time.perf_counter() - began) / len(made)
     for done in made:
         done.account.seconds = share
     return made

@@ -14,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 
 from fewfit.errors import UserError
+from fewfit.writing import Asked
 
 SHIPPED = resources.files("fewfit.augment") / "prompts"
 _SLOT = re.compile(r"\{(text|prompt|completion|context|claim)\}")
@@ -28,14 +29,6 @@ SLOTS: dict[str, frozenset[str]] = {
     "global-pairs": frozenset({"context", "prompt", "completion"}),
     "check": frozenset({"context", "claim"}),
 }
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One prompt in full: `before` is the same for all targets of its kind."""
-
-    before: str
-    rest: str
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def greedy(
     past: Prefix | None = None,
     begun: Sequence[Sequence[int]] | None = None,
     multiple: int = 1,
-    adjust: Callable[[Sequence[int], int, Any], Any] | None = None,
+    adjust: Callable[[Sequence[int], int, Any, Any], Any] | None = None,
     around: Callable[[Sequence[int]], AbstractContextManager[Any]] = lambda indices: nullcontext(),
 ) -> list[tuple[int, ...]]:
     """New tokens of each prompt, the end mark included where it was reached.
@@ -43,8 +43,9 @@ def greedy(
     `ended` looks at the new tokens of one row: a plain-text end mark may be several tokens. `past` holds the keys and
     values of what all prompts begin with. `begun` are new tokens of each prompt that are known already. What is padded
     is padded to a `multiple` of tokens behind `past`. `adjust` is given the indices of a batch, how many tokens are
-    written, and the logits of the next, whose arg-max is taken: noise makes a sample of it. `around` is entered for
-    each batch with its prompts' indices: a learner of many lanes sets its row-to-lane map there.
+    written, the tokens of each row (in place of padding its last token of the prompt, again) and the logits of the
+    next, whose arg-max is taken: noise makes a sample of it. `around` is entered for each batch with its prompts'
+    indices: a learner of many lanes sets its row-to-lane map there.
     """
     import torch
     from transformers import (
@@ -69,11 +70,16 @@ def greedy(
         )
 
     class Adjusted(LogitsProcessor):
-        def __init__(self, start: int, indices: Sequence[int]):
-            self.start, self.indices = start, indices
+        def __init__(self, mask_BT: Any, indices: Sequence[int]):
+            self.padding_BT, self.indices = mask_BT == 0, indices
 
         def __call__(self, input_ids: Any, scores: Any) -> Any:
-            return scores if adjust is None else adjust(self.indices, input_ids.shape[1] - self.start, scores)
+            if adjust is None:
+                return scores
+            start = self.padding_BT.shape[1]
+            prompt_BT, new_BT = input_ids[:, :start], input_ids[:, start:]
+            own_BT = torch.where(self.padding_BT, prompt_BT[:, -1:], prompt_BT)
+            return adjust(self.indices, new_BT.shape[1], torch.cat([own_BT, new_BT], dim=1), scores)
 
     class Ended(StoppingCriteria):
         def __init__(self, start: int, known: Sequence[tuple[int, ...]]):
@@ -123,7 +129,7 @@ def greedy(
                 attention_mask=mask_BT.to(device),
                 generation_config=wanted,
                 stopping_criteria=StoppingCriteriaList([Ended(longest, known)]),
-                logits_processor=LogitsProcessorList([] if adjust is None else [Adjusted(longest, chunk)]),
+                logits_processor=LogitsProcessorList([] if adjust is None else [Adjusted(mask_BT.to(device), chunk)]),
                 **library.cache_argument(model, None if past is None else past.cache(len(chunk))),
             )[:, longest:]
         for b, index in enumerate(chunk):

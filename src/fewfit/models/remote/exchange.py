@@ -32,6 +32,8 @@ class Request:
     temperature: float = 0.0
     seed: int | None = None
     echo: int = 0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0  # not in OpenAI's interface; vLLM and others take it
 
     @property
     def path(self) -> str:
@@ -49,6 +51,11 @@ class Request:
             body["seed"] = self.seed
         if self.echo:
             body |= {"echo": True, "logprobs": TOP}
+        # What is not asked for is not named, so that answers to earlier requests are still found by their keys.
+        if self.top_p != 1:
+            body["top_p"] = self.top_p
+        if self.repetition_penalty != 1:
+            body["repetition_penalty"] = self.repetition_penalty
         return body
 
     def key(self, url: str, model: str) -> str:

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from fewfit.augment.prompts import Asked
-from fewfit.augment.writing import EndpointWriter, How, LocalWriter, cut
+from fewfit.writing import Asked, Decoding, EndpointWriter, LocalWriter, cut
 from tests.models_made import tiny
 from tests.tokenizers_made import byte_level
 
-HOW = How(max_new_tokens=12, lines=3)
+HOW = Decoding(max_new_tokens=12, stop=("\n\n",), lines=3)
 BEFORE = "Each sentence is followed by others.\n\nSentence: river and stone\n- stone and river\n\nSentence:"
 RESTS = [f" {'velvet ' * (k % 7)}river{k} is larger than stone{k}\n-" for k in range(23)]
 ASKED = [Asked(BEFORE, rest) for rest in RESTS]
@@ -49,7 +48,7 @@ def test_sampling_is_by_the_seed_and_greedy_is_what_generate_gives() -> None:
     texts = [[one.text for one in some] for some in warm]
     assert texts[0] == texts[1] != texts[2]
     assert texts[0] != [one.text for one in greedy]
-    assert sum(one.prompt_tokens for one in greedy) < sum(len(of._ids(one.before + one.rest)) for one in ASKED[:3])
+    assert sum(one.prompt_tokens for one in greedy) < sum(len(of.ids(one)) for one in ASKED[:3])
 
 
 def test_text_ends_at_a_stop_or_at_the_last_line_wanted() -> None:
@@ -59,7 +58,7 @@ def test_text_ends_at_a_stop_or_at_the_last_line_wanted() -> None:
 
 
 def test_an_endpoint_is_asked_in_order_and_its_cost_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = SimpleNamespace(Request=lambda prompt, max_tokens, stop=(), **more: (prompt, max_tokens, stop, more))
+    made = SimpleNamespace(Request=lambda prompt, max_tokens, stop=(), *more, **named: (prompt, max_tokens, stop, more))
     monkeypatch.setitem(__import__("sys").modules, "fewfit.models.remote", made)
 
     class Endpoint:

@@ -1,0 +1,44 @@
+"""Whole conversations with a writer: what it answers to the first query of each, then to the second, and so on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from fewfit.prompts.conversation import Turn
+from fewfit.prompts.prompter import Prompter, fitted
+from fewfit.writing import Decoding, Writer, Written
+
+
+def talk(
+    writer: Writer, prompter: Prompter, queries: Mapping[str, Sequence[str]], decoding: Decoding
+) -> dict[str, tuple[Written, ...]]:
+    """By id, an answer to each of its queries, which are put one after the other."""
+    told: dict[str, list[Written]] = {id: [] for id in queries}
+    for turn in range(max(map(len, queries.values()), default=0)):
+        asked = [id for id, some in queries.items() if len(some) > turn]
+        before = [
+            [Turn(query, one.text) for query, one in zip(queries[id], told[id], strict=False)] for id in asked
+        ]  # fmt: skip
+        now = [queries[id][turn] for id in asked]
+        keys = [f"{id}/{turn + 1}" for id in asked]
+        for id, one in zip(asked, replies(writer, prompter, before, now, keys, decoding), strict=True):
+            told[id].append(one)
+    return {id: tuple(some) for id, some in told.items()}
+
+
+def replies(
+    writer: Writer,
+    prompter: Prompter,
+    histories: Sequence[Sequence[Turn]],
+    queries: Sequence[str],
+    keys: Sequence[str],
+    decoding: Decoding,
+) -> list[Written]:
+    """An answer to each query behind its history. A prompter's own stops come before those of the decoding."""
+    decoding = replace(decoding, stop=(*prompter.stop, *decoding.stop))
+    asked = [
+        fitted(prompter, writer, history, query, decoding.max_new_tokens, where=f"query {key}")
+        for history, query, key in zip(histories, queries, keys, strict=True)
+    ]
+    return [one._replace(text=prompter.answer(one.text)) for one in writer.write(asked, keys, decoding)]

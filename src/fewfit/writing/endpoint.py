@@ -1,0 +1,103 @@
+"""A model behind an endpoint (models/remote), which keeps what was paid for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fewfit import draw
+from fewfit.errors import UserError
+from fewfit.examples.example import Message
+from fewfit.writing.asked import AnyAsked, Asked
+from fewfit.writing.decoding import Decoding, cut
+from fewfit.writing.writer import ANSWERS, Written
+
+ENDPOINT_TOKENS = 16_000  # of a prompt, where nobody says what the endpoint takes
+LETTERS_A_TOKEN = 3
+MOST_STOPS = 4  # that OpenAI's interface takes; all of them are cut at here, too
+# Greedy, any model repeats a word here, and none does under such a penalty.
+REPEATING, STRONG, PROOF_TOKENS = "echo echo echo echo echo echo echo echo", 5.0, 8
+
+
+class EndpointWriter:
+    """`chat`: it takes messages; a text is then put to it as one turn."""
+
+    def __init__(self, endpoint: Any, *, chat: bool = False, limit: int | None = ENDPOINT_TOKENS):
+        self.endpoint, self.chat, self.limit = endpoint, chat, limit
+        self._penalizes = False  # it has proved so
+
+    def count(self, text: str | AnyAsked) -> int:
+        if isinstance(text, str):
+            return len(text) // LETTERS_A_TOKEN
+        if isinstance(text, Asked):
+            return self.count(text.text)
+        return sum(self.count(one.content) + 4 for one in text.messages)
+
+    def write(self, asked: Sequence[AnyAsked], keys: Sequence[str], decoding: Decoding) -> list[Written]:
+        from fewfit.models.remote import Request
+
+        if decoding.repetition_penalty != 1:
+            self._prove_penalty()
+        requests = [
+            Request(
+                self._prompt(one),
+                decoding.max_new_tokens,
+                decoding.stop[:MOST_STOPS],
+                decoding.temperature,
+                None if decoding.is_greedy else draw.number(decoding.seed, key, "sample") >> 33,
+                top_p=1.0 if decoding.is_greedy else decoding.top_p,
+                repetition_penalty=decoding.repetition_penalty,
+            )
+            for one, key in zip(asked, keys, strict=True)
+        ]
+        out = []
+        for done in self.endpoint.complete(requests):
+            text, stopped = cut(done.text, decoding)
+            out.append(Written(text, stopped or done.finish == "stop", done.prompt_tokens, done.completion_tokens))
+        return out
+
+    def affirm(self, asked: Sequence[AnyAsked]) -> list[tuple[bool, int]]:
+        """By what it says: endpoints give no likelihoods that could be relied on."""
+        from fewfit.models.remote import Request
+
+        answers = self.endpoint.complete([Request(self._prompt(one), 4) for one in asked])
+        return [(done.text.strip().lower().startswith(ANSWERS[0]), done.prompt_tokens) for done in answers]
+
+    def _prompt(self, one: AnyAsked) -> str | tuple[Message, ...]:
+        if isinstance(one, Asked):
+            return (Message("user", one.text),) if self.chat else one.text
+        if not self.chat:
+            raise UserError(
+                "a conversation in turns, and the endpoint is asked by text",
+                where=self.endpoint.url,
+                hint="ask it by messages, or take a prompt of plain text",
+            )
+        return one.messages
+
+    def _prove_penalty(self) -> None:
+        """repetition_penalty is no part of OpenAI's interface: some endpoints take it, some refuse it, and some pass
+        over what they do not know, after which all that was measured would be of another setting."""
+        from fewfit.models.remote import Request
+        from fewfit.models.remote.trouble import REFUSED
+
+        if self._penalizes:
+            return
+        prompt = self._prompt(Asked("", REPEATING))
+        hint = "leave the repetition penalty at 1, or take an endpoint that has it (vLLM, for one)"
+        (plain,) = self.endpoint.complete([Request(prompt, PROOF_TOKENS)])
+        try:
+            (other,) = self.endpoint.complete([Request(prompt, PROOF_TOKENS, repetition_penalty=STRONG)])
+        except UserError as error:
+            if error.code != REFUSED:
+                raise
+            raise UserError(
+                f"takes no repetition penalty: {error.message}", where=self.endpoint.url, hint=hint, code=REFUSED
+            ) from None
+        if plain.text == other.text:
+            raise UserError(
+                f"passes over the repetition penalty: it writes the same without it and with {STRONG:g}",
+                where=self.endpoint.url,
+                hint=hint,
+                code=REFUSED,
+            )
+        self._penalizes = True

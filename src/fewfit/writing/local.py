@@ -1,0 +1,158 @@
+"""A model on this machine.
+
+What it writes for a prompt must not depend on the prompts beside it, since these may be examples that come later in
+the stream: passes are always of one shape (BATCH rows, filled up with copies; lengths padded to a multiple), in which
+a row is rounded alike whoever shares it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import groupby
+from typing import Any
+
+from fewfit.examples.example import Example, Message
+from fewfit.render import Renderer
+from fewfit.render.encode import Encoder
+from fewfit.render.rendered import Piece, Prompt
+from fewfit.writing.asked import AnyAsked, Asked, AskedInTurns
+from fewfit.writing.decoding import Decoding, cut
+from fewfit.writing.sampling import adjustment
+from fewfit.writing.writer import ANSWERS, Written
+
+BATCH, MULTIPLE = 16, 32
+WORTH_KEEPING = 16  # tokens that prompts share
+Before = str | tuple[Message, ...]
+
+
+class LocalWriter:
+    """A loaded model, as it is. Conversations in turns go through its tokenizer's chat template."""
+
+    def __init__(self, model: Any, tokenizer: Any):
+        self.model, self.tokenizer, self.encoder = model, tokenizer, Encoder(tokenizer)
+        self.end_ids = frozenset({tokenizer.eos_token_id} - {None})
+        self.limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        self._kept: tuple[Before, Any] = ("", None)
+
+    def count(self, text: str | AnyAsked) -> int:
+        return len(self.ids(Asked("", text) if isinstance(text, str) else text))
+
+    def write(self, asked: Sequence[AnyAsked], keys: Sequence[str], decoding: Decoding) -> list[Written]:
+        from fewfit.engine.generate import greedy
+
+        out: list[Written | None] = [None] * len(asked)
+        for past, spent, some in self._parted(asked):
+            ids = {n: self.ids(asked[n]) for n in some}
+            in_turns = isinstance(asked[some[0]], AskedInTurns)
+            start = 0 if past is None else len(past.ids)
+            exact = past is not None and past.window is not None
+
+            def ended(new: Sequence[int], in_turns: bool = in_turns) -> bool:
+                return self._text(new, in_turns, decoding)[1]
+
+            for chunk in self._chunks({n: len(ids[n]) - start for n in some}, 1 if exact else MULTIPLE):
+                filled = chunk + chunk[-1:] * (BATCH - len(chunk))
+                texts = greedy(
+                    self.model,
+                    [ids[n] for n in filled],
+                    max_new_tokens=decoding.max_new_tokens,
+                    end_ids=self.renderer.end_ids if in_turns else self.end_ids,
+                    ended=ended,
+                    batch=BATCH,
+                    past=past,
+                    multiple=MULTIPLE,
+                    adjust=adjustment(decoding, [keys[n] for n in filled]),
+                )
+                for n, new in zip(chunk, texts, strict=False):
+                    text, ended = self._text(new, in_turns, decoding)
+                    out[n] = Written(text, ended, len(ids[n]) - start + spent, len(new))
+                    spent = 0  # what is shared was computed once
+        return [one for one in out if one is not None]
+
+    def affirm(self, asked: Sequence[AnyAsked]) -> list[tuple[bool, int]]:
+        from fewfit.engine import likelihood
+
+        out = [(False, 0)] * len(asked)
+        for past, spent, some in self._parted(asked):
+            ids = [self.ids(asked[n]) for n in some]
+            start = 0 if past is None else len(past.ids)
+            for chunk in likelihood.chunks(range(len(some)), [len(one) for one in ids]):
+                answers = [self._answers(asked[some[k]]) for k in chunk]
+                told = likelihood.logp(self.model, past, [ids[k] for k in chunk], answers)
+                for k, (yes, no) in zip(chunk, told, strict=True):
+                    out[some[k]] = (yes > no, len(ids[k]) - start + spent)
+                    spent = 0
+        return out
+
+    # ---- tokens ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def renderer(self) -> Renderer:
+        """Of the chat template; refuses a tokenizer that has none."""
+        return Renderer.resolve(self.tokenizer, [], chat="on", max_new_tokens=1)
+
+    def ids(self, asked: AnyAsked) -> tuple[int, ...]:
+        if isinstance(asked, AskedInTurns):
+            return self._prompt(asked).ids
+        return self.encoder.encode((Piece(asked.text, data=True),), special=True).ids
+
+    def _prompt(self, asked: AskedInTurns) -> Prompt:
+        return self.renderer.prompt((), Example("asked", asked.messages, ""))
+
+    def _text(self, new: Sequence[int], in_turns: bool, decoding: Decoding) -> tuple[str, bool]:
+        """What new tokens say up to where it ends, and whether it does."""
+        if in_turns:
+            text, ended = self.renderer.answer_text(new)
+        else:
+            ended = bool(new) and new[-1] in self.end_ids
+            text = self.encoder.decode(new[:-1] if ended else new)
+        text, stopped = cut(text, decoding)
+        return text, stopped or ended
+
+    def _answers(self, asked: AnyAsked) -> list[tuple[int, ...]]:
+        """Yes and no as they continue the prompt."""
+        if isinstance(asked, AskedInTurns):
+            return self.renderer.continuations(self._prompt(asked), [answer.capitalize() for answer in ANSWERS])
+        ids = self.ids(asked)
+        return [self.ids(Asked(asked.text, f" {answer}"))[len(ids) :] for answer in ANSWERS]
+
+    # ---- passes ------------------------------------------------------------------------------------------------------
+
+    def _parted(self, asked: Sequence[AnyAsked]) -> Iterator[tuple[Any, int, list[int]]]:
+        """Prompts that share a beginning, with what is kept of it and the tokens that computing it took."""
+        by_beginning: dict[tuple[bool, Before], list[int]] = {}
+        for n, one in enumerate(asked):
+            by_beginning.setdefault((isinstance(one, AskedInTurns), one.before), []).append(n)
+        for (_, before), some in by_beginning.items():
+            past, spent = self._beginning(before)
+            serves = [past is not None and past.begins(self.ids(asked[n])) for n in some]
+            there = [n for n, one in zip(some, serves, strict=True) if one]
+            rest = [n for n, one in zip(some, serves, strict=True) if not one]
+            yield from ((kept, cost, part) for kept, cost, part in ((past, spent, there), (None, 0, rest)) if part)
+
+    def _beginning(self, before: Before) -> tuple[Any, int]:
+        if self._kept[0] == before:
+            return self._kept[1], 0
+        from fewfit.engine.beginning import prefix
+
+        one, other = (self.ids(self._behind(before, text)) for text in ("A", " 7"))
+        shared = next((k for k, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), 0)
+        past = prefix(self.model, one[:shared]) if shared >= WORTH_KEEPING else None
+        self._kept = (before, past)
+        return past, 0 if past is None else shared
+
+    @staticmethod
+    def _behind(before: Before, text: str) -> AnyAsked:
+        return Asked(before, text) if isinstance(before, str) else AskedInTurns(before, (Message("user", text),))
+
+    @staticmethod
+    def _chunks(lengths: dict[int, int], multiple: int) -> Iterator[list[int]]:
+        """Of one padded length, at the most BATCH."""
+
+        def padded(n: int) -> int:
+            return -(-lengths[n] // multiple)
+
+        for _, same in groupby(sorted(lengths, key=padded), key=padded):
+            rows = list(same)
+            yield from (rows[k : k + BATCH] for k in range(0, len(rows), BATCH))
