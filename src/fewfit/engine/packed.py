@@ -82,7 +82,7 @@ def logits(model: Any, past: Prefix | None, prompts: Sequence[Ids], tails: Seque
         cache = {} if past is None else library.cache_argument(model, past.cache(1))
         found_NV = model(
             input_ids=torch.tensor([ids], device=device),
-            attention_mask=masks(model, past, seen_TT, place_T),
+            attention_mask=masks(model, past, seen_TT, place_T, place_T),
             position_ids=place_T[None],
             use_cache=past is not None,
             **cache,
@@ -90,8 +90,9 @@ def logits(model: Any, past: Prefix | None, prompts: Sequence[Ids], tails: Seque
     return list((found_NV if found_NV.dtype == torch.float64 else found_NV.float()).split(sizes))
 
 
-def masks(model: Any, past: Prefix | None, seen_TT: Tensor, place_T: Tensor) -> Any:
-    """What each token sees of what is kept and of the row, one mask, or one by kind of layer."""
+def masks(model: Any, past: Prefix | None, seen_TK: Tensor, place_T: Tensor, place_K: Tensor) -> Any:
+    """What each token sees: all of what is kept, and of K others those that `seen_TK` says, as far as a window goes.
+    One mask, or one by kind of layer."""
     config = model.config.get_text_config(decoder=True)
     window = getattr(config, "sliding_window", None)
     # Models from before there were kinds of layers have one mask for all of them.
@@ -100,10 +101,10 @@ def masks(model: Any, past: Prefix | None, seen_TT: Tensor, place_T: Tensor) -> 
     for kind in dict.fromkeys(kinds):
         kept = 0 if past is None else past.layers[kinds.index(kind)].keys.shape[-2]
         start = 0 if past is None else len(past.ids)
-        from_T = torch.cat([torch.arange(start - kept, start, device=place_T.device), place_T])
-        seen = torch.cat([seen_TT.new_ones(len(place_T), kept), seen_TT], dim=1)
+        from_K = torch.cat([torch.arange(start - kept, start, device=place_K.device), place_K])
+        seen = torch.cat([seen_TK.new_ones(len(place_T), kept), seen_TK], dim=1)
         if kind == "sliding_attention":
-            seen &= place_T[:, None] - from_T[None, :] < window
+            seen &= place_T[:, None] - from_K[None, :] < window
         mask = torch.zeros(seen.shape, dtype=model.dtype, device=seen.device)
         made[kind] = mask.masked_fill_(~seen, torch.finfo(model.dtype).min)[None, None]
     return made if len(made) > 1 else next(iter(made.values()))

@@ -61,6 +61,52 @@ def filled_cache(layers: Sequence[tuple[Tensor, Tensor]]) -> Any:
     return made
 
 
+class GrowingLayer(DynamicLayer):
+    """Keys and values of one row, in a tensor with room for more: what is there is not copied for every token."""
+
+    def __init__(self, kept: Any = None):
+        super().__init__()
+        self.used = 0
+        if kept is not None:
+            self.update(kept.keys, kept.values)
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        start, self.used = self.used, self.used + key_states.shape[-2]
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self.keys, self.values = key_states.clone(), value_states.clone()
+        elif self.used > self.keys.shape[-2]:
+            self.keys, self.values = (
+                torch.cat([part[:, :, :start], new, torch.empty_like(part[:, :, :start])], dim=-2)
+                for part, new in ((self.keys, key_states), (self.values, value_states))
+            )
+        else:
+            self.keys[:, :, start : self.used], self.values[:, :, start : self.used] = key_states, value_states
+        return self.keys[:, :, : self.used], self.values[:, :, : self.used]
+
+    def get_seq_length(self) -> int:
+        return self.used
+
+    def keep(self, alive_K: Tensor) -> None:
+        """Of the last K places those alone."""
+        first = self.used - len(alive_K)
+        places = torch.cat([torch.arange(first, device=alive_K.device), first + alive_K.nonzero()[:, 0]])
+        self.keys, self.values = self.keys[:, :, places], self.values[:, :, places]
+        self.used = len(places)
+
+
+class GrowingCache(Cache):
+    def keep(self, alive_K: Tensor) -> None:
+        for layer in self.layers:
+            layer.keep(alive_K)
+
+
+def growing_cache(model: Any, kept: Sequence[Any]) -> Any:
+    """One row that begins with the layers of a cache, if any."""
+    count = model.config.get_text_config(decoder=True).num_hidden_layers
+    return GrowingCache(layers=[GrowingLayer(layer) for layer in kept or [None] * count])
+
+
 def copyable_layers(remembered: Any) -> tuple[Any, ...]:
     """The layers of a cache that a forward returned, if all of them are keys and values by position; else none."""
     layers = tuple(getattr(remembered, "layers", ()))
