@@ -61,6 +61,31 @@ def filled_cache(layers: Sequence[tuple[Tensor, Tensor]]) -> Any:
     return made
 
 
+class RoomyLayer(DynamicLayer):
+    """Has room for what will be written: a layer that is made anew for each token copies all that it holds."""
+
+    def __init__(self, keys: Tensor, values: Tensor, held: int):
+        super().__init__()
+        self.rooms, self.is_initialized = (keys, values), True
+        self.dtype, self.device = keys.dtype, keys.device
+        self.keys, self.values = (room[:, :, :held] for room in self.rooms)
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        held = self.keys.shape[2]
+        end = held + key_states.shape[2]
+        for room, states in zip(self.rooms, (key_states, value_states), strict=True):
+            room[:, :, held:end] = states
+        self.keys, self.values = (room[:, :, :end] for room in self.rooms)
+        return self.keys, self.values
+
+
+def roomy_cache(rooms: Sequence[tuple[Tensor, Tensor]], held: int) -> Any:
+    """Rooms for keys and values, layer by layer, of which the first `held` places are taken."""
+    made = DynamicCache()
+    made.layers = [RoomyLayer(keys, values, held) for keys, values in rooms]
+    return made
+
+
 def copyable_layers(remembered: Any) -> tuple[Any, ...]:
     """The layers of a cache that a forward returned, if all of them are keys and values by position; else none."""
     layers = tuple(getattr(remembered, "layers", ()))
