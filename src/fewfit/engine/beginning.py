@@ -40,9 +40,15 @@ def proof(model: Any) -> bool:
         if gap > min(bound * float(whole_NV.std()), 0.5 * other):
             return False
         written = greedy(model, rows, max_new_tokens=3, end_ids=frozenset(), past=kept)
-        for row, text in zip(rows, written, strict=True):  # each token the arg-max of a whole forward, or a tie with it
-            logits_TV = logits_at(model, [row + text[:-1]], [list(range(len(row) - 1, len(row) + 2))])
-            lead_T = logits_TV.max(dim=-1).values - logits_TV[range(3), list(text)]
-            if float(lead_T.max()) > bound * float(logits_TV.std()):
+        return are_likeliest(model, rows, written)
+
+
+def are_likeliest(model: Any, rows: Sequence[tuple[int, ...]], written: Sequence[tuple[int, ...]]) -> bool:
+    """Each token written is the arg-max of a whole forward, or a tie with it."""
+    with torch.no_grad():
+        for row, text in zip(rows, written, strict=True):
+            logits_TV = logits_at(model, [row + text[:-1]], [list(range(len(row) - 1, len(row) + len(text) - 1))])
+            lead_T = logits_TV.max(dim=-1).values - logits_TV[range(len(text)), list(text)]
+            if float(lead_T.max()) > 5 * library.tolerance(model) * float(logits_TV.std()):
                 return False
     return True

@@ -35,6 +35,8 @@ def greedy(
     past: Prefix | None = None,
     begun: Sequence[Sequence[int]] | None = None,
     multiple: int = 1,
+    behind: Callable[[Sequence[int], int], Any] | None = None,
+    longest: int = 0,
     adjust: Callable[[Sequence[int], int, Any, Any], Any] | None = None,
     around: Callable[[Sequence[int]], AbstractContextManager[Any]] = lambda indices: nullcontext(),
 ) -> list[tuple[int, ...]]:
@@ -42,10 +44,11 @@ def greedy(
 
     `ended` looks at the new tokens of one row: a plain-text end mark may be several tokens. `past` holds the keys and
     values of what all prompts begin with. `begun` are new tokens of each prompt that are known already. What is padded
-    is padded to a `multiple` of tokens behind `past`. `adjust` is given the indices of a batch, how many tokens are
-    written, the tokens of each row (in place of padding its last token of the prompt, again) and the logits of the
-    next, whose arg-max is taken: noise makes a sample of it. `around` is entered for each batch with its prompts'
-    indices: a learner of many lanes sets its row-to-lane map there.
+    is padded to a `multiple` of tokens behind `past`, and to `longest` at least. `behind` gives a cache for a batch's
+    prompts' indices, of all their tokens but the last, ending before where it is told. `adjust` is given the indices of
+    a batch, how many tokens are written, the tokens of each row (in place of padding its last token of the prompt,
+    again) and the logits of the next, whose arg-max is taken: noise makes a sample of it. `around` is entered for each
+    batch with its prompts' indices: a learner of many lanes sets its row-to-lane map there.
     """
     import torch
     from transformers import (
@@ -111,27 +114,28 @@ def greedy(
             if len(prompts[index]) + max_new_tokens - least > room:
                 ahead = len(out[index]) - least
                 out[index], prompts[index] = out[index][:least], prompts[index][: len(prompts[index]) - ahead]
-        longest = max(len(prompts[index]) for index in chunk)
+        width = max(longest, *(len(prompts[index]) for index in chunk))
         if not windowed:
-            longest = start + -(-(longest - start) // multiple) * multiple
-        ids_BT = torch.full((len(chunk), longest), pad, dtype=torch.long)
-        mask_BT = torch.zeros(len(chunk), longest, dtype=torch.long)
+            width = start + -(-(width - start) // multiple) * multiple
+        ids_BT = torch.full((len(chunk), width), pad, dtype=torch.long)
+        mask_BT = torch.zeros(len(chunk), width, dtype=torch.long)
         for b, index in enumerate(chunk):
             row = torch.tensor(prompts[index], dtype=torch.long)
             # Padding stands on the left, but behind what is remembered.
-            ids_BT[b, :start], ids_BT[b, longest - len(row) + start :] = row[:start], row[start:]
-            mask_BT[b, :start], mask_BT[b, longest - len(row) + start :] = 1, 1
+            ids_BT[b, :start], ids_BT[b, width - len(row) + start :] = row[:start], row[start:]
+            mask_BT[b, :start], mask_BT[b, width - len(row) + start :] = 1, 1
         known = [out[index] for index in chunk]
         wanted = settings(max_new_tokens - least)
+        cache = behind(chunk, width) if behind is not None else None if past is None else past.cache(len(chunk))
         with torch.inference_mode(), greedy_settings(model, wanted), even_head(model), around(chunk):
             new_BT = model.generate(
                 input_ids=ids_BT.to(device),
                 attention_mask=mask_BT.to(device),
                 generation_config=wanted,
-                stopping_criteria=StoppingCriteriaList([Ended(longest, known)]),
+                stopping_criteria=StoppingCriteriaList([Ended(width, known)]),
                 logits_processor=LogitsProcessorList([] if adjust is None else [Adjusted(mask_BT.to(device), chunk)]),
-                **library.cache_argument(model, None if past is None else past.cache(len(chunk))),
-            )[:, longest:]
+                **library.cache_argument(model, cache),
+            )[:, width:]
         for b, index in enumerate(chunk):
             out[index] = (*known[b], *new_BT[b].tolist())[:max_new_tokens]
     # Without the padding that a batch adds to rows that ended early.

@@ -83,7 +83,8 @@ class Memory:
     def __init__(self, model: Any, past: Prefix | None):
         self.model, self.past = model, past
         self.device = next(model.parameters()).device
-        self.cache = library.growing_cache(model, () if past is None else past.layers)
+        kept = () if past is None else [(layer.keys, layer.values) for layer in past.layers]
+        self.cache = library.roomy_cache(model, kept)
         self.owner_K = torch.empty(0, dtype=torch.long, device=self.device)
         self.place_K = torch.empty(0, dtype=torch.long, device=self.device)
 
@@ -115,5 +116,6 @@ class Memory:
         self.owner_K = torch.where(self.owner_K == index, NOBODY, self.owner_K)
         alive_K = self.owner_K != NOBODY
         if 2 * int(alive_K.sum()) <= len(alive_K):
-            self.cache.keep(alive_K)
+            for layer in self.cache.layers:
+                layer.keep(alive_K)
             self.owner_K, self.place_K = self.owner_K[alive_K], self.place_K[alive_K]

@@ -61,23 +61,26 @@ def filled_cache(layers: Sequence[tuple[Tensor, Tensor]]) -> Any:
     return made
 
 
-class GrowingLayer(DynamicLayer):
-    """Keys and values of one row, in a tensor with room for more: what is there is not copied for every token."""
+class RoomyLayer(DynamicLayer):
+    """Keys and values in tensors with room for more: what is there is not copied for every token."""
 
-    def __init__(self, kept: Any = None):
+    def __init__(self, kept: tuple[Tensor, Tensor] | None = None, used: int | None = None):
+        """`used` places of what is kept are taken; None for all."""
         super().__init__()
         self.used = 0
         if kept is not None:
-            self.update(kept.keys, kept.values)
+            self.lazy_initialization(*kept)
+            self.keys, self.values = kept
+            self.used = kept[0].shape[2] if used is None else used
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        start, self.used = self.used, self.used + key_states.shape[-2]
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-            self.keys, self.values = key_states.clone(), value_states.clone()
-        elif self.used > self.keys.shape[-2]:
+            self.keys, self.values = key_states[:, :, :0], value_states[:, :, :0]
+        start, self.used = self.used, self.used + key_states.shape[2]
+        if self.used > self.keys.shape[2]:
             self.keys, self.values = (
-                torch.cat([part[:, :, :start], new, torch.empty_like(part[:, :, :start])], dim=-2)
+                torch.cat([part[:, :, :start], new, torch.empty_like(part[:, :, :start])], dim=2)
                 for part, new in ((self.keys, key_states), (self.values, value_states))
             )
         else:
@@ -95,16 +98,12 @@ class GrowingLayer(DynamicLayer):
         self.used = len(places)
 
 
-class GrowingCache(Cache):
-    def keep(self, alive_K: Tensor) -> None:
-        for layer in self.layers:
-            layer.keep(alive_K)
-
-
-def growing_cache(model: Any, kept: Sequence[Any]) -> Any:
-    """One row that begins with the layers of a cache, if any."""
+def roomy_cache(model: Any, kept: Sequence[tuple[Tensor, Tensor]] = (), used: int | None = None) -> Any:
+    """Layers that begin with what is kept, if anything is."""
+    made = DynamicCache()
     count = model.config.get_text_config(decoder=True).num_hidden_layers
-    return GrowingCache(layers=[GrowingLayer(layer) for layer in kept or [None] * count])
+    made.layers = [RoomyLayer(layer, used) for layer in kept or [None] * count]
+    return made
 
 
 def copyable_layers(remembered: Any) -> tuple[Any, ...]:

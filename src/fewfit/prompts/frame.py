@@ -77,8 +77,8 @@ class Frame:
 
 
 def closing(lines: list[str], fence: str) -> int:
-    """The line whose fence closes the whole text. One within a listing closes that; one with a language's name beside it
-    or text right below it opens one."""
+    """The line whose fence closes the whole text. One within a listing closes that; one with a language's name beside
+    it, or text right below it, opens one."""
     listing = False
     for k, line in enumerate(lines):
         if not line.strip().startswith(fence):

@@ -1,15 +1,14 @@
 """A model on this machine.
 
 What it writes for a prompt must not depend on the prompts beside it, since these may be examples that come later in
-the stream: passes are always of one shape (BATCH rows, filled up with copies; lengths padded to a multiple), in which
-a row is rounded alike whoever shares it.
+the stream: passes have always the same shapes (BATCH rows, filled up with copies; few lengths, up to which rows are
+padded), in which a row is rounded alike whoever shares it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import cached_property
-from itertools import groupby
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
 from typing import Any
 
 from fewfit.examples.example import Example, Message
@@ -21,9 +20,11 @@ from fewfit.writing.decoding import Decoding, cut
 from fewfit.writing.sampling import adjustment
 from fewfit.writing.writer import ANSWERS, Written
 
-BATCH, MULTIPLE = 16, 32
+BATCH = 16
+LENGTHS = (32, 128, 256)  # and multiples of the last one
 WORTH_KEEPING = 16  # tokens that prompts share
 Before = str | tuple[Message, ...]
+Keep = Callable[[Any, Sequence[int]], Any]  # what keeps a beginning for a model
 
 
 class LocalWriter:
@@ -33,36 +34,34 @@ class LocalWriter:
         self.model, self.tokenizer, self.encoder = model, tokenizer, Encoder(tokenizer)
         self.end_ids = frozenset({tokenizer.eos_token_id} - {None})
         self.limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-        self._kept: tuple[Before, Any] = ("", None)
+        self._kept: tuple[Before, Keep | None, Any] = ("", None, None)
 
     def count(self, text: str | AnyAsked) -> int:
         return len(self.ids(Asked("", text) if isinstance(text, str) else text))
 
     def write(self, asked: Sequence[AnyAsked], keys: Sequence[str], decoding: Decoding) -> list[Written]:
+        from fewfit.engine.aligned import beginning, write_behind
         from fewfit.engine.generate import greedy
 
         out: list[Written | None] = [None] * len(asked)
-        for past, spent, some in self._parted(asked):
+        for kept, spent, some in self._parted(asked, beginning):
             ids = {n: self.ids(asked[n]) for n in some}
+            start = 0 if kept is None else len(kept.ids)
             in_turns = isinstance(asked[some[0]], AskedInTurns)
-            start = 0 if past is None else len(past.ids)
-            exact = past is not None and past.window is not None
-
-            def ended(new: Sequence[int], in_turns: bool = in_turns) -> bool:
-                return self._text(new, in_turns, decoding)[1]
-
-            for chunk in self._chunks({n: len(ids[n]) - start for n in some}, 1 if exact else MULTIPLE):
+            how: dict[str, Any] = {
+                "max_new_tokens": decoding.max_new_tokens,
+                "end_ids": self.renderer.end_ids if in_turns else self.end_ids,
+                "ended": partial(self._is_over, in_turns=in_turns, decoding=decoding),
+                "batch": BATCH,
+            }
+            for most, chunk in chunks({n: len(ids[n]) - start for n in some}):
                 filled = chunk + chunk[-1:] * (BATCH - len(chunk))
-                texts = greedy(
-                    self.model,
-                    [ids[n] for n in filled],
-                    max_new_tokens=decoding.max_new_tokens,
-                    end_ids=self.renderer.end_ids if in_turns else self.end_ids,
-                    ended=ended,
-                    batch=BATCH,
-                    past=past,
-                    multiple=MULTIPLE,
-                    adjust=adjustment(decoding, [keys[n] for n in filled]),
+                prompts = [ids[n] for n in filled]
+                how["longest"], how["adjust"] = start + most, adjustment(decoding, [keys[n] for n in filled])
+                texts = (
+                    greedy(self.model, prompts, **how)
+                    if kept is None
+                    else write_behind(self.model, kept, prompts, **how)
                 )
                 for n, new in zip(chunk, texts, strict=False):
                     text, ended = self._text(new, in_turns, decoding)
@@ -72,9 +71,10 @@ class LocalWriter:
 
     def affirm(self, asked: Sequence[AnyAsked]) -> list[tuple[bool, int]]:
         from fewfit.engine import likelihood
+        from fewfit.engine.beginning import prefix
 
         out = [(False, 0)] * len(asked)
-        for past, spent, some in self._parted(asked):
+        for past, spent, some in self._parted(asked, prefix):
             ids = [self.ids(asked[n]) for n in some]
             start = 0 if past is None else len(past.ids)
             for chunk in likelihood.chunks(range(len(some)), [len(one) for one in ids]):
@@ -110,6 +110,9 @@ class LocalWriter:
         text, stopped = cut(text, decoding)
         return text, stopped or ended
 
+    def _is_over(self, new: Sequence[int], in_turns: bool, decoding: Decoding) -> bool:
+        return self._text(new, in_turns, decoding)[1]
+
     def _answers(self, asked: AnyAsked) -> list[tuple[int, ...]]:
         """Yes and no as they continue the prompt."""
         if isinstance(asked, AskedInTurns):
@@ -119,40 +122,41 @@ class LocalWriter:
 
     # ---- passes ------------------------------------------------------------------------------------------------------
 
-    def _parted(self, asked: Sequence[AnyAsked]) -> Iterator[tuple[Any, int, list[int]]]:
+    def _parted(self, asked: Sequence[AnyAsked], keep: Keep) -> Iterator[tuple[Any, int, list[int]]]:
         """Prompts that share a beginning, with what is kept of it and the tokens that computing it took."""
         by_beginning: dict[tuple[bool, Before], list[int]] = {}
         for n, one in enumerate(asked):
             by_beginning.setdefault((isinstance(one, AskedInTurns), one.before), []).append(n)
         for (_, before), some in by_beginning.items():
-            past, spent = self._beginning(before)
-            serves = [past is not None and past.begins(self.ids(asked[n])) for n in some]
+            kept, spent = self._beginning(before, keep)
+            serves = [kept is not None and kept.begins(self.ids(asked[n])) for n in some]
             there = [n for n, one in zip(some, serves, strict=True) if one]
             rest = [n for n, one in zip(some, serves, strict=True) if not one]
-            yield from ((kept, cost, part) for kept, cost, part in ((past, spent, there), (None, 0, rest)) if part)
+            yield from ((what, cost, part) for what, cost, part in ((kept, spent, there), (None, 0, rest)) if part)
 
-    def _beginning(self, before: Before) -> tuple[Any, int]:
-        if self._kept[0] == before:
-            return self._kept[1], 0
-        from fewfit.engine.beginning import prefix
-
-        one, other = (self.ids(self._behind(before, text)) for text in ("A", " 7"))
+    def _beginning(self, before: Before, keep: Keep) -> tuple[Any, int]:
+        if self._kept[:2] == (before, keep):
+            return self._kept[2], 0
+        one, other = (self.ids(behind(before, text)) for text in ("A", " 7"))
         shared = next((k for k, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), 0)
-        past = prefix(self.model, one[:shared]) if shared >= WORTH_KEEPING else None
-        self._kept = (before, past)
-        return past, 0 if past is None else shared
+        kept = keep(self.model, one[:shared]) if shared >= WORTH_KEEPING else None
+        self._kept = (before, keep, kept)
+        return kept, 0 if kept is None else shared
 
-    @staticmethod
-    def _behind(before: Before, text: str) -> AnyAsked:
-        return Asked(before, text) if isinstance(before, str) else AskedInTurns(before, (Message("user", text),))
 
-    @staticmethod
-    def _chunks(lengths: dict[int, int], multiple: int) -> Iterator[list[int]]:
-        """Of one padded length, at the most BATCH."""
+def behind(before: Before, text: str) -> AnyAsked:
+    return Asked(before, text) if isinstance(before, str) else AskedInTurns(before, (Message("user", text),))
 
-        def padded(n: int) -> int:
-            return -(-lengths[n] // multiple)
 
-        for _, same in groupby(sorted(lengths, key=padded), key=padded):
-            rows = list(same)
-            yield from (rows[k : k + BATCH] for k in range(0, len(rows), BATCH))
+def chunks(lengths: dict[int, int]) -> Iterator[tuple[int, list[int]]]:
+    """Rows that are padded to one length, at the most BATCH, with that length."""
+    by_length: dict[int, list[int]] = {}
+    for n, length in lengths.items():
+        by_length.setdefault(padded(length), []).append(n)
+    for most, rows in by_length.items():
+        yield from ((most, rows[k : k + BATCH]) for k in range(0, len(rows), BATCH))
+
+
+def padded(length: int) -> int:
+    """Few lengths, so that batches are full: what is padded costs less than a batch of copies."""
+    return next((most for most in LENGTHS if length <= most), -(-length // LENGTHS[-1]) * LENGTHS[-1])
