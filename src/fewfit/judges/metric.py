@@ -29,11 +29,12 @@ def as_metric(judge: Judge, questions: Sequence[Question]) -> Metric:
 
 
 def _asked(answer: Answer, asked: dict[str, Question]) -> Question:
-    prompt = answer.example.prompt.strip()
-    if prompt not in asked:
+    prompt = answer.example.prompt
+    text = (prompt if isinstance(prompt, str) else prompt[-1].content).strip()
+    if text not in asked:
         raise UserError(
             "no question of this prompt",
             where=f"example {answer.example.id}",
             hint="examples' prompts are questions' texts",
         )
-    return asked[prompt]
+    return asked[text]
