@@ -3,7 +3,8 @@
     RemoteModel(Endpoint("qwen3-32b", "http://localhost:8000/v1"))    behind an endpoint, which keeps its answers
     LocalModel(local.load("smollm2"))                                 on this machine; what it said is kept as well
 
-Both are asked the same way; a further one is a class with `name`, `complete` and `again`.
+Both are asked the same way; a further judge is a class with `name`, `complete` and `again`. They also answer questions:
+`write` is what judges/answering.py wants.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
@@ -43,24 +45,28 @@ class JudgeModel(Protocol):
         """In their order. What is said to one does not depend on the others."""
 
     def again(self, seed: int, temperature: float) -> JudgeModel:
-        """The same model, asked by chance: what it says twice is what it means."""
+        """The same model, asked by chance: what it says twice is what it means. Of an endpoint the seed tells one
+        asking from the next also at temperature 0, where some do not repeat themselves."""
 
 
 class RemoteModel:
     """A model behind an endpoint that takes messages."""
 
-    def __init__(self, endpoint: Endpoint, *, max_tokens: int = MAX_TOKENS, temperature: float = 0.0, seed: int = 0):
+    def __init__(
+        self, endpoint: Endpoint, *, max_tokens: int = MAX_TOKENS, temperature: float = 0.0, seed: int | None = None
+    ):
         self.endpoint, self.max_tokens, self.temperature, self.seed = endpoint, max_tokens, temperature, seed
         self.name = endpoint.name
 
     def complete(self, asked: Sequence[Conversation]) -> list[Reply]:
-        # At temperature 0 a seed tells one asking from the next, too: some endpoints do not repeat themselves.
-        seed = self.seed or None if self.temperature == 0 else self.seed
-        requests = [Request(one, self.max_tokens, temperature=self.temperature, seed=seed) for one in asked]
+        requests = [Request(one, self.max_tokens, temperature=self.temperature, seed=self.seed) for one in asked]
         return [Reply(done.text, CUT if done.finish == "length" else "") for done in self.endpoint.complete(requests)]
 
     def again(self, seed: int, temperature: float) -> RemoteModel:
         return RemoteModel(self.endpoint, max_tokens=self.max_tokens, temperature=temperature, seed=seed)
+
+    def write(self, conversations: Sequence[Conversation]) -> list[str]:
+        return [reply.text for reply in self.complete(conversations)]
 
 
 class LocalModel:
@@ -98,11 +104,12 @@ class LocalModel:
         return [found[key] for key in keys]
 
     def again(self, seed: int, temperature: float) -> LocalModel:
-        other = LocalModel(
-            self.loaded, max_tokens=self.max_tokens, temperature=temperature, seed=seed, cache=self._cache
-        )
-        other.__dict__["_renderer"] = self._renderer
+        other = copy(self)
+        other.seed, other.temperature = seed, temperature
         return other
+
+    def write(self, conversations: Sequence[Conversation]) -> list[str]:
+        return [reply.text for reply in self.complete(conversations)]
 
     def _written(self, missing: dict[str, Conversation]) -> dict[str, Reply]:
         found: dict[str, Reply] = {}
@@ -120,6 +127,7 @@ class LocalModel:
                 for key, reply, tokens in self._pass({key: some[key] for key in chunk}):
                     found[key] = reply
                     if self._kept is not None:
+                        # What ended it is kept in our own words.
                         done = Completion(reply.text, len(some[key]), tokens, reply.problem, False, 0.0)
                         self._kept.put(key, HERE, self.name, done)
         return found
