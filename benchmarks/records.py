@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("fewfit", "torch", "transformers", "peft", "trl", "numpy")
+PACKAGES = ("fewfit", "torch", "transformers", "peft", "trl", "numpy", "scikit-learn", "alpaca-eval")
 
 
 class Lines:

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 from fewfit.judges.question import Answered
 
+MINE, OTHER, TIE = "mine", "other", "tie"
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -32,4 +34,5 @@ class Comparer(Protocol):
     name: str
 
     def compare(self, mine: Sequence[Answered], other: Sequence[Answered]) -> list[tuple[Verdict, ...]]:
-        """By turn, how much better mine are than the other's to the same questions: 1, 0, or ½ where neither is."""
+        """By turn, how much better mine are than the other's to the same questions: 1, 0, or ½ where neither is. One
+        that is asked in both orders has the two `winners` in its details: with mine shown first, then the other's."""

@@ -1,0 +1,57 @@
+"""Two answers at a time, each pair in both orders: only who wins in both has won."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fewfit.judges.judge import MINE, OTHER, TIE, Verdict
+from fewfit.judges.model import JudgeModel, Reply
+from fewfit.judges.mt_bench import reading
+from fewfit.judges.mt_bench.grading import taken
+from fewfit.judges.mt_bench.prompts import JudgePrompt, Prompts
+from fewfit.judges.question import Answered
+
+UNREAD = "no verdict A, B or C in it, or several"
+# Who stands at A and B: mine first, then the other's first.
+ORDERS = ((MINE, OTHER), (OTHER, MINE))
+
+
+class PairJudge:
+    """A Comparer."""
+
+    def __init__(self, model: JudgeModel, prompts: Prompts | None = None):
+        self.model, self.prompts = model, prompts or Prompts()
+        self.name = f"mt-bench-pairs:{model.name}"
+
+    def compare(self, mine: Sequence[Answered], other: Sequence[Answered]) -> list[tuple[Verdict, ...]]:
+        asked, chosen = [], []
+        for one, two in zip(mine, other, strict=True):
+            if one.question != two.question or len(one.answers) != len(two.answers):
+                raise ValueError(f"answers to {one.question.id} and {two.question.id} are no pair")
+            for turn in range(1, len(one.answers) + 1):
+                prompt = self.prompts.choose(one.question, turn, pairwise=True)
+                chosen.append(prompt)
+                for a, b in ((one, two), (two, one)):
+                    asked.append(prompt.ask(one.question, {"answer_a": a.answers, "answer_b": b.answers}))
+        replies = self.model.complete(asked)
+        verdicts = iter([verdict(replies[2 * n : 2 * n + 2], prompt) for n, prompt in enumerate(chosen)])
+        return [taken(verdicts, len(one.answers)) for one in mine]
+
+    def again(self, seed: int, temperature: float) -> PairJudge:
+        return PairJudge(self.model.again(seed, temperature), self.prompts)
+
+
+def verdict(replies: Sequence[Reply], prompt: JudgePrompt) -> Verdict:
+    """`winners` are by order; where either cannot be read there is no verdict."""
+    winners = [winner(reply, order) for reply, order in zip(replies, ORDERS, strict=True)]
+    details = {"winners": winners, "prompt": prompt.name, "said": [reply.text for reply in replies]}
+    if None in winners:
+        problem = next((reply.problem for reply in replies if reply.problem), UNREAD)
+        return Verdict(None, {**details, "reason": problem})
+    agreed = winners[0] if winners[0] == winners[1] else TIE
+    return Verdict({MINE: 1.0, OTHER: 0.0}.get(agreed or TIE, 0.5), details)
+
+
+def winner(reply: Reply, order: tuple[str, str]) -> str | None:
+    side = reading.side(reply.text)
+    return None if side is None else {"A": order[0], "B": order[1], "tie": TIE}[side]
