@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("render", "draw", "grid", "settings", "stats", "examples", "predictions", "audit", "metrics"),
     ("demonstrations", "models"),
     ("engine",),
-    ("augment", "judges", "select", "bundle", "predict"),
+    ("augment", "judges", "search", "select", "bundle", "predict"),
     ("run",),
     ("api", "plan", "suites", "report", "serve", "bridges"),
     ("cli", "demo"),
