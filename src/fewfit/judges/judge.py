@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from fewfit.judges.question import Answered
 
+
 @dataclass(frozen=True)
 class Verdict:
     """`score` lies in [0, 1] and is None where the judge's words could not be read. `details` are the judge's own: its

@@ -50,14 +50,19 @@ class Racing:
             yield added
             if raced.spent:
                 return
-            head_start = {one: head_start.get(one, 0.0) + lead for one, lead in leads(raced.told).items()}
+            ahead = leads(raced.told)  # of one that was not asked nothing is known, good or bad
+            head_start = {one: head_start.get(one, 0.0) + ahead.get(one, 0.0) for one in field}
             field = better_half(problem, added, head_start)
 
 
 def better_half(problem: Problem, added: Added, head_start: Mapping[str, float]) -> list[str]:
-    """By all that was learnt; but no fewer than are still to be added."""
-    able = problem.pool.beside(added, sorted(head_start, key=lambda one: -head_start[one]))
-    return able[: max(math.ceil(len(able) / 2), problem.k - len(added))]
+    """By all that was learnt; or more, so that there are as many unrelated ones as are still to be added."""
+    pool, needed = problem.pool, problem.k - len(added)
+    able = pool.beside(added, sorted(head_start, key=lambda one: -head_start[one]))
+    size = math.ceil(len(able) / 2)
+    while size < len(able) and len({pool.unit_of(one) for one in able[:size]}) < needed:
+        size += 1
+    return able[:size]
 
 
 class Raced(NamedTuple):

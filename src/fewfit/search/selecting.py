@@ -6,7 +6,7 @@ search that was stopped goes on there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -72,6 +72,7 @@ def select_demos(
     model: Any,
     *,
     judge: str | Metric | Callable[[str, Example], Any] = "auto",
+    answer_patterns: Sequence[str] = (),
     k: int = K,
     start: Any = None,
     questions: Any = None,
@@ -95,7 +96,15 @@ def select_demos(
     """
     how = find_strategy(strategy) if isinstance(strategy, str) else strategy
     material = read(
-        data, judge, start=start, questions=questions, held_out=held_out, pool=pool, seed=seed, columns=columns or {}
+        data,
+        judge,
+        answer_patterns,
+        start=start,
+        questions=questions,
+        held_out=held_out,
+        pool=pool,
+        seed=seed,
+        columns=columns or {},
     )
     parts = material.split
     refuse_impossible(problem_of(parts, k, seed), budget)
@@ -137,6 +146,7 @@ def problem_of(parts: Split, k: int, seed: int) -> Problem:
 def read(
     data: Any,
     judge: str | Metric | Callable[[str, Example], Any],
+    answer_patterns: Sequence[str],
     *,
     start: Any,
     questions: Any,
@@ -149,7 +159,7 @@ def read(
     dataset = load_examples(data, **columns)
     if dataset.are_documents:
         raise UserError("documents have no answers to score", hint="give prompt and completion")
-    wanted = metric(auto(dataset) if judge == "auto" else judge)
+    wanted = metric(auto(dataset) if judge == "auto" else judge, answer_patterns=answer_patterns)
     if wanted.needs == "choices" and dataset.choices is None and any(one.choices is None for one in dataset.examples):
         raise UserError("--judge choice needs choices", hint="give --choices a,b,c, or a `choices` field in every row")
     free = "none" if columns.get("choices") == "none" else "rows"
