@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("engine",),
     ("writing",),
     ("prompts",),
-    ("augment", "judges", "select", "bundle", "predict"),
+    ("augment", "judges", "search", "select", "bundle", "predict"),
     ("run",),
     ("api", "plan", "suites", "report", "serve", "bridges"),
     ("cli", "demo"),

@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from fewfit.cli import augmenting, cache, demo, fit, inspecting, models, output, predicting, suite
+from fewfit.cli import augmenting, cache, demo, fit, inspecting, models, output, predicting, selecting, suite
 
 
 class Ending(Exception):
@@ -57,6 +57,7 @@ app.command("resume", cls=Grouped)(fit.resume)
 app.command("inspect", cls=Grouped)(inspecting.inspect)
 app.command("predict", cls=Grouped)(predicting.predict)
 app.command("augment", cls=Grouped)(augmenting.augment)
+app.command("select-demos", cls=Grouped)(selecting.select_demos)
 app.command("models", cls=Grouped)(models.models)
 app.command("cache", cls=Grouped)(cache.cache)
 app.command("demo", cls=Grouped)(demo.demo)

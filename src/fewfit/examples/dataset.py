@@ -54,6 +54,7 @@ def load(
     choices: str | Sequence[str] = "auto",
     skip_bad: bool = False,
     keep_duplicates: bool = False,
+    fewest: int = FEWEST,
 ) -> Dataset:
     """Read and check: a file (JSONL, JSON, CSV, TSV, Parquet), rows in a list, a DataFrame, or a datasets.Dataset.
 
@@ -69,6 +70,7 @@ def load(
         choices=choices,
         skip_bad=skip_bad,
         keep_duplicates=keep_duplicates,
+        fewest=fewest,
     )
 
 
@@ -81,6 +83,7 @@ def check(
     choices: str | Sequence[str] = "auto",
     skip_bad: bool = False,
     keep_duplicates: bool = False,
+    fewest: int = FEWEST,
 ) -> Dataset:
     """Every row an Example, or a refusal that names the row; what was done to rows is in the notices."""
     checker = _Checker(table, input, output, None if labels is None else options.parse_labels(labels), choices)
@@ -95,10 +98,10 @@ def check(
             refused.append(error)
     kept = _without_duplicates(kept, keep_duplicates, checker.notices)
     _check_ids(kept)
-    if len(kept) < (1 if kept and kept[0][0].is_document else FEWEST):
+    if len(kept) < (1 if kept and kept[0][0].is_document else fewest):
         found = f"{len(kept)} usable {'example' if len(kept) == 1 else 'examples'}"
         why = f" ({len(refused)} bad, the first: {refused[0].line()})" if refused else ""
-        raise UserError(f"{found}{why}", where=table.where, hint=f"at least {FEWEST} are needed")
+        raise UserError(f"{found}{why}", where=table.where, hint=f"at least {fewest} are needed")
     examples = tuple(example for example, _ in kept)
     found_choices = checker.data_choices([example for example in examples if example.choices is None])
     notices = [*table.notices, *checker.summary(found_choices, examples)]

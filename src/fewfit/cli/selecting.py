@@ -1,0 +1,189 @@
+"""`fewfit select-demos`: which demonstrations to put into a prompt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fewfit.cli import flags as f
+from fewfit.cli import output
+from fewfit.errors import UserError
+
+SEARCH, QUESTIONS = "Search", "Questions"
+
+
+@f.takes(*f.MODELS, "choices", "answer_pattern", *f.PROMPTS, "input", "output", "labels", "skip_bad",
+         "keep_duplicates", "quiet", "json_")  # fmt: skip
+def select_demos(
+    data: Annotated[
+        str,
+        typer.Argument(metavar="DATA", help="Prompts and answers: the candidates come from it.", show_default=False),
+    ],
+    judge: Annotated[
+        str,
+        typer.Option(metavar="METRIC", help="Who scores an answer: a metric, as for fit.", rich_help_panel=QUESTIONS),
+    ] = "auto",
+    k: Annotated[int, typer.Option("--k", metavar="K", help="Demonstrations to find.", rich_help_panel=SEARCH)] = 3,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Demonstrations that stay, next to the question.",
+            show_default="none",
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
+    questions: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="What is asked.",
+            show_default="rows of DATA that are no candidates",
+            rich_help_panel=QUESTIONS,
+        ),
+    ] = None,
+    held_out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Questions that tell what the set is worth; the search does not see them.",
+            show_default="half of the questions",
+            rich_help_panel=QUESTIONS,
+        ),
+    ] = None,
+    strategy: Annotated[
+        str,
+        typer.Option(
+            metavar="greedy|racing|screen|random",
+            help="greedy: every candidate on every question. racing: those that are ahead on more of them. screen: the "
+            "same, with the quarter under which right answers are likeliest. random: the best of some random sets.",
+            rich_help_panel=SEARCH,
+        ),
+    ] = "racing",
+    pool: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Candidates.",
+            show_default="a third of the rows, all with --questions; at most 100",
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            metavar="CALLS",
+            help="Answers judged before the search ends.",
+            show_default="a quarter of greedy's; of greedy no limit",
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SCORE",
+            help="greedy: what a candidate has to reach in the first round to be tried again.",
+            show_default="the better three quarters are",
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
+    repeats: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="greedy: how often later rounds ask a judge that varies.", rich_help_panel=SEARCH
+        ),
+    ] = 1,
+    seed: Annotated[int, typer.Option(metavar="S", help="How rows are dealt out.", rich_help_panel=SEARCH)] = 0,
+    out: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Scores and the set.", show_default="runs/demos-<data>-<model>"),
+    ] = None,
+    **flags: Any,
+) -> None:
+    """Search for the demonstrations that make a model answer best.
+
+    Searched on some questions, believed on others: what it prints is the score on questions that the search did not
+    see, beside that of no addition and of random sets. Stopped, the same command goes on; nothing is asked twice.
+    """
+    from fewfit.search import Strategy
+    from fewfit.search import strategy as find
+    from fewfit.search.greedy import Greedy
+    from fewfit.search.selecting import select_demos as run
+
+    asked = f.values(flags)
+    model = one_model(asked.pop("model"))
+    how: Strategy = find(strategy)
+    if threshold is not None or repeats != 1:
+        if strategy != "greedy":
+            raise UserError(f"{'--repeats' if threshold is None else '--threshold'} with {strategy}", hint="for greedy")
+        if repeats < 1:
+            raise UserError(f"--repeats {repeats}", hint="give 1 or more")
+        how = Greedy(threshold, repeats)
+    asked["template_kwargs"] = asked.pop("chat_template_kwargs")
+    loading = {name: asked.pop(name) for name in ("revision", "device", "dtype", "quantize")}
+    columns = {
+        name: asked.pop(name) for name in ("input", "output", "labels", "choices", "skip_bad", "keep_duplicates")
+    }
+    tell = (lambda what: None) if flags["quiet"] else output.say
+    selected = run(
+        data,
+        model,
+        judge=judge,
+        answer_patterns=asked.pop("answer_pattern"),
+        k=k,
+        start=start,
+        questions=questions,
+        held_out=held_out,
+        strategy=how,
+        pool=pool,
+        budget=budget,
+        seed=seed,
+        out=out or Path("runs") / f"demos-{Path(data).stem}-{Path(model).name}",
+        render=asked,
+        columns=columns,
+        load={**loading, "tell": tell},
+        on_step=lambda added, calls: tell(f"{calls.used} answers judged: {len(added)} of {k} found"),
+    )
+    if flags["json_"]:
+        output.line(selected.as_json())
+        return
+    for notice in selected.notices:
+        tell(f"note: {notice}")
+    show(selected)
+
+
+def one_model(given: Any) -> str:
+    if isinstance(given, str):
+        return given
+    if given:
+        raise UserError("--model is given more than once", hint="search for each")
+    raise UserError("no model", hint="name one: --model smollm2, a folder, or a Hugging Face name")
+
+
+def show(selected: Any) -> None:
+    from fewfit.cli.suite import print_table
+    from fewfit.examples.text import shorten
+
+    found = selected.found
+    rows = []
+    for name, mean in found.worth.means.items():
+        calls = f"{found.calls:,}" if name == "searched" else "–"
+        interval = f"{100 * mean.low:.1f} to {100 * mean.high:.1f}"
+        rows.append([name, calls, f"{100 * mean.score:.1f}", interval])
+    print_table(["set", "calls", f"score on {found.worth.n} held out", "95%"], rows)
+    print()
+    for one in found.worth.gains:
+        print(f"{one.verdict.capitalize()}: {100 * one.gain:+.1f} points ({100 * one.low:.1f} to {100 * one.high:.1f})")
+    print(f"On the {found.asked} questions that it was chosen by it scored {100 * found.seen:.1f}.")
+    if not found.is_whole:
+        print(f"Calls ran out: {len(found.added)} of {found.k} were found; a larger --budget goes on.")
+    print("\nDemonstrations, the last next to the question:")
+    for one in selected.demonstrations:
+        prompt = one.prompt if isinstance(one.prompt, str) else one.prompt[-1].content
+        print(f"  {shorten(prompt)!r} → {shorten(one.completion)!r}")
+    if selected.out is not None:
+        from fewfit.search.selecting import SET
+
+        print(f"in {selected.out / SET}")

@@ -1,0 +1,51 @@
+"""Answers to instructions as what is scored: somebody answers behind the demonstrations, and a judge says how well.
+
+The one place where a search, those who write answers and the judges (judges/judge.py) meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Protocol
+
+from fewfit.judges import Answered, Judge, Question
+from fewfit.search.pool import Added
+
+
+class Answerer(Protocol):
+    def answer(self, demonstrations: Added, questions: Sequence[Question]) -> Sequence[Sequence[str]]:
+        """The answers to each question, turn by turn, behind the demonstrations of these ids and the start."""
+
+
+class JudgedScorer:
+    """A question's score is the mean over its first `turns`: the paper searches by the first one. None: over all.
+
+    A verdict that could not be read counts `unreadable`, and how many there were stands in `unread`: all candidates are
+    compared by the same questions.
+    """
+
+    def __init__(
+        self,
+        answerer: Answerer,
+        judge: Judge,
+        questions: Sequence[Question],
+        *,
+        turns: int | None = 1,
+        unreadable: float = 0.0,
+    ) -> None:
+        self.answerer, self.judge, self.turns, self.unreadable = answerer, judge, turns, unreadable
+        self.by_id = {one.id: one for one in questions}
+        self.unread = 0  # verdicts
+
+    def score(self, added: Added, questions: Sequence[str], repeat: int = 0) -> list[float]:
+        asked = [self.by_id[one] for one in questions]
+        answers = self.answerer.answer(added, asked)
+        by = "+".join(added)
+        found = []
+        answered = [Answered(one, tuple(some), by) for one, some in zip(asked, answers, strict=True)]
+        for verdicts in self.judge.judge(answered):
+            values = [one.score for one in verdicts[: self.turns]]
+            self.unread += values.count(None)
+            found.append(fmean(self.unreadable if value is None else value for value in values))
+        return found
