@@ -114,7 +114,7 @@ def test_a_cell_of_which_a_split_was_lost_is_made_whole(loaded: Loaded, tmp_path
     path.write_text(path.read_text().splitlines()[0] + "\n" + '{"model": "ti')
     rows = suite.run(replace(QUICK, conditions=("none",)), loaded, tmp_path)
     assert [row["split"] for row in rows] == ["rephrasing", "reversal"]
-    assert len(Results(path).rows) == 2
+    assert len(Results(path, suite.KEY).rows) == 2
 
 
 def test_all_worlds_come_before_a_second_seed() -> None:

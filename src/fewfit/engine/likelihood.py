@@ -21,7 +21,6 @@ from fewfit.examples.example import Example
 from fewfit.render import Renderer
 
 Ids = tuple[int, ...]
-ROWS, TOKENS = 32, 4096  # of one forward
 WORTH_KEEPING = 16  # tokens
 NATS_AT_MOST = 5.0  # a token: one answer that is thought impossible must not decide
 
@@ -132,14 +131,3 @@ def parted(kept: Prefix | None, rows: Sequence[Ids]) -> Iterator[tuple[Prefix | 
     fits = [n for n, ids in enumerate(rows) if kept is not None and kept.begins(ids)]
     rest = sorted(set(range(len(rows))) - set(fits))
     yield from ((past, some) for past, some in ((kept, fits), (None, rest)) if some)
-
-
-def chunks(some: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
-    chunk: list[int] = []
-    for n in sorted(some, key=lambda n: lengths[n]):
-        if chunk and (len(chunk) == ROWS or (len(chunk) + 1) * lengths[n] > TOKENS):
-            yield chunk
-            chunk = []
-        chunk.append(n)
-    if chunk:
-        yield chunk

@@ -23,14 +23,20 @@ from fewfit.writing.writer import ANSWERS, Written
 BATCH = 16
 LENGTHS = (32, 128, 256)  # and multiples of the last one
 WORTH_KEEPING = 16  # tokens that prompts share
+Ids = tuple[int, ...]
 Before = str | tuple[Message, ...]
 Keep = Callable[[Any, Sequence[int]], Any]  # what keeps a beginning for a model
 
 
 class LocalWriter:
-    """A loaded model, as it is. Conversations in turns go through its tokenizer's chat template."""
+    """A loaded model, as it is. Conversations in turns go through its tokenizer's chat template.
 
-    def __init__(self, model: Any, tokenizer: Any):
+    `together`: what is written for one prompt may be rounded by what is written for others beside it, which is several
+    times as fast where they share a beginning.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, together: bool = False):
+        self.together = together
         self.model, self.tokenizer, self.encoder = model, tokenizer, Encoder(tokenizer)
         self.end_ids = frozenset({tokenizer.eos_token_id} - {None})
         self.limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
@@ -40,11 +46,14 @@ class LocalWriter:
         return len(self.ids(Asked("", text) if isinstance(text, str) else text))
 
     def write(self, asked: Sequence[AnyAsked], keys: Sequence[str], decoding: Decoding) -> list[Written]:
-        from fewfit.engine.aligned import beginning, write_behind
-        from fewfit.engine.generate import greedy
+        from fewfit.engine import packed
+        from fewfit.engine.aligned import beginning
+        from fewfit.engine.beginning import prefix
 
+        together = self.together and packed.usable(self.model)
+        write = self._together if together else self._apart
         out: list[Written | None] = [None] * len(asked)
-        for kept, spent, some in self._parted(asked, beginning):
+        for kept, spent, some in self._parted(asked, prefix if together else beginning):
             ids = {n: self.ids(asked[n]) for n in some}
             start = 0 if kept is None else len(kept.ids)
             in_turns = isinstance(asked[some[0]], AskedInTurns)
@@ -52,22 +61,36 @@ class LocalWriter:
                 "max_new_tokens": decoding.max_new_tokens,
                 "end_ids": self.renderer.end_ids if in_turns else self.end_ids,
                 "ended": partial(self._is_over, in_turns=in_turns, decoding=decoding),
-                "batch": BATCH,
             }
-            for most, chunk in chunks({n: len(ids[n]) - start for n in some}):
-                filled = chunk + chunk[-1:] * (BATCH - len(chunk))
-                prompts = [ids[n] for n in filled]
-                how["longest"], how["adjust"] = start + most, adjustment(decoding, [keys[n] for n in filled])
-                texts = (
-                    greedy(self.model, prompts, **how)
-                    if kept is None
-                    else write_behind(self.model, kept, prompts, **how)
-                )
-                for n, new in zip(chunk, texts, strict=False):
-                    text, ended = self._text(new, in_turns, decoding)
-                    out[n] = Written(text, ended, len(ids[n]) - start + spent, len(new))
-                    spent = 0  # what is shared was computed once
+            for n, new in write(kept, ids, keys, decoding, how):
+                text, ended = self._text(new, in_turns, decoding)
+                out[n] = Written(text, ended, len(ids[n]) - start + spent, len(new))
+                spent = 0  # what is shared was computed once
         return [one for one in out if one is not None]
+
+    def _together(
+        self, kept: Any, ids: dict[int, Ids], keys: Sequence[str], decoding: Decoding, how: dict[str, Any]
+    ) -> Iterator[tuple[int, Ids]]:
+        from fewfit.engine import joint
+
+        adjust = adjustment(decoding, [keys[n] for n in ids])
+        yield from zip(ids, joint.write(self.model, list(ids.values()), past=kept, adjust=adjust, **how), strict=True)
+
+    def _apart(
+        self, kept: Any, ids: dict[int, Ids], keys: Sequence[str], decoding: Decoding, how: dict[str, Any]
+    ) -> Iterator[tuple[int, Ids]]:
+        from fewfit.engine.aligned import write_behind
+        from fewfit.engine.generate import greedy
+
+        start = 0 if kept is None else len(kept.ids)
+        for most, chunk in chunks({n: len(one) - start for n, one in ids.items()}):
+            filled = chunk + chunk[-1:] * (BATCH - len(chunk))
+            prompts = [ids[n] for n in filled]
+            how |= {"longest": start + most, "adjust": adjustment(decoding, [keys[n] for n in filled]), "batch": BATCH}
+            texts = (
+                greedy(self.model, prompts, **how) if kept is None else write_behind(self.model, kept, prompts, **how)
+            )
+            yield from zip(chunk, texts, strict=False)
 
     def affirm(self, asked: Sequence[AnyAsked]) -> list[tuple[bool, int]]:
         from fewfit.engine import likelihood
@@ -77,12 +100,10 @@ class LocalWriter:
         for past, spent, some in self._parted(asked, prefix):
             ids = [self.ids(asked[n]) for n in some]
             start = 0 if past is None else len(past.ids)
-            for chunk in likelihood.chunks(range(len(some)), [len(one) for one in ids]):
-                answers = [self._answers(asked[some[k]]) for k in chunk]
-                told = likelihood.logp(self.model, past, [ids[k] for k in chunk], answers)
-                for k, (yes, no) in zip(chunk, told, strict=True):
-                    out[some[k]] = (yes > no, len(ids[k]) - start + spent)
-                    spent = 0
+            told = likelihood.logp(self.model, past, ids, [self._answers(asked[n]) for n in some])
+            for n, one, (yes, no) in zip(some, ids, told, strict=True):
+                out[n] = (yes > no, len(one) - start + spent)
+                spent = 0
         return out
 
     # ---- tokens ------------------------------------------------------------------------------------------------------

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,15 +12,16 @@ from typing import Any, NamedTuple
 from fewfit import draw
 from fewfit.errors import UserError
 from fewfit.examples.example import Example
-from fewfit.files import hold, one_line, publish
 from fewfit.grid import Lane
 from fewfit.models.local import Loaded
 from fewfit.suites.generalization.conditions import Condition, Part, conditions, documents, material, told
 from fewfit.suites.generalization.diluting import diluted
 from fewfit.suites.generalization.world import Document, Names, Scale, World
 from fewfit.suites.generalization.worlds import WORLDS, build
+from fewfit.suites.results import ROWS, Results, held, machine
 
-ROWS, INFERENCES, LOCK = "rows.jsonl", "inferences", ".lock"
+INFERENCES = "inferences"
+KEY = ("model", "world", "condition", "seed", "scale", "names", "lr", "passes", "batch", "quick", "dtype", "digest")
 QUICK = {"worlds": ("reversals",), "conditions": ("none", "icl", "ft")}
 LIKE: tuple[Part, ...] = ("local", "global")  # what the errors among the truth are as many as
 QUICK_QUESTIONS = 8  # of each split
@@ -93,54 +91,14 @@ def shortened(world: World) -> World:
     return replace(world, questions=some, documents=kept(world.documents), inferences=truth)
 
 
-class Results:
-    """Rows in a file, told apart by all that makes them what they are. Of a cell that was being written when the
-    process died nothing is kept: a row says how many belong together (`splits`)."""
-
-    KEY = ("model", "world", "condition", "seed", "scale", "names", "lr", "passes", "batch", "quick", "dtype", "digest")
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        content = path.read_text() if path.exists() else ""
-        lines = [json.loads(line) for line in content[: content.rfind("\n") + 1].splitlines()]
-        count = Counter(self.key(row) for row in lines)
-        self.rows = [row for row in lines if count[self.key(row)] == row["splits"]]
-        if content != (whole := written(self.rows)):
-            publish(path, whole.encode())
-
-    def key(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
-        return tuple(row[name] for name in self.KEY)
-
-    def of(self, key: Mapping[str, Any]) -> list[dict[str, Any]]:
-        return [row for row in self.rows if self.key(row) == self.key(key)]
-
-    def add(self, rows: Sequence[dict[str, Any]]) -> None:
-        with self.path.open("a") as file:
-            file.write(written(rows))
-            file.flush()
-            os.fsync(file.fileno())
-        self.rows += rows
-
-
-def written(rows: Sequence[Mapping[str, Any]]) -> str:
-    return "".join(one_line(dict(row)) + "\n" for row in rows)
-
-
 def run(asked: Asked, loaded: Loaded, folder: Path, tell: Tell = lambda what: None) -> list[dict[str, Any]]:
     """The rows of every cell that was asked for, those that were there already among them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as file:
-        try:
-            hold(file)
-        except OSError:
-            hint = "wait for it, or name another --out"
-            raise UserError("another process works there", where=str(folder), hint=hint) from None
+    with held(folder):
         return run_alone(asked, loaded, folder, tell)
 
 
 def run_alone(asked: Asked, loaded: Loaded, folder: Path, tell: Tell) -> list[dict[str, Any]]:
-    results = Results(folder / ROWS)
+    results = Results(folder / ROWS, KEY)
     every = list(cells(asked))
     found: list[dict[str, Any]] = []
     for number, cell in enumerate(every, start=1):
@@ -207,16 +165,6 @@ def make(asked: Asked, loaded: Loaded, cell: Cell, folder: Path, tell: Tell) -> 
     rows = measure(loaded, world, cell.condition, learnt, usual=asked.usual, tell=tell)
     made = {"inferences": costs, "machine": machine(), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     return [row | made for row in rows]
-
-
-def machine() -> str:
-    """What it ran on, for whoever compares seconds."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
-    return f"{name}, {os.cpu_count()} cores"
 
 
 class Inferred(NamedTuple):
