@@ -163,7 +163,7 @@ def one_model(given: Any) -> str:
 
 
 def show(selected: Any) -> None:
-    from fewfit.cli.suite import print_table
+    from fewfit.cli.suite.shown import print_table
     from fewfit.examples.text import shorten
 
     found = selected.found

@@ -90,7 +90,7 @@ class Memory:
 
     def read(self, texts: Sequence[Text]) -> Tensor:
         """Logits_BV behind what each text has not read yet."""
-        ids, owner, place, last = [], [], [], []
+        ids, owner, place, last = list[int](), list[int](), list[int](), list[int]()
         for text in texts:
             unread = text.unread()
             ids += unread

@@ -59,7 +59,8 @@ def last_places(tails: Sequence[Ids]) -> list[int]:
 def logits(model: Any, past: Prefix | None, prompts: Sequence[Ids], tails: Sequence[Sequence[Ids]]) -> list[Tensor]:
     """Of each prompt Logits_NV: behind the prompt itself, then behind each token of each tail that follows it."""
     start = 0 if past is None else len(past.ids)
-    ids, place, owner, branch, wanted, sizes = [], [], [], [], [], []
+    ids, place, owner, branch = list[int](), list[int](), list[int](), list[int]()
+    wanted, sizes = list[int](), list[int]()
     for n, (prompt, some) in enumerate(zip(prompts, tails, strict=True)):
         own = prompt[start:]
         began = len(ids)
@@ -104,6 +105,7 @@ def masks(model: Any, past: Prefix | None, seen_TK: Tensor, place_T: Tensor, pla
         from_K = torch.cat([torch.arange(start - kept, start, device=place_K.device), place_K])
         seen = torch.cat([seen_TK.new_ones(len(place_T), kept), seen_TK], dim=1)
         if kind == "sliding_attention":
+            assert window is not None
             seen &= place_T[:, None] - from_K[None, :] < window
         mask = torch.zeros(seen.shape, dtype=model.dtype, device=seen.device)
         made[kind] = mask.masked_fill_(~seen, torch.finfo(model.dtype).min)[None, None]

@@ -24,14 +24,16 @@ class Verdict:
 
 
 class Judge(Protocol):
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def judge(self, answered: Sequence[Answered]) -> list[tuple[Verdict, ...]]:
         """A verdict for each turn of each, in their order. The same answers have the same verdicts."""
 
 
 class Comparer(Protocol):
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def compare(self, mine: Sequence[Answered], other: Sequence[Answered]) -> list[tuple[Verdict, ...]]:
         """By turn, how much better mine are than the other's to the same questions: 1, 0, or ½ where neither is. One

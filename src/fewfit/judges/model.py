@@ -11,21 +11,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from copy import copy
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
-from fewfit import draw
 from fewfit.errors import UserError
-from fewfit.examples.example import Example, Message
+from fewfit.examples.example import Message
 from fewfit.models.remote import Completion, Endpoint, Request
 from fewfit.models.remote.cache import Answers
+from fewfit.writing import AskedInTurns, Decoding, LocalWriter
 
 Conversation = tuple[Message, ...]
 
 MAX_TOKENS = 2048  # MT-Bench's own
-BATCH, MULTIPLE = 4, 128
+BLOCK = 16  # conversations
 HERE = "this machine"
 CUT = "was cut off at the last token allowed"
 TOO_LONG = "the prompt does not fit"
@@ -70,12 +71,8 @@ class RemoteModel:
 
 
 class LocalModel:
-    """A loaded model with a chat template. Replies are kept under the model's digest and the whole conversation, each
-    when its pass is over: a process that is killed loses the pass it was in.
-
-    Passes are of one shape (BATCH rows, filled up with copies; lengths padded to a multiple), in which a row is rounded
-    alike whoever shares it.
-    """
+    """A loaded model with a chat template. Replies are kept under the model's digest and the whole conversation, BLOCK
+    by BLOCK: a process that is killed loses those that were being written."""
 
     def __init__(
         self,
@@ -98,9 +95,13 @@ class LocalModel:
             kept = self._kept.get(key) if self._kept is not None else None
             if kept is not None:
                 found[key] = Reply(kept.text, kept.finish)
+            elif self.writer.count(AskedInTurns((), one)) + self.max_tokens > (self.writer.limit or math.inf):
+                found[key] = Reply("", TOO_LONG)
             else:
                 missing[key] = one
-        found |= self._written(missing)
+        rows = list(missing)
+        for start in range(0, len(rows), BLOCK):
+            found |= self._written({key: missing[key] for key in rows[start : start + BLOCK]})
         return [found[key] for key in keys]
 
     def again(self, seed: int, temperature: float) -> LocalModel:
@@ -111,60 +112,23 @@ class LocalModel:
     def write(self, conversations: Sequence[Conversation]) -> list[str]:
         return [reply.text for reply in self.complete(conversations)]
 
-    def _written(self, missing: dict[str, Conversation]) -> dict[str, Reply]:
-        found: dict[str, Reply] = {}
-        by_length: dict[int, dict[str, tuple[int, ...]]] = {}
-        for key, one in missing.items():
-            ids = self._ids(one)
-            if ids is None:
-                found[key] = Reply("", TOO_LONG)
-            else:
-                by_length.setdefault(-(-len(ids) // MULTIPLE), {})[key] = ids
-        for _, some in sorted(by_length.items()):
-            rows = list(some)
-            for start in range(0, len(rows), BATCH):
-                chunk = rows[start : start + BATCH]
-                for key, reply, tokens in self._pass({key: some[key] for key in chunk}):
-                    found[key] = reply
-                    if self._kept is not None:
-                        # What ended it is kept in our own words.
-                        done = Completion(reply.text, len(some[key]), tokens, reply.problem, False, 0.0)
-                        self._kept.put(key, HERE, self.name, done)
+    def _written(self, some: dict[str, Conversation]) -> dict[str, Reply]:
+        decoding = Decoding(self.max_tokens, temperature=self.temperature, seed=self.seed)
+        found = {}
+        written = self.writer.write([AskedInTurns((), one) for one in some.values()], list(some), decoding)
+        for key, one in zip(some, written, strict=True):
+            found[key] = Reply(one.text, "" if one.ended else CUT)
+            if self._kept is not None:
+                # What ended it is kept in our own words.
+                done = Completion(one.text, one.prompt_tokens, one.new_tokens, found[key].problem, False, 0.0)
+                self._kept.put(key, HERE, self.name, done)
         return found
-
-    def _pass(self, ids: dict[str, tuple[int, ...]]) -> list[tuple[str, Reply, int]]:
-        from fewfit.engine.generate import greedy
-
-        keys = list(ids)
-        filled = keys + keys[-1:] * (BATCH - len(keys))
-        written = greedy(
-            self.loaded.model,
-            [ids[key] for key in filled],
-            max_new_tokens=self.max_tokens,
-            end_ids=self._renderer.end_ids,
-            batch=BATCH,
-            multiple=MULTIPLE,
-            adjust=drawn(filled, self.seed, self.temperature) if self.temperature else None,
-        )
-        out = []
-        for key, new in zip(keys, written, strict=False):
-            text, ended = self._renderer.answer_text(new)
-            out.append((key, Reply(text, "" if ended else CUT), len(new)))
-        return out
-
-    def _ids(self, one: Conversation) -> tuple[int, ...] | None:
-        try:
-            return tuple(self._renderer.prompt((), Example("judged", one, "")).ids)
-        except UserError as error:
-            if error.code != "too-long":
-                raise
-            return None
 
     def _key(self, one: Conversation) -> str:
         whole = {
             "model": self.loaded.ref.digest,
             "dtype": self.loaded.dtype,
-            "template": self._renderer.chat_template,
+            "template": self.writer.renderer.chat_template,
             "messages": [[turn.role, turn.content] for turn in one],
             "max_tokens": self.max_tokens,
             "temperature": self.temperature,
@@ -177,33 +141,11 @@ class LocalModel:
         return Answers() if self._cache else None
 
     @cached_property
-    def _renderer(self) -> Any:
-        from fewfit.render import Renderer
-
-        tokenizer = self.loaded.tokenizer
-        if not getattr(tokenizer, "chat_template", None):
+    def writer(self) -> LocalWriter:
+        if not getattr(self.loaded.tokenizer, "chat_template", None):
             raise UserError(
                 "cannot be asked for its opinion: its tokenizer has no chat template",
                 where=self.name,
                 hint="take a model that was trained for chat as the judge",
             )
-        context = getattr(self.loaded.config.get_text_config(), "max_position_embeddings", None)
-        return Renderer.resolve(
-            tokenizer, (), chat="on", context_length=context, max_new_tokens=self.max_tokens, no_instruction=True
-        )
-
-
-def drawn(keys: Sequence[str], seed: int, temperature: float) -> Callable[[Sequence[int], int, Any], Any]:
-    """The arg-max of logits over the temperature plus Gumbel noise is a sample; noise by hash, so that it is the same
-    whoever shares the pass."""
-    import torch
-
-    def adjusted(indices: Sequence[int], step: int, logits_BV: Any) -> Any:
-        noise = []
-        for index in indices:
-            generator = torch.Generator().manual_seed(draw.number(seed, keys[index], "sample", step) >> 1)
-            uniform_V = torch.rand(logits_BV.shape[1], generator=generator)
-            noise.append(-torch.log(-torch.log(uniform_V.clamp(1e-12, 1 - 1e-7))))
-        return logits_BV.float() / temperature + torch.stack(noise).to(logits_BV.device)
-
-    return adjusted
+        return LocalWriter(self.loaded.model, self.loaded.tokenizer)

@@ -68,6 +68,8 @@ class RoomyLayer(DynamicLayer):
         """`used` places of what is kept are taken; None for all."""
         super().__init__()
         self.used = 0
+        self.keys: Any
+        self.values: Any
         if kept is not None:
             self.lazy_initialization(*kept)
             self.keys, self.values = kept
@@ -102,7 +104,7 @@ def roomy_cache(model: Any, kept: Sequence[tuple[Tensor, Tensor]] = (), used: in
     """Layers that begin with what is kept, if anything is."""
     made = DynamicCache()
     count = model.config.get_text_config(decoder=True).num_hidden_layers
-    made.layers = [RoomyLayer(layer, used) for layer in kept or [None] * count]
+    made.layers = [RoomyLayer(layer, used) for layer in kept] or [RoomyLayer() for _ in range(count)]
     return made
 
 

@@ -149,13 +149,12 @@ class Predictor:
         """The likeliest choice; of several prompts by the mean of their probabilities."""
         names = [self._choices(example) for example in examples]
         ids = [self.renderer.continuations(one.prompt, names[one.query]) for one in asked]
-        logp = self._likelihoods([one.prompt.ids for one in asked], ids)
+        logp, apart = self._logp([one.prompt.ids for one in asked], ids)
         probs = [mean_probs(one) for one in grouped(asked, [softmax(names[a.query], p) for a, p in zip(asked, logp)])]
         best = [best_choice(some, [math.log(max(p[name], TINY)) for name in some])[0] for some, p in zip(names, probs)]
         chosen = [names[one.query].index(best[one.query]) for one in asked]
         nll: list[float | None] = [-some[c] for some, c in zip(logp, chosen, strict=True)]
         # What was read off at one place says nothing of the answer's other tokens.
-        apart = [j for j, some in enumerate(ids) if one_token_apart(some) is not None]
         open_ = [j for j in apart if wanted and len(ids[j][chosen[j]]) > 1]
         for j, value in zip(open_, self._nll([(asked[j].prompt.ids, ids[j][chosen[j]]) for j in open_]), strict=True):
             nll[j] = value
@@ -242,6 +241,14 @@ class Predictor:
         for at, some in parts.items():
             yield (there[at] if at >= 0 else None), some
 
+    def _logp(
+        self, prompts: Sequence[Ids], choices: Sequence[Sequence[Ids]]
+    ) -> tuple[list[tuple[float, ...]], list[int]]:
+        """Of each prompt's choices, told apart as the engine does it (engine/score.py); and the prompts whose choices
+        were read off at the one place where they differ."""
+        apart = [j for j, some in enumerate(choices) if one_token_apart(some) is not None]
+        return self._likelihoods(prompts, choices), apart
+
     def _likelihoods(self, prompts: Sequence[Ids], answers: Sequence[Sequence[Ids]]) -> list[tuple[float, ...]]:
         """Log p of each prompt's answers."""
         out: list[tuple[float, ...]] = [()] * len(prompts)
@@ -251,7 +258,7 @@ class Predictor:
                 out[j] = values
         return out
 
-    def _nll(self, pairs: Sequence[tuple[Ids, Ids]]) -> list[float | None]:
+    def _nll(self, pairs: Sequence[tuple[Ids, Ids]]) -> Sequence[float | None]:
         told = self._likelihoods([prompt for prompt, _ in pairs], [[answer] for _, answer in pairs])
         return [-one[0] for one in told]
 

@@ -33,10 +33,12 @@ class RemotePredictor(Predictor):
     def _embodied(self, asked: Sequence[Asked]) -> Iterator[None]:
         yield
 
-    def _logp(self, asked: Sequence[Asked], ids: Sequence[Sequence[Ids]]) -> tuple[list[list[float]], list[int]]:
-        pairs = [(one.prompt.ids, choice) for one, some in zip(asked, ids, strict=True) for choice in some]
+    def _logp(
+        self, prompts: Sequence[Ids], choices: Sequence[Sequence[Ids]]
+    ) -> tuple[list[tuple[float, ...]], list[int]]:
+        pairs = [(ids, choice) for ids, some in zip(prompts, choices, strict=True) for choice in some]
         told = zip(self._prompter.tell(pairs), (choice for _, choice in pairs), strict=True)
-        return [[-self._prompter.known(*next(told)) for _ in some] for some in ids], []
+        return [tuple(-self._prompter.known(*next(told)) for _ in some) for some in choices], []
 
     def _texts(self, asked: Sequence[Asked]) -> list[Ids]:
         return self._prompter.write([one.prompt.ids for one in asked])

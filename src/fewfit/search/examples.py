@@ -54,7 +54,7 @@ def write_behind(model: Any, renderer: Renderer, demos: Sequence[Example], asked
     """Greedy text up to the end mark, the keys and values of the demonstrations computed once."""
     from fewfit.engine.beginning import prefix
     from fewfit.engine.generate import greedy
-    from fewfit.engine.likelihood import ROWS, WORTH_KEEPING, parted
+    from fewfit.engine.likelihood import WORTH_KEEPING, parted
 
     ids = renderer.prefix(demos)
     kept = prefix(model, ids) if len(ids) >= WORTH_KEEPING else None
@@ -67,7 +67,6 @@ def write_behind(model: Any, renderer: Renderer, demos: Sequence[Example], asked
             max_new_tokens=renderer.settings.max_new_tokens,
             end_ids=renderer.end_ids,
             ended=lambda written: renderer.answer_text(written)[1],
-            batch=ROWS,
             past=past,
         )
         for n, written in zip(some, new, strict=True):

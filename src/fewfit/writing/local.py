@@ -42,6 +42,10 @@ class LocalWriter:
         self.limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self._kept: tuple[Before, Keep | None, Any] = ("", None, None)
 
+    def forget(self) -> None:
+        """For when the model's weights have changed: what was kept of a beginning is of other ones."""
+        self._kept = ("", None, None)
+
     def count(self, text: str | AnyAsked) -> int:
         return len(self.ids(Asked("", text) if isinstance(text, str) else text))
 

@@ -44,7 +44,7 @@ def chain(questions: Sequence[Question], turns: int = MOST_TURNS, seed: int = 0)
 def request_of(question: Question) -> str:
     """The prompt without its constraints, else a request of ours, drawn by the question's id."""
     left = cut(question.turns[0], _checks(question))
-    return _requests()[number("request", question.id) % len(_requests())] if left is None else left
+    return requests()[number("request", question.id) % len(requests())] if left is None else left
 
 
 def together(one: Check, other: Check) -> bool:
@@ -93,6 +93,6 @@ def _wanted(check: Check) -> set[str]:
 
 
 @cache
-def _requests() -> tuple[str, ...]:
+def requests() -> tuple[str, ...]:
     text = (resources.files("fewfit.judges.rules") / "requests.txt").read_text(encoding="utf-8")
     return tuple(text.split("\n")[:-1])

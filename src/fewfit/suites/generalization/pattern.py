@@ -4,44 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-Holds = Literal["holds", "does not hold", "not settled", "not run"]
-Z = 1.96
+from fewfit.suites.claims import Claim, Holds, Mean, mean, settled
+
 LEARNT = 0.8  # of rephrased questions: the facts are known
 NEAR_CHANCE = 0.2  # above it at the most
 CLOSE = 0.05  # behind, and still as good
-
-
-@dataclass(frozen=True)
-class Claim:
-    letter: str
-    says: str
-    holds: Holds
-    figures: str
-
-
-@dataclass(frozen=True)
-class Mean:
-    """Over questions of all seeds; `low` and `high` are its 95% interval, for these trainings: another training of the
-    same lane may differ by more, which seeds that differ will show."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{100 * self.value:.0f} ({100 * self.low:.0f} to {100 * self.high:.0f})"
-
-
-def mean(values: Sequence[float], least: float = 0.0, most: float = 1.0) -> Mean:
-    """The interval is that of the values and two more at either end of what they may be (Agresti and Coull): where all
-    are alike, few of them still say little."""
-    more = [*values, least, least, most, most]
-    middle = sum(more) / len(more)
-    spread = math.sqrt(sum((value - middle) ** 2 for value in more)) / len(more)
-    return Mean(sum(values) / len(values), max(least, middle - Z * spread), min(most, middle + Z * spread))
 
 
 class Table:
@@ -134,8 +103,7 @@ def above(
     found = table.difference(places, *pair)
     if found is None:
         return Claim(letter, says, "not run", "")
-    verdict: Holds = "holds" if found.low > least else "does not hold" if found.high < least else "not settled"
-    return Claim(letter, says, verdict, f"{pair[0]} less {pair[1]}: {found}")
+    return Claim(letter, says, settled(found, least), f"{pair[0]} less {pair[1]}: {found}")
 
 
 def embedded(table: Table) -> Claim:
@@ -156,5 +124,4 @@ def ceiling(table: Table, places: list[tuple[str, str]]) -> Claim:
     if not found:
         return Claim("e", says, "not run", "")
     reached = mean(found)
-    verdict: Holds = "holds" if reached.low > LEARNT else "does not hold" if reached.high < LEARNT else "not settled"
-    return Claim("e", says, verdict, f"ft+truth: {reached}")
+    return Claim("e", says, settled(reached, LEARNT), f"ft+truth: {reached}")

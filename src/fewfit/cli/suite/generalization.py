@@ -1,8 +1,7 @@
-"""`fewfit suite NAME`: the papers' experiments."""
+"""`fewfit suite generalization`: facts told by a prompt or by training, and what follows from them."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,13 +9,9 @@ import typer
 
 from fewfit.cli import flags as f
 from fewfit.cli import output
-
-SCHEMA = 1
-app = typer.Typer(help="The papers' experiments, on any model.", rich_markup_mode=None)
-TRAINING = "Training"
+from fewfit.cli.suite.shown import SCHEMA, TRAINING, print_table
 
 
-@app.command("generalization")
 @f.takes("quiet", "json_")
 def generalization(
     model: Annotated[str, typer.Option(metavar="NAME", help="As for fit.", show_default=False)],
@@ -121,16 +116,3 @@ def show(rows: list[dict[str, Any]]) -> None:
         print()
     for claim in claims(rows):
         print(f"({claim.letter}) {claim.says}: {claim.holds}" + (f". {claim.figures}" if claim.figures else ""))
-
-
-def print_table(head: list[str], rows: list[list[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for number, name in enumerate(head):
-        table.add_column(name, justify="left" if number == 0 else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    terminal = sys.stdout.isatty()
-    Console(highlight=False, width=None if terminal else 160, soft_wrap=not terminal).print(table)

@@ -1,0 +1,210 @@
+"""`fewfit suite instruct`: a base model made to follow instructions by its prompt, by training, or both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fewfit.cli import flags as f
+from fewfit.cli import output
+from fewfit.cli.suite.shown import SCHEMA, TRAINING, print_table
+
+ASKING, JUDGING = "Asking", "Judging"
+
+
+@f.takes("quiet", "json_")
+def instruct(
+    model: Annotated[str, typer.Option(metavar="NAME", help="As for fit.", show_default=False)],
+    study: Annotated[
+        str, typer.Option(metavar="A,B", help="comparison, quality, decoding, scaling, divergence.")
+    ] = "comparison",
+    conditions: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Prompts and weights.", show_default="those of the study")
+    ] = None,
+    questions: Annotated[
+        str | None, typer.Option(metavar="A,B", help="ours, ifeval, ifbench, chain, mt-bench.", show_default="ours")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Holds ifeval/, ifbench/, mt_bench/ as published.")
+    ] = None,
+    number: Annotated[int, typer.Option(metavar="N", help="Questions of each set.")] = 40,
+    demonstrations: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Conversations to show and train on.", show_default="the prompt's own"),
+    ] = None,
+    foreign: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Conversations of another style, for an ablation.")
+    ] = None,
+    searched: Annotated[str | None, typer.Option(metavar="FILE", help="Conversations that select-demos chose.")] = None,
+    prompt: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Rules and examples, as URIAL has them.", show_default="ours")
+    ] = None,
+    seeds: Annotated[int, typer.Option(metavar="N", help="Each with examples of its own.")] = 1,
+    lr: Annotated[float, typer.Option(metavar="RATE", help="Learning rate.", rich_help_panel=TRAINING)] = 2e-4,
+    chat: Annotated[
+        str, typer.Option(metavar="auto|on|off", help="The model's chat template.", rich_help_panel=ASKING)
+    ] = "auto",
+    temperature: Annotated[float, typer.Option(metavar="T", help="0 is greedy.", rich_help_panel=ASKING)] = 0.0,
+    top_p: Annotated[float, typer.Option(metavar="P", help="Nucleus.", rich_help_panel=ASKING)] = 1.0,
+    repetition_penalty: Annotated[float, typer.Option(metavar="R", help="1 is none.", rich_help_panel=ASKING)] = 1.15,
+    max_new_tokens: Annotated[int, typer.Option(metavar="N", help="Of an answer.", rich_help_panel=ASKING)] = 128,
+    judge_model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Grades answers, 1 to 10.", rich_help_panel=JUDGING),
+    ] = None,
+    judge_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where it is served.", rich_help_panel=JUDGING)
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Three conditions, four questions: a minute.")] = False,
+    out: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Finished cells are kept there.", show_default="runs/instruct")
+    ] = None,
+    dtype: Annotated[str, typer.Option(metavar="auto|float32|bfloat16", help="Numbers to compute in.")] = "auto",
+    base_url: Annotated[str | None, typer.Option(metavar="URL", help="An endpoint that serves the model.")] = None,
+    **flags: Any,
+) -> None:
+    """Does a model follow instructions: by its prompt, by training on the same examples, or by both (arXiv 2405.19874)?
+
+    Prompts of rules and examples, instruction fine-tuning, questions in two turns, judges. Stopped, the same command
+    goes on; what is there is not made again.
+    """
+    from fewfit.errors import UserError
+    from fewfit.prompts import conversations, load, ours
+    from fewfit.suites.instruct import questions as sets
+    from fewfit.suites.instruct import suite
+    from fewfit.suites.instruct.examples import Material
+    from fewfit.suites.instruct.studies import Sampling
+
+    if chat not in ("auto", "on", "off"):
+        raise UserError(f"--chat {chat}", hint="auto, on or off")
+    asked = suite.Asked(
+        model,
+        studies=tuple(f.names(study, "--study")),  # type: ignore[arg-type]
+        conditions=tuple(f.names(conditions, "--conditions")) if conditions else None,
+        questions=tuple(f.names(questions, "--questions")) if questions else (sets.OWN,),
+        number=number,
+        seeds=seeds,
+        sampling=Sampling(temperature, top_p, repetition_penalty),
+        max_new_tokens=max_new_tokens,
+        lr=lr,
+        chat={"auto": None, "on": True, "off": False}[chat],
+    )
+    asked = suite.quick(asked) if quick else asked
+    urial = load(prompt) if prompt else ours()
+    material = Material(
+        urial,
+        conversations(demonstrations) if demonstrations else urial.demonstrations,
+        conversations(foreign) if foreign else (),
+        conversations(searched) if searched else (),
+    )
+    folder = Path(data) if data else None
+    some = [sets.load(one, folder, asked.number, asked.max_new_tokens) for one in asked.questions]
+    tell = (lambda what: None) if flags["quiet"] else output.say
+    grader = judge_of(judge_model, judge_url, folder, tell)
+    judges = {one.name: [*suite.usual_judges(one), *([grader] if grader else [])] for one in some}
+    if unjudged := [name for name, those in judges.items() if not those]:
+        raise UserError(f"nobody judges {unjudged[0]}", hint="name a --judge-model, with --judge-url if it is served")
+    subject = served(asked, base_url) if base_url else here(asked, dtype, tell)
+    at = Path(out or "runs/instruct")
+    outcome = suite.run(asked, subject, material, some, judges, at, tell)
+    if flags["json_"]:
+        output.line(
+            {"schema": SCHEMA, "rows": outcome.rows, "left_out": outcome.left_out, "file": str(at / suite.ROWS)}
+        )
+        return
+    show(outcome.rows)
+    print(f"\nEvery row: {at / suite.ROWS}")
+
+
+def here(asked: Any, dtype: str, tell: Any) -> Any:
+    from fewfit.models import local
+    from fewfit.suites.instruct.suite import subject_of
+
+    return subject_of(asked, local.load(asked.model, dtype=dtype, tell=tell))
+
+
+def served(asked: Any, url: str) -> Any:
+    from fewfit.models.remote import Endpoint
+    from fewfit.suites.instruct.suite import Subject
+    from fewfit.writing import EndpointWriter
+
+    chat = asked.chat is not False
+    return Subject(asked.model, EndpointWriter(Endpoint(asked.model, url), chat=chat), chat)
+
+
+def judge_of(name: str | None, url: str | None, data: Path | None, tell: Any) -> Any:
+    """Judge prompts of MT-Bench's published file where the data have it, else our own."""
+    if name is None:
+        return None
+    from fewfit.judges.model import LocalModel, RemoteModel
+    from fewfit.judges.mt_bench import GradeJudge, Prompts
+    from fewfit.models import local
+    from fewfit.models.remote import Endpoint
+
+    published = data / "mt_bench" / "judge_prompts.jsonl" if data else None
+    prompts = Prompts(published if published and published.exists() else None)
+    model = RemoteModel(Endpoint(name, url)) if url else LocalModel(local.load(name, tell=tell))
+    return GradeJudge(model, prompts)
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """A table for each study and judge, the decoding grid as a heat map, and the paper's claims."""
+    from fewfit.suites.instruct.claims import claims
+
+    for study in dict.fromkeys(row["study"] for row in rows):
+        some = [row for row in rows if row["study"] == study]
+        if study == "decoding":
+            show_grid(some)
+            continue
+        for judge, questions in dict.fromkeys((row["judge"], row["questions"]) for row in some):
+            mine = [row for row in some if (row["judge"], row["questions"]) == (judge, questions)]
+            turns = sorted({row["turn"] for row in mine})
+            lines = []
+            for name in dict.fromkeys(row["condition"] for row in mine):
+                cells = [cell(mine, name, turn, 1 if study == "divergence" else 100) for turn in turns]
+                lines.append([name, *cells])
+            print_table([f"{study}: {questions} by {judge}", *(f"turn {turn}" for turn in turns)], lines)
+            print()
+    for claim in claims(rows):
+        if claim.holds != "not run":
+            print(f"({claim.letter}) {claim.says}: {claim.holds}" + (f". {claim.figures}" if claim.figures else ""))
+
+
+def cell(rows: list[dict[str, Any]], name: str, turn: int, unit: int) -> str:
+    """Mean over seeds, with the standard error of the questions."""
+    some = [row for row in rows if row["condition"] == name and row["turn"] == turn and row["n"]]
+    if not some:
+        return "–"
+    digits = 0 if unit == 100 else 2
+    score = sum(row["score"] for row in some) / len(some)
+    error = (sum(row["stderr"] ** 2 for row in some)) ** 0.5 / len(some)
+    return f"{unit * score:.{digits}f} ± {unit * error:.{digits}f}"
+
+
+def show_grid(rows: list[dict[str, Any]]) -> None:
+    """First turns, temperatures beside each other, as the paper has its figure."""
+    for judge, questions, name, penalty in dict.fromkeys(
+        (row["judge"], row["questions"], row["condition"], row["repetition_penalty"]) for row in rows
+    ):
+        mine = [
+            row for row in rows
+            if (row["judge"], row["questions"], row["condition"], row["repetition_penalty"])
+            == (judge, questions, name, penalty) and row["turn"] == 1
+        ]  # fmt: skip
+        temperatures = sorted({row["temperature"] for row in mine})
+        lines = []
+        for nucleus in sorted({row["top_p"] for row in mine}):
+            line = [f"top-p {nucleus:g}"]
+            for temperature in temperatures:
+                # Greedy is the same for every nucleus.
+                some = [
+                    row for row in mine
+                    if row["temperature"] == temperature and (row["top_p"] == nucleus or temperature == 0)
+                ]  # fmt: skip
+                line.append(cell(some, name, 1, 100))
+            lines.append(line)
+        head = f"{name}, penalty {penalty:g}: {questions} by {judge}"
+        print_table([head, *(f"T {temperature:g}" for temperature in temperatures)], lines)
+        print()

@@ -1,0 +1,40 @@
+"""How far a condition's next token is from that of the model as it came, by its place in the answer.
+
+Kullback-Leibler divergence of the condition's distribution from the base's, in nats, along the same answers; the base
+is asked in the same frame without rules and examples. The paper's figure 11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from fewfit.engine import packed
+from fewfit.engine.beginning import prefix
+from fewfit.prompts import Conversation, Prompter
+from fewfit.writing import LocalWriter
+
+TOKENS = 64  # of an answer
+
+
+def distributions(model: Any, tokenizer: Any, prompter: Prompter, some: Sequence[Conversation]) -> list[torch.Tensor]:
+    """Of each conversation's first answer Logp_NV: before each of its tokens."""
+    writer = LocalWriter(model, tokenizer)
+    prompts = [writer.ids(prompter.asked((), one.turns[0].query)) for one in some]
+    answers = [tuple(tokenizer(one.turns[0].answer, add_special_tokens=False)["input_ids"])[:TOKENS] for one in some]
+    shared = next((k for k, ids in enumerate(zip(*prompts)) if len(set(ids)) > 1), min(map(len, prompts)) - 1)
+    past = prefix(model, prompts[0][:shared]) if shared else None
+    found: list[torch.Tensor] = []
+    for ids, answer in zip(prompts, answers, strict=True):
+        (logits_NV,) = packed.logits(model, past, [ids], [[answer[:-1]]])
+        found.append(torch.log_softmax(logits_NV, dim=-1))
+    return found
+
+
+def divergence(base: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> list[list[float]]:
+    """Nats by token of each answer."""
+    return [
+        (q_NV.exp() * (q_NV - p_NV)).sum(dim=-1).clamp_min(0).tolist() for p_NV, q_NV in zip(base, other, strict=True)
+    ]

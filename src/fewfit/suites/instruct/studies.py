@@ -1,0 +1,75 @@
+"""The paper's questions, each as a list of cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal, NamedTuple, get_args
+
+from fewfit.suites.instruct.conditions import QUALITIES, Condition, condition
+
+Study = Literal["comparison", "quality", "decoding", "scaling", "divergence"]
+STUDIES: tuple[Study, ...] = get_args(Study)
+TEMPERATURES, NUCLEI, PENALTIES = (0.0, 0.3, 0.5, 1.0), (0.6, 0.8, 1.0), (1.0, 1.15)
+
+COMPARED = (
+    "base", "rules", "examples", "urial", "random-3", "random-10", "turns-3", "turns-3+tag", "searched",
+    "ft-3", "ft-30", "icl3+ft-30",
+)  # fmt: skip
+SCALED = (
+    "base", "random-1", "random-3", "random-10", "random-20", "random-30", "random-50",
+    "ft-3", "ft-10", "ft-30", "ft-100", "ft-300", "ft-1000", "icl3+ft-10", "icl3+ft-30", "icl3+ft-100",
+)  # fmt: skip
+TUNED = "ft-30"
+QUALITY = ("base", *(f"urial:{one}" if one != "correct" else "urial" for one in QUALITIES))
+ON_TUNED = (TUNED, *(f"{one}@{TUNED}" for one in QUALITY[1:]))
+DECODED = ("base", "urial", TUNED)
+DIVERGING = ("urial", "random-10", "ft-3", TUNED, "icl3+ft-30")
+NAMED: dict[Study, tuple[str, ...]] = {
+    "comparison": COMPARED,
+    "quality": (*QUALITY, *ON_TUNED),
+    "decoding": DECODED,
+    "scaling": SCALED,
+    "divergence": DIVERGING,
+}
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """At temperature 0 the nucleus is all the same."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.15
+
+
+USUAL = Sampling()
+
+
+class Cell(NamedTuple):
+    study: Study
+    condition: Condition
+    sampling: Sampling
+    seed: int
+
+
+def cells(study: Study, names: tuple[str, ...] | None, usual: Sampling, seeds: int) -> Iterator[Cell]:
+    """The first seed of all before the second of any."""
+    some = [condition(name) for name in (names or NAMED[study])]
+    for seed in range(seeds):
+        for one in some:
+            for sampling in grid() if study == "decoding" else [usual]:
+                if seed == 0 or varies(one, sampling):
+                    yield Cell(study, one, sampling, seed)
+
+
+def grid() -> list[Sampling]:
+    found = [Sampling(*one) for one in product(TEMPERATURES, NUCLEI, PENALTIES)]
+    return [one for one in found if one.temperature or one.top_p == 1.0]
+
+
+def varies(one: Condition, sampling: Sampling) -> bool:
+    """Whether another seed makes another cell: by what is drawn, trained or sampled."""
+    drawn = one.drawn or one.weights or one.quality in ("in-domain", "out-of-domain")
+    return bool(drawn) or sampling.temperature > 0

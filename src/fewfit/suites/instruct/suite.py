@@ -1,0 +1,339 @@
+"""The whole suite: every condition asked every set of questions and judged, finished cells kept in a file."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fewfit.errors import UserError
+from fewfit.judges import Answered, Judge, Question, tally
+from fewfit.judges.rules import RulesJudge
+from fewfit.models.lent import as_it_was, put_adapter_on, take_adapter_off
+from fewfit.models.local import Loaded
+from fewfit.prompts import Prompter
+from fewfit.suites.instruct import studies, tuning
+from fewfit.suites.instruct.answering import answers
+from fewfit.suites.instruct.conditions import condition
+from fewfit.suites.instruct.examples import Material, prompter
+from fewfit.suites.instruct.questions import OWN, QuestionSet
+from fewfit.suites.instruct.studies import USUAL, Cell, Sampling, Study
+from fewfit.suites.results import ROWS, Results, held, machine
+from fewfit.writing import Decoding, LocalWriter, Writer
+
+KEY = (
+    "model", "digest", "dtype", "chat", "study", "condition", "seed", "questions", "number", "judge", "temperature",
+    "top_p", "repetition_penalty", "max_new_tokens", "lr", "material",
+)  # fmt: skip
+DIVERGENCE = "divergence"
+DIVERGING = 16  # conversations
+QUICK = {"studies": ("comparison",), "conditions": ("base", "urial", "ft-3")}
+QUICK_QUESTIONS, QUICK_TOKENS = 4, 24
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """`conditions` None: those of each study. `chat`: conversations as the model's template has them; None: where it
+    has one."""
+
+    model: str
+    studies: tuple[Study, ...] = ("comparison",)
+    conditions: tuple[str, ...] | None = None
+    questions: tuple[str, ...] = (OWN,)
+    number: int = 40
+    seeds: int = 1
+    sampling: Sampling = USUAL
+    max_new_tokens: int = 128
+    lr: float = tuning.LR
+    chat: bool | None = None
+
+    def __post_init__(self) -> None:
+        for study in self.studies:
+            if study not in studies.STUDIES:
+                raise UserError(f"unknown study {study!r}", hint=f"choose among {', '.join(studies.STUDIES)}")
+        for name in self.conditions or ():
+            condition(name)
+        for flag, value in (("seeds", self.seeds), ("number", self.number), ("max_new_tokens", self.max_new_tokens)):
+            if value < 1:
+                raise UserError(f"{flag} {value}", hint="give 1 or more")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Who is asked: a loaded model, or a writer behind an endpoint, which cannot be tuned."""
+
+    name: str
+    writer: Writer
+    chat: bool
+    loaded: Loaded | None = None
+
+    @property
+    def digest(self) -> str:
+        return self.loaded.ref.digest if self.loaded else ""
+
+    @property
+    def dtype(self) -> str:
+        return self.loaded.dtype if self.loaded else ""
+
+
+def subject_of(asked: Asked, loaded: Loaded) -> Subject:
+    chat = bool(loaded.tokenizer.chat_template) if asked.chat is None else asked.chat
+    return Subject(asked.model, LocalWriter(loaded.model, loaded.tokenizer, together=True), chat, loaded)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    rows: list[dict[str, Any]]
+    left_out: list[dict[str, str]]  # {"condition", "why"}
+
+
+def run(
+    asked: Asked,
+    subject: Subject,
+    material: Material,
+    sets: Sequence[QuestionSet],
+    judges: Mapping[str, Sequence[Judge]],
+    folder: Path,
+    tell: Tell = lambda what: None,
+) -> Outcome:
+    """`judges` by set. The rows of every cell that was asked for, those that were there already among them."""
+    with held(folder):
+        return Run(asked, subject, material, sets, judges, folder, tell).outcome()
+
+
+def usual_judges(one: QuestionSet) -> list[Judge]:
+    """Share of checks that hold, strictly and by the published loose variants."""
+    return [RulesJudge("rules"), RulesJudge("rules-loose", strict=False)] if one.has_checks else []
+
+
+class Run:
+    def __init__(
+        self,
+        asked: Asked,
+        subject: Subject,
+        material: Material,
+        sets: Sequence[QuestionSet],
+        judges: Mapping[str, Sequence[Judge]],
+        folder: Path,
+        tell: Tell,
+    ):
+        self.asked, self.subject, self.material = asked, subject, material
+        self.sets, self.judges, self.folder, self.tell = sets, judges, folder, tell
+        self.results = Results(folder / ROWS, KEY)
+        self._base: list[Any] | None = None
+
+    def outcome(self) -> Outcome:
+        rows: list[dict[str, Any]] = []
+        left_out: dict[str, str] = {}
+        every = [
+            cell
+            for study in self.asked.studies
+            for cell in studies.cells(study, self.asked.conditions, self.asked.sampling, self.asked.seeds)
+        ]
+        for number, cell in enumerate(every, start=1):
+            name = f"{cell.study}: {cell.condition.name}, seed {cell.seed} ({number} of {len(every)})"
+            if why := self.refusal(cell):
+                if cell.condition.name not in left_out:
+                    self.tell(f"{cell.condition.name} is left out: {why}")
+                left_out[cell.condition.name] = why
+                continue
+            rows += self.diverging(cell, name) if cell.study == DIVERGENCE else self.asking(cell, name)
+        return Outcome(rows, [{"condition": one, "why": why} for one, why in left_out.items()])
+
+    def refusal(self, cell: Cell) -> str:
+        if self.subject.loaded is None and (cell.condition.weights or cell.study == DIVERGENCE):
+            return "a model behind an endpoint is not tuned, nor does it tell its probabilities"
+        if cell.condition.tag and self.subject.chat:
+            return "chat templates have no line between conversations"
+        return self.material.refuse(cell.condition)
+
+    # ---- one cell ----------------------------------------------------------------------------------------------------
+
+    def asking(self, cell: Cell, name: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        for one in self.sets:
+            missing = []
+            for judge in self.judges.get(one.name, ()):
+                there = self.results.of(self.key(cell, one.name, judge.name))
+                found += there
+                missing += [] if there else [judge]
+            if not missing:
+                continue
+            self.tell(f"{name}: {one.name}")
+            began = time.monotonic()
+            answered = self.answered(cell, one)
+            seconds = round(time.monotonic() - began, 1)
+            for judge in missing:
+                made = self.judged(cell, one, judge, answered, seconds)
+                self.results.add(made)
+                found += made
+                scores = ", ".join(f"turn {row['turn']} {100 * row['score']:.0f}" for row in made if row["n"])
+                self.tell(f"{name}: {one.name} by {judge.name}: {scores or 'nothing could be judged'}")
+        return found
+
+    def answered(self, cell: Cell, one: QuestionSet) -> list[Answered]:
+        asking = self.prompter(cell)
+        decoding = Decoding(self.asked.max_new_tokens, **asdict(cell.sampling), seed=cell.seed)
+        parts = (self.subject.name, self.subject.digest, self.subject.dtype, self.shown(asking), one.name)
+        trained = self.adapter(cell)
+        by = "/".join((*parts, str(asdict(decoding)), trained.name if trained else ""))
+        path = self.folder / "answers" / f"{hashlib.sha256(by.encode()).hexdigest()[:24]}.jsonl"
+        questions = within(self.subject.writer, asking, one.questions, self.asked.max_new_tokens)
+        with self.weights(trained):
+            return answers(self.subject.writer, asking, decoding, questions, path, cell.condition.name)
+
+    def judged(
+        self, cell: Cell, one: QuestionSet, judge: Judge, answered: Sequence[Answered], seconds: float
+    ) -> list[dict[str, Any]]:
+        verdicts = judge.judge(answered)
+        sums = tally(verdicts)[:-1]
+        lengths = [[len(text.split()) for text in some.answers] for some in answered]
+        return [
+            self.key(cell, one.name, judge.name)
+            | {
+                "turn": told.turn,
+                "score": 0.0 if told.score is None else round(told.score, 4),
+                "stderr": 0.0 if told.stderr is None else round(told.stderr, 4),
+                "n": told.n,
+                "unread": told.unread,
+                "splits": len(sums),
+                "scores": [some[turn].score if len(some) > turn else None for some in verdicts],
+                "words": mean([some[turn] for some in lengths if len(some) > turn]),
+                "seconds": seconds,
+                "machine": machine(),
+            }
+            for turn, told in enumerate(sums)
+        ]
+
+    def diverging(self, cell: Cell, name: str) -> list[dict[str, Any]]:
+        """Of the next token, from the model as it came, on examples that no condition was shown or trained on."""
+        from fewfit.suites.instruct.divergence import distributions, divergence
+
+        key = self.key(cell, "examples", DIVERGENCE)
+        if there := self.results.of(key):
+            return there
+        assert self.subject.loaded is not None
+        loaded = self.subject.loaded
+        some = self.material.order(cell.seed)[::-1][:DIVERGING]
+        most = max((studies.condition(one).needs_pool for one in studies.DIVERGING), default=0)
+        if len(self.material.pool) < most + DIVERGING:
+            raise UserError(
+                f"{len(self.material.pool)} examples", hint=f"the study of divergence takes {most + DIVERGING}"
+            )
+        self.tell(name)
+        began = time.monotonic()
+        base = prompter(self.material, condition("base"), cell.seed, self.subject.chat)
+        with as_it_was(loaded.model):
+            first = distributions(loaded.model, loaded.tokenizer, base, some)
+        trained = self.adapter(cell)
+        with self.weights(trained):
+            second = distributions(loaded.model, loaded.tokenizer, self.prompter(cell), some)
+        by_answer = divergence(first, second)
+        longest = max(map(len, by_answer))
+        by_token = [mean([one[k] for one in by_answer if len(one) > k], 4) for k in range(longest)]
+        means = [sum(one) / len(one) for one in by_answer]
+        centre = mean(means, 4)
+        spread = (sum((one - centre) ** 2 for one in means) / max(1, len(means) - 1)) ** 0.5 / len(means) ** 0.5
+        row = key | {
+            "turn": 1, "score": centre, "stderr": round(spread, 4), "n": len(means), "unread": 0, "splits": 1,
+            "scores": [round(one, 4) for one in means], "by_token": by_token,
+            "seconds": round(time.monotonic() - began, 1), "machine": machine(),
+        }  # fmt: skip
+        self.results.add([row])
+        self.tell(f"{name}: {centre:.2f} nats a token, {by_token[0]:.2f} at the first")
+        return [row]
+
+    # ---- its parts ---------------------------------------------------------------------------------------------------
+
+    def prompter(self, cell: Cell) -> Prompter:
+        return prompter(self.material, cell.condition, cell.seed, self.subject.chat)
+
+    def shown(self, asking: Prompter) -> str:
+        """Whatever stands before a query, as one text."""
+        return digest(str(asking.asked((), "?")))
+
+    def adapter(self, cell: Cell) -> Path | None:
+        """Where the condition's weights are, trained if they are not there."""
+        weights = cell.condition.weights
+        if weights is None:
+            return None
+        assert self.subject.loaded is not None
+        loaded, lr, chat = self.subject.loaded, self.asked.lr, self.subject.chat
+        some = self.material.order(cell.seed)[: weights.learnt]
+        folder = self.folder / "weights" / tuning.adapter_name(loaded, weights, cell.seed, some, lr, chat)
+        frame = None if chat else self.material.urial.frame
+        return tuning.train(loaded, some, weights, cell.seed, folder, frame=frame, lr=lr, tell=self.tell)
+
+    @contextmanager
+    def weights(self, trained: Path | None) -> Iterator[None]:
+        if trained is None or self.subject.loaded is None:
+            yield
+            return
+        model, writer = self.subject.loaded.model, self.subject.writer
+        with as_it_was(model):
+            peft = put_adapter_on(model, trained)
+            forget(writer)
+            try:
+                yield
+            finally:
+                take_adapter_off(model, peft)
+                forget(writer)
+
+    def key(self, cell: Cell, questions: str, judge: str) -> dict[str, Any]:
+        return {
+            "model": self.asked.model,
+            "digest": self.subject.digest,
+            "dtype": self.subject.dtype,
+            "chat": self.subject.chat,
+            "study": cell.study,
+            "condition": cell.condition.name,
+            "seed": cell.seed,
+            "questions": questions,
+            "number": self.asked.number,
+            "judge": judge,
+            **asdict(cell.sampling),
+            "max_new_tokens": self.asked.max_new_tokens,
+            "lr": self.asked.lr if cell.condition.weights else 0,
+            "material": digest(str((self.shown(self.prompter(cell)), len(self.material.pool)))),
+        }
+
+
+def forget(writer: Writer) -> None:
+    """What it has kept is of other weights."""
+    if isinstance(writer, LocalWriter):
+        writer.forget()
+
+
+def within(writer: Writer, asking: Prompter, questions: Sequence[Question], tokens: int) -> list[Question]:
+    """Those whose turns fit the context, with all answers as long as they may be and no example before them."""
+    if writer.limit is None:
+        return list(questions)
+    bare = asking.last(0)
+    return [
+        one
+        for one in questions
+        if writer.count(bare.asked((), "\n".join(one.turns))) + len(one.turns) * tokens <= writer.limit
+    ]
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def mean(values: Sequence[float], digits: int = 1) -> float:
+    return round(sum(values) / len(values), digits) if values else 0.0
+
+
+def quick(asked: Asked) -> Asked:
+    return replace(
+        asked,
+        studies=QUICK["studies"],  # type: ignore[arg-type]
+        conditions=asked.conditions or QUICK["conditions"],
+        number=QUICK_QUESTIONS,
+        max_new_tokens=QUICK_TOKENS,
+    )

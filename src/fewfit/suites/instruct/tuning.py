@@ -1,0 +1,138 @@
+"""Instruction fine-tuning on the examples that prompts show, laid out as the prompts lay them out.
+
+Batches, epochs and schedule by the number of examples, as in the paper's appendix: up to 9 examples two a batch, up to
+999 eight, beyond that 128; six epochs, fifteen from 1,000 on; a cosine schedule and weight decay .01. The paper tunes
+all weights of models of seven billion at 2e-6 to 4e-6; here it is LoRA, and the rate a setting.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+
+from fewfit import draw
+from fewfit.engine.learner import Row, Track
+from fewfit.examples.example import Example
+from fewfit.grid import Lane
+from fewfit.models.lent import as_it_was
+from fewfit.models.local import Loaded
+from fewfit.prompts import Conversation, Frame
+from fewfit.render import Renderer, RenderSettings
+from fewfit.run.teams import team_of
+from fewfit.suites.instruct.conditions import Weights
+
+LR = 2e-4
+LENGTH = 2048  # tokens of a sequence, as in the paper
+DONE = "adapter_model.safetensors"
+
+
+@dataclass(frozen=True)
+class Trained:
+    folder: Path
+    alive: bool
+
+
+def lane_of(weights: Weights, lr: float) -> Lane:
+    n = weights.learnt
+    return Lane(
+        lr=lr,
+        updates=6 if n < 1000 else 15,
+        shots=weights.shots,
+        batch=2 if n < 10 else 8 if n < 1000 else 128,
+        schedule="cosine",
+        weight_decay=0.01,
+    )
+
+
+def train(
+    loaded: Loaded,
+    examples: Sequence[Conversation],
+    weights: Weights,
+    seed: int,
+    folder: Path,
+    *,
+    frame: Frame | None,
+    lr: float = LR,
+    tell: Callable[[str], None] = lambda what: None,
+) -> Path:
+    """The adapter's folder; what is there is not trained again. `frame` None: by the model's chat template."""
+    if (folder / DONE).exists():
+        return folder
+    renderer = renderer_for(loaded, frame)
+    lane, track = lane_of(weights, lr), Track(weights.name, seed)
+    told = [as_example(one) for one in examples]
+    steps = -(-len(told) * lane.updates // lane.batch)
+    unfinished = folder.with_name(f".{folder.name}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    with as_it_was(loaded.model):
+        learner = team_of(lane).learner(loaded.model, renderer, totals=lambda _: steps)
+        try:
+            learner.open(track, lane)
+            for step, rows in enumerate(lessons(renderer, told, lane, track, steps), start=1):
+                if not learner.update(rows)[0]:
+                    tell(f"{weights.name}: diverged at step {step}")
+                    break
+                tell(f"{weights.name}: step {step} of {steps}")
+            learner.export(track, unfinished)
+        finally:
+            learner.close()
+    unfinished.replace(folder)
+    return folder
+
+
+def renderer_for(loaded: Loaded, frame: Frame | None) -> Renderer:
+    context = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None)
+    most = min(LENGTH, context or LENGTH)
+    if frame is None:
+        return Renderer.resolve(loaded.tokenizer, [], chat="on", max_length=most, max_new_tokens=1)
+    template = frame.opening + frame.to_answer("{prompt}") + frame.closed("{completion}")
+    reason = "conversations in a frame"
+    return Renderer(
+        loaded.tokenizer, RenderSettings(False, reason, template=template, max_length=most, max_new_tokens=1)
+    )
+
+
+def as_example(one: Conversation) -> Example:
+    return Example(one.id, one.turns[0].query, one.turns[0].answer)
+
+
+def lessons(
+    renderer: Renderer, examples: Sequence[Example], lane: Lane, track: Track, steps: int
+) -> Iterator[list[Row]]:
+    """Each example as often as the others, in a new order each time round, behind others drawn for it."""
+    again = (
+        (one, time)
+        for time in count()
+        for one in draw.shuffled(examples, lambda one: one.id, seed=track.seed, purpose=f"instruct {time}")
+    )
+    for _ in range(steps):
+        rows = []
+        for one, time in islice(again, lane.batch):
+            others = [other for other in examples if not other.conflicts_with(one)]
+            purpose = f"beside {one.id} {time}"
+            shown = draw.shuffled(others, lambda other: other.id, seed=track.seed, purpose=purpose)[: lane.shots]
+            rows.append(row(renderer, shown, one, track))
+        yield rows
+
+
+def row(renderer: Renderer, shown: Sequence[Example], one: Example, track: Track) -> Row:
+    """Loss on every answer. What is too long for a sequence is cut off at its end."""
+    most = renderer.settings.max_length
+    prompt = renderer.prompt(shown, one)
+    (answer,) = renderer.continuations(prompt, [one.completion])
+    ids = (prompt.ids + answer)[:most]
+    spans = (*prompt.spans, (len(prompt.ids), len(ids)))
+    return Row(track, ids, spans, spans, scored=False)
+
+
+def adapter_name(
+    loaded: Any, weights: Weights, seed: int, examples: Sequence[Conversation], lr: float, chat: bool
+) -> str:
+    parts = [loaded.ref.digest, loaded.dtype, weights.name, seed, lr, chat]
+    key = draw.number(*map(str, parts), *(f"{one.id} {one.turns}" for one in examples))
+    return f"{weights.name}-{key:016x}"
