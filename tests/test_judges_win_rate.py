@@ -180,5 +180,5 @@ def test_the_benchmark_says_what_it_saw() -> None:
     one = cell("shares", 300, -1.0, 40)
     assert one["true"] == pytest.approx(26.9, abs=0.1) and one["covered"] >= 0.8
     assert abs(one["rate"] - one["true"]) < 2 and one["raw"] - one["true"] > 5
-    pair = {"n": 60, "true": 50.0, "seed": 0, "fewfit": 51.0, "alpaca-eval": 49.5}
-    assert "| 60 | 50.0 | 51.0 | 49.5 | 1.50 |" in tables([one], [pair])
+    pair = {"n": 60, "true": 50.0, "length": 1.5, "seed": 0, "fewfit": 51.0, "alpaca-eval": 49.5}
+    assert "| 60 | 50.0 | 1.5 | 51.0 | 49.5 | 1.50 |" in tables([one], [pair])
