@@ -70,11 +70,12 @@ def cell(kind: str, n: int, strength: float, simulations: int) -> dict[str, Any]
     }
 
 
-def beside(n: int, strength: float, seed: int) -> dict[str, Any]:
-    won, mine, theirs = made(n, strength, LENGTH, seed, 1.4, "shares")
+def beside(n: int, strength: float, length: float, seed: int) -> dict[str, Any]:
+    won, mine, theirs = made(n, strength, length, seed, 1.4, "shares")
     return {
         "n": n,
         "true": 100 * float(logistic(np.array(strength))),
+        "length": length,
         "seed": seed,
         "fewfit": win_rate(won, mine, theirs).rate,
         "alpaca-eval": alpaca(won, mine, theirs)["length_controlled_winrate"],
@@ -112,12 +113,12 @@ def tables(cells: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]]) -> 
         rows.append([one["preferences"], str(one["n"]), *figures, f"{one['covered']:.1%}"])
     text = markdown(rows)
     if pairs:
-        rows = [["n", "true", "fewfit", "alpaca-eval", "largest difference"]]
-        for n, true in dict.fromkeys((one["n"], one["true"]) for one in pairs):
-            some = [one for one in pairs if (one["n"], one["true"]) == (n, true)]
+        rows = [["n", "true", "given for length", "fewfit", "alpaca-eval", "largest difference"]]
+        for n, true, length in dict.fromkeys((one["n"], one["true"], one["length"]) for one in pairs):
+            some = [one for one in pairs if (one["n"], one["true"], one["length"]) == (n, true, length)]
             means = [f"{np.mean([one[name] for one in some]):.1f}" for name in ("fewfit", "alpaca-eval")]
             apart = max(abs(one["fewfit"] - one["alpaca-eval"]) for one in some)
-            rows.append([str(n), f"{true:.1f}", *means, f"{apart:.2f}"])
+            rows.append([str(n), f"{true:.1f}", f"{length:.1f}", *means, f"{apart:.2f}"])
         text += "\n\nThe same preferences by both, ten times each:\n\n" + markdown(rows)
     return text
 
@@ -138,7 +139,8 @@ def main() -> None:
     except ImportError:
         pairs = []
     else:
-        pairs = [beside(n, strength, seed) for n in (100, 805) for strength in (-1.0, 0.0, 2.0) for seed in range(10)]
+        judges = ((-1.0, LENGTH), (0.0, LENGTH), (2.0, LENGTH), (0.0, 0.0))
+        pairs = [beside(n, *judge, seed) for n in (100, 805) for judge in judges for seed in range(10)]
     text = tables(cells, pairs)
     print(text)
     publish(asked.json, __doc__, text, cells=cells, pairs=pairs)

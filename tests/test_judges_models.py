@@ -38,7 +38,7 @@ def test_a_judge_judges_each_by_itself(judge: Judge) -> None:
 
 @pytest.mark.parametrize("judge", COMPARERS, ids=names)
 def test_a_comparer_compares_each_by_itself_and_turns_with_the_sides(judge: Comparer) -> None:
-    """Break seen to fail: the second order of a pair asked as the first."""
+    """Break seen to fail: mine named where A wins in both orders."""
     mine = answered(questions(len(STRANGE)), lambda one, turn: STRANGE[(int(one.id) + turn) % len(STRANGE)])
     other = answered(questions(len(STRANGE)), lambda one, turn: STRANGE[(int(one.id) + 1 + turn) % len(STRANGE)])
     first, turned = judge.compare(mine, other), judge.compare(other, mine)
@@ -46,6 +46,7 @@ def test_a_comparer_compares_each_by_itself_and_turns_with_the_sides(judge: Comp
     check(first)
     for one, two in zip(first, turned, strict=True):
         assert [a.score for a in one] == [None if b.score is None else 1 - b.score for b in two]
+    assert len({a.score for one in first for a in one}) > 1
     assert {a.score for one in judge.compare(mine, mine) for a in one} <= {0.5, None}
 
 
@@ -66,7 +67,7 @@ RATINGS = {
 
 @pytest.mark.parametrize("text", RATINGS)
 def test_a_rating_is_read(text: str) -> None:
-    """Break seen to fail: the single bracket tried first."""
+    """Break seen to fail: the single bracket alone."""
     assert reading.rating(text) == RATINGS[text]
 
 
@@ -104,7 +105,7 @@ def test_the_error_of_all_turns_counts_questions() -> None:
     [("AB", 1.0), ("BA", 0.0), ("AA", 0.5), ("BB", 0.5), ("CC", 0.5), ("AC", 0.5), ("CA", 0.5), ("A-", None)],
 )
 def test_only_who_wins_in_both_orders_has_won(says: str, score: float | None) -> None:
-    """Break seen to fail: the winner of the first order taken; a tie in one order passed over."""
+    """Break seen to fail: the second order asked as the first; the first one's winner taken; a tie passed over."""
     said = iter(says)
     one = Answered(Question("1", ("ask",)), ("mine",))
     other = Answered(one.question, ("other",))
@@ -119,7 +120,7 @@ def test_only_who_wins_in_both_orders_has_won(says: str, score: float | None) ->
 
 
 def test_each_question_is_judged_by_the_prompt_for_it() -> None:
-    """Break seen to fail: the prompt with a reference taken wherever there is any reference."""
+    """Break seen to fail: the prompt with a reference taken at the second turn where only the first has one."""
     plain = Question("1", ("one?", "two?"), "writing")
     guided = Question("2", ("one?", "two?"), "math", ("right one", "right two"))
     half = Question("3", ("one?", "two?"), "", ("right one",))
@@ -253,7 +254,7 @@ ASKED = [(Message("system", "be fair"), Message("user", "red " * k + "blue")) fo
 
 
 def test_a_reply_does_not_depend_on_who_else_is_asked(small: Any) -> None:
-    """Break seen to fail: passes of as many rows as there are, padded to the longest."""
+    """Break seen to fail: the rows of a pass given to the wrong conversations."""
     whole = LocalModel(small, max_tokens=6, cache=False).complete(ASKED)
     for k, one in enumerate(ASKED):
         assert LocalModel(small, max_tokens=6, cache=False).complete([one]) == [whole[k]]
@@ -261,7 +262,7 @@ def test_a_reply_does_not_depend_on_who_else_is_asked(small: Any) -> None:
 
 
 def test_replies_are_those_of_generate(small: Any) -> None:
-    """Break seen to fail: the turns put under each other without the chat template."""
+    """Break seen to fail: prompts without the chat template."""
     import torch
 
     tokenizer = small.tokenizer
@@ -301,7 +302,7 @@ def test_what_was_said_before_a_kill_is_not_asked_again(small: Any, monkeypatch:
 
 
 def test_another_model_length_or_seed_is_asked_anew(small: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Break seen to fail, each: its part taken out of the key."""
+    """Break seen to fail, each: its part taken out of the key; the seed in it also at temperature 0."""
     from dataclasses import replace
 
     passes: list[Any] = []

@@ -18,7 +18,7 @@ from tests import endpoint_made as made
 from tests.judges_made import MT_BENCH, NO_MT_BENCH, says
 
 pytest.importorskip("openai")
-pytestmark = pytest.mark.skipif(not MT_BENCH.exists(), reason=NO_MT_BENCH)
+pytestmark = [pytest.mark.skipif(not MT_BENCH.exists(), reason=NO_MT_BENCH), pytest.mark.slow]
 
 RUN = """
 import json, sys
@@ -105,7 +105,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
 
 
 def test_killed_and_resumed_nothing_is_asked_twice(session: Session) -> None:
-    """Break seen to fail: `cache=False`; answers not read back from their file."""
+    """Break seen to fail: `cache=False` of either endpoint."""
     whole = [json.dumps(body, sort_keys=True) for body in session.asked]
     assert len(whole) == len(set(whole)) == 320
     assert [sum(body["model"] == name for body in session.asked) for name in ("model", "judge")] == [160, 160]
@@ -172,7 +172,7 @@ def test_the_conversation_so_far_is_carried_on(session: Session) -> None:
 
 
 def test_pairs_are_asked_by_the_published_prompts() -> None:
-    """In both orders. Break seen to fail: a prompt for two answers chosen by its name's beginning alone."""
+    """In both orders. Break seen to fail: references left out."""
     from fewfit.judges import Answered
     from fewfit.judges.mt_bench import PairJudge, Prompts, load
     from tests.judges_made import Scripted
