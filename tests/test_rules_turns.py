@@ -82,7 +82,11 @@ def test_a_chain_adds_a_constraint_a_turn_and_keeps_the_earlier_ones() -> None:
 
 
 def test_constraints_that_contradict_do_not_stand_together() -> None:
-    """Break seen to fail: words that are forbidden not looked for in the others' arguments."""
+    """Breaks seen to fail: words that are forbidden not looked for in the others' arguments; nor commas."""
+    ending, plain = (Check("startend:end_checker", {"end_phrase": text}) for text in ("Yours, Tom", "Yours"))
+    assert not together(ending, COMMAS) and together(plain, COMMAS)
+    rare = Check("keywords:frequency", {"keyword": "yours", "frequency": 1, "relation": "less than"})
+    assert not together(rare, plain) and together(rare, COMMAS)
     want, bar = (
         Check("keywords:existence", {"keywords": ["Corn"]}),
         Check("keywords:forbidden_words", {"forbidden_words": ["corn"]}),

@@ -43,7 +43,11 @@ _SHARED = {
         "ne": ("र छ को मा हो यो छन् पनि लागि भने तर गर्न एक गरेको भएको हुन्छ थियो हरु म तपाईं हामी गर्नुहोस्", ""),
     },
     "LATIN": {
-        "en": ("the of and to in is that it for you was with on as are be this have from or not by your i we they", ""),
+        "en": (
+            "the of and to in is that it for you was with on as are be this have from or not by your i we they a an at "
+            "has more which will can their his her our its how what when who why into about through than do does no so",
+            "",
+        ),
         "es": ("de la que el en y los se del las un por con no una su para es al lo como más pero sus este", "ñ¿¡"),
         "pt": ("de que não o a do da em um para com uma os no se na por mais as dos como mas foi ao ele é você", "ãõ"),
         "fr": ("de la le et les des en un du une que est pour qui dans par plus pas au sur ne ce il nous vous", "çœêè"),

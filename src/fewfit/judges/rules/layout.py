@@ -223,7 +223,7 @@ RULES = {
         "Write two sentences or more that end in a full stop, and then two or more bullet points that begin with *.",
         "layout stars",
     ),
-    "format:thesis": Rule(thesis, "Begin each section with its thesis, in italics by HTML.", "layout"),
+    "format:thesis": Rule(thesis, "Begin each section with its thesis, in italics by HTML.", "layout case"),
     "format:parentheses": Rule(parentheses, "Nest brackets (of [any {kind}]) five deep or deeper.".replace("{", "{{")
                                .replace("}", "}}"), "brackets"),
     "format:quotes": Rule(

@@ -52,8 +52,8 @@ def together(one: Check, other: Check) -> bool:
     mine, others = rule_of(one).touches.split(), rule_of(other).touches.split()
     if WHOLE in (*mine, *others) or set(mine) & set(others):
         return False
-    barred, wanted = _forbidden(one) | _forbidden(other), _wanted(one) | _wanted(other)
-    return not any(word in text for word in barred for text in wanted)
+    pairs = ((one, other), (other, one))
+    return not any(bar in text for a, b in pairs for bar in _barred(a) for text in _wanted(b))
 
 
 def _chained(question: Question, pool: Sequence[tuple[str, int, Check]], turns: int, seed: int) -> Question:
@@ -81,15 +81,24 @@ def _checks(question: Question) -> tuple[Check, ...]:
     return question.checks[0]
 
 
-def _forbidden(check: Check) -> set[str]:
-    return {word.lower() for word in check.arguments.get("forbidden_words", ())}
+def _barred(check: Check) -> set[str]:
+    """What an answer must not have, or not often."""
+    given = check.arguments
+    few = [word for name, how in (("keyword", "relation"), ("letter", "let_relation"))
+           if given.get(how) == "less than" and (word := given.get(name))]  # fmt: skip
+    comma = [","] if check.name == "punctuation:no_comma" else []
+    return {word.strip().lower() for word in [*given.get("forbidden_words", ()), *few, *comma]}
 
 
 def _wanted(check: Check) -> set[str]:
-    """Texts that an answer must have."""
-    values = [value for name, value in check.arguments.items() if name != "forbidden_words"]
-    flat = [one for value in values for one in (value if isinstance(value, list | tuple) else [value])]
-    return {one.lower() for one in flat if isinstance(one, str)}
+    """What an answer must have, word for word."""
+    flat = [
+        one
+        for name, value in check.arguments.items()
+        if not name.endswith("relation")
+        for one in (value if isinstance(value, list | tuple) else [value])
+    ]
+    return {one.lower() for one in flat if isinstance(one, str)} - _barred(check)
 
 
 @cache

@@ -101,7 +101,7 @@ RULES = {
     "words:prime_lengths": Rule(prime_lengths, "Use only words whose number of letters is prime.", WHOLE),
     "words:repeats": Rule(repeated_at_most, "Use no word more than {small_n} times.", WHOLE),
     "words:no_consecutive": Rule(
-        no_neighbours_alike, "Let no two words in a row begin with the same letter.", "neighbours"
+        no_neighbours_alike, "Let no two words in a row begin with the same letter.", "neighbours end"
     ),
     "words:odd_even_syllables": Rule(
         odd_and_even, "Let words with an odd and with an even number of syllables take turns.", WHOLE
