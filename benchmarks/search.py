@@ -32,7 +32,7 @@ from fewfit.search.ledger import read
 from fewfit.search.pool import Pool
 from fewfit.stats import clopper_pearson, tango_interval
 
-SIZES = ((16, 24, 100), (40, 40, 40), (100, 80, 12))  # candidates, questions, draws
+SIZES = ((16, 24, 80), (40, 40, 30), (100, 80, 8))  # candidates, questions, draws
 LEVELS = {1: "right or wrong", 9: "1 to 10"}
 TASKS = ("sst2", "present-past")
 CANDIDATES, QUESTIONS, HELD_OUT, K = 16, 24, 60, 3

@@ -33,6 +33,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
 MOST_LANES = 1_000
 DRAWS, MOST_MEMBERS = 16, 64
 BLIND = ("random", "balanced")  # choosers that do not look at the query
+SEARCHED = "searched"  # the chooser of one set for all queries
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,8 @@ class Lane:
         """
         if self.deliver is not None:
             return self.deliver
+        if self.demonstrations == SEARCHED:
+            return "fixed"
         return "per-query" if self.trains or self.demonstrations not in BLIND else "fixed"
 
     @property

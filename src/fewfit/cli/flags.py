@@ -186,7 +186,8 @@ FLAGS: dict[str, Flag] = {
     ),
     "demonstrations": Flag(
         "Which earlier examples stand in a prompt: any (random), as many of each answer as can be (balanced), those "
-        "most like the query (similar), or half of them like it (mixed).", GRID,
+        "most like the query (similar), half of them like it (mixed), or one set for all, searched for by the "
+        "likelihood of other answers (searched).", GRID,
         shown="random", metavar="|".join(CHOOSERS), names=("--demos",),
     ),
     "deliver": Flag(

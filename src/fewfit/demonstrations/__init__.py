@@ -10,14 +10,17 @@ from fewfit.demonstrations.balanced import Balanced
 from fewfit.demonstrations.chooser import Chooser, Moment
 from fewfit.demonstrations.mixed import Mixed
 from fewfit.demonstrations.random import Random
+from fewfit.demonstrations.searched import Searched
 from fewfit.demonstrations.similar import Similar
 from fewfit.errors import UserError
+from fewfit.grid import SEARCHED
 
 CHOOSERS: dict[str, Chooser] = {
     "random": Random(),
     "balanced": Balanced(),
     "similar": Similar(),
     "mixed": Mixed(),
+    SEARCHED: Searched(),
 }
 
 SHIPPED = frozenset(CHOOSERS)  # what other processes know, too

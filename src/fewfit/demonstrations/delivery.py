@@ -2,7 +2,7 @@
 
     fixed        one set for all queries: of SETS draws from the first examples that under which the model, untrained,
                  finds the other examples likeliest. In the stream the likeliest by the examples so far, in the bundle
-                 by all of them, so that what is scored is the choosing, too.
+                 by all of them, so that what is scored is the choosing, too. (Or a set that was searched for.)
     per-query    each prediction has a draw of its own, each query one of DRAWS by its hash: means over draws, both
     ensemble:m   the answers behind m draws are averaged; of text, the one that most of them give
 
@@ -16,8 +16,9 @@ from statistics import fmean
 
 from fewfit import draw
 from fewfit.demonstrations.chooser import Chooser, Moment
+from fewfit.demonstrations.searched import CANDIDATES, QUESTIONS
 from fewfit.examples.example import Example
-from fewfit.grid import Lane, parse_deliver
+from fewfit.grid import SEARCHED, Lane, parse_deliver
 
 NEXT = Example(id="\0next", prompt="\0next", completion="")  # the example to come conflicts with none
 SETS = 8
@@ -28,6 +29,19 @@ Nll = Sequence[Sequence[float | None]]  # by set and place in the order; None wh
 def first_of(n: int, shots: int) -> int:
     """How many examples, from the first on, the sets are drawn from: predictions of later ones are evidence of them."""
     return min(n, max(shots, n // 4, min(2 * shots, n // 2)))
+
+
+def searched_after(n: int, shots: int) -> tuple[int, ...]:
+    """After how many examples a set is searched for among them, for those that come then; after all, for the bundle."""
+    first = first_of(n, shots)
+    return tuple(sorted({first, *(k for k in (n // 2, 3 * n // 4, n) if k > first)}))
+
+
+def reads_to_choose(lane: Lane, n: int) -> int:
+    """How many answers the model reads to have its fixed sets."""
+    if lane.demonstrations != SEARCHED:
+        return SETS * n
+    return sum(lane.shots_at_use * CANDIDATES * min(k, QUESTIONS) for k in searched_after(n, lane.shots_at_use))
 
 
 def sets_to_choose_among(chooser: Chooser, order: Sequence[Example], shots: int, seed: int) -> list[Set]:

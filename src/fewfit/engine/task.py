@@ -14,7 +14,7 @@ from fewfit.demonstrations.delivery import Nll, Set, drawn_sets, first_of, likel
 from fewfit.engine.learner import Row, Scored, Track
 from fewfit.engine.source import SOURCES, Item, Source
 from fewfit.examples.example import Example
-from fewfit.grid import Lane
+from fewfit.grid import SEARCHED, Lane
 from fewfit.metrics import Metric
 from fewfit.render import Rendered, Renderer
 
@@ -28,6 +28,13 @@ class SetKey(NamedTuple):
     seed: int
     shots: int
     chooser: str
+
+
+class Searched(NamedTuple):
+    """A set that knows the first `after` examples of the order: later ones alone are predicted behind it."""
+
+    after: int
+    demos: Set
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,7 @@ class Task:
         self._orders: dict[int, tuple[Example, ...]] = {}
         self._sets: dict[SetKey, list[Set]] = {}
         self.set_nll: dict[SetKey, Nll] = {}  # what the untrained model makes of the examples behind each set
+        self.searched: dict[SetKey, Sequence[Searched]] = {}  # in the order of their release
         # Lanes of equal shots share what they see.
         self.render = lru_cache(maxsize=4096)(self._render)
         self.predicted = lru_cache(maxsize=4096)(self._predicted)
@@ -131,6 +139,9 @@ class Task:
 
     def likeliest_set(self, key: SetKey, i: int) -> Set:
         """By the examples before i. Where nobody asked the model (a plan, a probe of time) the first will do."""
+        if key.chooser == SEARCHED:
+            released = [one.demos for one in self.searched.get(key, ()) if one.after < i]
+            return released[-1] if released else self.sets(key)[0]
         nll = self.set_nll.get(key)
         return self.sets(key)[0 if nll is None else likeliest(nll, i)]
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fewfit.demonstrations.delivery import SETS
+from fewfit.demonstrations.delivery import reads_to_choose
 from fewfit.engine.stream import steps
 from fewfit.engine.task import MISS_SHARE, Task
 from fewfit.engine.threads import processors
@@ -223,8 +223,8 @@ def seconds(lane: Lane, n: int, shape: ModelShape, length: Length, speed: Speed)
     trained = sum(step.update > 0 for step in made) * lane.batch
     alone = predicted * lane.members - sum(step.predicts and step.update > 0 for step in made)  # without training
     forward = length.mean * alone + length.scoring * predicted  # tokens
-    if lane.is_fixed:  # each example behind each of the sets that one is chosen among
-        forward += SETS * n * length.mean / (lane.shots + 1)
+    if lane.is_fixed:  # examples behind each of the sets that one is chosen among
+        forward += reads_to_choose(lane, n) * length.mean / (lane.shots + 1)
     backward = length.mean * trained
     operations = shape.body * (2 * forward + (6 if lane.tune == "full" else 4) * backward)
     touched = shape.width * shape.layers * (TOUCHES * forward + TRAIN_TOUCHES * backward)

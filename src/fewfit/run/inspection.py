@@ -54,7 +54,7 @@ def sequence(
     sets.restore(where, chosen.model, task)
     inferences.restore(where, chosen.model, task)
     key = SetKey(seed, chosen.shots_at_use, chosen.demonstrations)
-    if update is None and chosen.is_fixed and key not in task.set_nll:
+    if update is None and chosen.is_fixed and not sets.known(task, key):
         raise UserError(
             f"{where / sets.FILE} lacks what {lane} chose its demonstrations by",
             hint="predictions.jsonl names those that stood there (`demos`)",

@@ -15,7 +15,7 @@ from fewfit.errors import UserError
 from fewfit.examples import Dataset, Example
 from fewfit.examples import load as load_examples
 from fewfit.examples import save as save_examples
-from fewfit.grid import Grid, Lane
+from fewfit.grid import SEARCHED, Grid, Lane
 from fewfit.metrics import Metric
 from fewfit.metrics import auto as auto_metric
 from fewfit.metrics import metric as find_metric
@@ -157,6 +157,8 @@ def read(asked: Settings, data: Any) -> Material:
     for lane in grid.lanes:
         if chooser(lane.demonstrations).per_query and lane.deliver == "fixed":
             raise UserError(f"--demos {lane.demonstrations} --deliver fixed", hint="it chooses for each query")
+        if lane.demonstrations == SEARCHED and not lane.is_fixed:
+            raise UserError(f"--demos {SEARCHED} --deliver {lane.deliver}", hint="it is one set for all queries: fixed")
         source(lane.augment)
         if lane.members > 1 and judge.needs == "teacher":
             raise UserError(

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fewfit.engine.task import SetKey, Task
+from fewfit.engine.task import Searched, SetKey, Task
 from fewfit.errors import UserError
 from fewfit.files import write_json
-from fewfit.grid import Lane
+from fewfit.grid import SEARCHED, Lane
 
 FILE = "sets.json"
 
@@ -30,12 +30,20 @@ def restore(folder: Path, model: str | None, task: Task) -> None:
         key = SetKey(one["seed"], one["shots"], one["chooser"])
         if one["model"] != model:
             continue
+        if key.chooser == SEARCHED:
+            by_id = {one.id: one for one in task.examples}
+            task.searched[key] = [Searched(k, tuple(by_id[id] for id in ids)) for k, ids in one["searched"]]
+            continue
         if [[demo.id for demo in demos] for demos in task.sets(key)] != one["sets"]:
             raise UserError(
                 f"{one['chooser']} draws other sets of {one['shots']} than when the run began",
                 where=str(folder), hint="register the chooser that it began with, or start a new run",
             )  # fmt: skip
         task.set_nll[key] = one["nll"]
+
+
+def known(task: Task, key: SetKey) -> bool:
+    return key in (task.searched if key.chooser == SEARCHED else task.set_nll)
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
@@ -51,7 +59,15 @@ def complete(
 
     restore(folder, name, task)
     for key in wanted:
-        if key in task.set_nll:
+        if known(task, key):
+            continue
+        if key.chooser == SEARCHED:
+            from fewfit.search.prefixes import searched_sets
+
+            searched = searched_sets(model, task, key, stopped)
+            told = [[one.after, [demo.id for demo in one.demos]] for one in searched]
+            write_json(folder / FILE, [*read(folder), {"model": name, **key._asdict(), "searched": told}])
+            task.searched[key] = searched
             continue
         nll = set_likelihoods(model, task, key, stopped)
         rounded = [[None if value is None else round(value, 6) for value in some] for some in nll]

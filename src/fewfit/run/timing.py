@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fewfit.demonstrations.delivery import SETS
+from fewfit.demonstrations.delivery import reads_to_choose
 from fewfit.engine.learner import Learner, Row, Track
 from fewfit.engine.places import bucket
 from fewfit.engine.stream import steps
@@ -38,7 +38,7 @@ def lane_seconds(model: Any, task: Task, lanes: Sequence[Lane], seeds: int) -> d
                     part = (lane.shots - low.shots) / max(1, high.shots - low.shots)
                     first, again = (a + part * (b - a) for a, b in zip(at_low, at_high, strict=True))
                     plan = steps(lane, len(task))
-                    choosing = SETS * len(task) * first / (lane.shots + 1) if lane.is_fixed else 0.0
+                    choosing = reads_to_choose(lane, len(task)) * first / (lane.shots + 1) if lane.is_fixed else 0.0
                     out[lane.name] = seeds * choosing + seeds * sum(
                         first * lane.members if step.predicts else again * lane.batch for step in plan
                     )

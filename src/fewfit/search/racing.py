@@ -55,10 +55,10 @@ class Racing:
             field = better_half(problem, added, head_start)
 
 
-def better_half(problem: Problem, added: Added, head_start: Mapping[str, float]) -> list[str]:
-    """By all that was learnt; or more, so that there are as many unrelated ones as are still to be added."""
+def better_half(problem: Problem, added: Added, worth: Mapping[str, float]) -> list[str]:
+    """By what is known of each; or more, so that there are as many unrelated ones as are still to be added."""
     pool, needed = problem.pool, problem.k - len(added)
-    able = pool.beside(added, sorted(head_start, key=lambda one: -head_start[one]))
+    able = pool.beside(added, sorted(worth, key=lambda one: -worth[one]))
     size = math.ceil(len(able) / 2)
     while size < len(able) and len({pool.unit_of(one) for one in able[:size]}) < needed:
         size += 1

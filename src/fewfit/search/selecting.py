@@ -122,7 +122,8 @@ def select_demos(
         "data": digest(material.examples),
         "model": loaded.ref.digest,
         "dtype": loaded.dtype,
-        "judge": material.judge.name,
+        "quantize": (load or {}).get("quantize"),
+        "judge": [material.judge.name, *answer_patterns],
         "render": renderer.settings.as_json(),
     }
     folder = None if out is None else Path(out)
