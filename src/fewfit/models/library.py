@@ -71,7 +71,7 @@ class RoomyLayer(DynamicLayer):
         self.keys, self.values = (room[:, :, :held] for room in self.rooms)
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        held = self.keys.shape[2]
+        held = self.get_seq_length()
         end = held + key_states.shape[2]
         for room, states in zip(self.rooms, (key_states, value_states), strict=True):
             room[:, :, held:end] = states
