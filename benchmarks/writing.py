@@ -1,6 +1,7 @@
 """How fast is text written behind a prompt that all queries share? LocalWriter beside transformers' `generate`.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.writing --questions mt_bench/question.jsonl --json results/writing.json
+    OMP_NUM_THREADS=1 python -m benchmarks.writing --questions ../shared/data/mt_bench/question.jsonl \\
+        --json results/writing.json
 
 First turns of MT-Bench's questions, two of each category, behind one prompt of rules and examples (fewfit's own, or
 --prompt FILE), in one batch, greedy, up to the same number of new tokens; only the model's own end of text ends a row.

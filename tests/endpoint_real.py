@@ -22,7 +22,9 @@ def answering(name: str = "lab") -> Answer:
 
     def written(prompt: str, body: dict[str, Any], special: bool) -> tuple[str, dict[str, int]]:
         ids = tokenizer(prompt, return_tensors="pt", add_special_tokens=special)
-        new = model.generate(**ids, do_sample=False, max_new_tokens=body["max_tokens"])[0, ids["input_ids"].shape[1] :]
+        penalty = body.get("repetition_penalty", 1.0)
+        out = model.generate(**ids, do_sample=False, max_new_tokens=body["max_tokens"], repetition_penalty=penalty)
+        new = out[0, ids["input_ids"].shape[1] :]
         text = tokenizer.decode(new, skip_special_tokens=True)
         for stop in body.get("stop", ()):
             text = text.partition(stop)[0]

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks import adapts, choose, memory, racing, scoring
+from benchmarks import adapts, choose, memory, racing, scoring, writing
 from benchmarks.records import Lines
 from fewfit.grid import Lane
+from fewfit.models import local
+from fewfit.prompts import Conversation, Turn, UrialPrompt
 from fewfit.select import select
 
 
@@ -115,3 +117,18 @@ def test_a_cell_judges_every_lane_and_its_race_can_be_replayed(tmp_path: Path, m
     monkeypatch.setattr(racing, "sixteen", lambda: lanes)
     (raced,) = racing.of_lines(tmp_path / "lines.jsonl")
     assert raced["test"] == found["test"][found["best"]]
+
+
+def test_both_ways_of_writing_write_the_same(tmp_path: Path):
+    """Break seen to fail: `by_generate` padding on the right."""
+    questions = tmp_path / "question.jsonl"
+    texts = ["One?", "What are two and two of them?", "Which of these is the largest?", "So?"] * 2
+    questions.write_text("".join(json.dumps({"turns": [text]}) + "\n" for text in texts))
+    prompt = UrialPrompt("p", "Say what it is.", (Conversation("1", (Turn("red?", "blue"),)),))
+    asked = writing.asked_of(questions, prompt, 4)
+    assert [one.rest.split("\n")[0] for one in asked] == [texts[k] for k in (0, 2, 4, 6)]
+    ways = {"generate": writing.by_generate, "LocalWriter": writing.by_writer}
+    found = writing.measure(local.load("lab", device="cpu", dtype="float32"), asked, 6, ways)
+    assert [one["rows_that_differ"] for one in found] == [0, 0]
+    assert found[1]["prompt_tokens"] < found[0]["prompt_tokens"] and found[0]["new_tokens"] == found[1]["new_tokens"]
+    assert "of 4 |" in writing.table(found).splitlines()[-1]

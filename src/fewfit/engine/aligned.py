@@ -24,20 +24,20 @@ Layers = tuple[tuple[Any, Any], ...]  # keys and values, layer by layer
 
 @dataclass(frozen=True)
 class Beginning:
-    """Of all its tokens, also those that a sliding window does not see any more."""
+    """Of all its tokens, also those that a sliding window does not see any more. It may be empty."""
 
     ids: tuple[int, ...]
     layers: Layers
 
     def begins(self, ids: Sequence[int]) -> bool:
-        return len(ids) > len(self.ids) and tuple(ids[: len(self.ids)]) == self.ids
+        return len(ids) > max(1, len(self.ids)) and tuple(ids[: len(self.ids)]) == self.ids
 
 
 def beginning(model: Any, ids: Sequence[int]) -> Beginning | None:
     """None where the model's memory is not keys and values by position."""
-    if not ids or not keeps_positions(model.config) or not library.proven(model, "text behind a beginning", proof):
+    if not keeps_positions(model.config) or not library.proven(model, "text behind a beginning", proof):
         return None
-    return computed(model, ids)
+    return computed(model, ids) if ids else Beginning((), ())
 
 
 def computed(model: Any, ids: Sequence[int]) -> Beginning:

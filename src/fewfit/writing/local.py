@@ -21,7 +21,7 @@ from fewfit.writing.sampling import adjustment
 from fewfit.writing.writer import ANSWERS, Written
 
 BATCH = 16
-LENGTHS = (32, 128, 256)  # and multiples of the last one
+LENGTHS = (128, 512)  # tokens behind what is shared, and multiples of the last one
 WORTH_KEEPING = 16  # tokens that prompts share
 Ids = tuple[int, ...]
 Before = str | tuple[Message, ...]
@@ -164,9 +164,9 @@ class LocalWriter:
             return self._kept[2], 0
         one, other = (self.ids(behind(before, text)) for text in ("A", " 7"))
         shared = next((k for k, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), 0)
-        kept = keep(self.model, one[:shared]) if shared >= WORTH_KEEPING else None
+        kept = keep(self.model, one[:shared] if shared >= WORTH_KEEPING else ())
         self._kept = (before, keep, kept)
-        return kept, 0 if kept is None else shared
+        return kept, 0 if kept is None else len(kept.ids)
 
 
 def behind(before: Before, text: str) -> AnyAsked:
