@@ -8,6 +8,7 @@ all weights of models of seven billion at 2e-6 to 4e-6; here it is LoRA, and the
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
@@ -28,6 +29,7 @@ from fewfit.suites.instruct.conditions import Weights
 LR = 2e-4
 LENGTH = 2048  # tokens of a sequence, as in the paper
 DONE = "adapter_model.safetensors"
+SAY_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ def train(
     unfinished = folder.with_name(f".{folder.name}")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
+    said = 0.0
     with as_it_was(loaded.model):
         learner = team_of(lane).learner(loaded.model, renderer, totals=lambda _: steps)
         try:
@@ -77,7 +80,9 @@ def train(
                 if not learner.update(rows)[0]:
                     tell(f"{weights.name}: diverged at step {step}")
                     break
-                tell(f"{weights.name}: step {step} of {steps}")
+                if step == steps or time.monotonic() - said > SAY_SECONDS:
+                    tell(f"{weights.name}: step {step} of {steps}")
+                    said = time.monotonic()
             learner.export(track, unfinished)
         finally:
             learner.close()
