@@ -150,7 +150,20 @@ class Run:
             return "a model behind an endpoint is not tuned, nor does it tell its probabilities"
         if cell.condition.tag and self.subject.chat:
             return "chat templates have no line between conversations"
-        return self.material.refuse(cell.condition)
+        return self.material.refuse(cell.condition) or self.too_long(cell)
+
+    def too_long(self, cell: Cell) -> str:
+        """Examples that do not fit would be left out of the prompt, and the condition would not be what its name says."""
+        writer = self.subject.writer
+        if writer.limit is None or cell.study == DIVERGENCE:
+            return ""
+        asking = self.prompter(cell)
+        needed = max(
+            writer.count(asking.asked((), "\n".join(one.turns))) + len(one.turns) * self.asked.max_new_tokens
+            for some in self.sets
+            for one in within(writer, asking, some.questions, self.asked.max_new_tokens)
+        )
+        return f"prompt and answers take {needed} tokens and the model {writer.limit}" if needed > writer.limit else ""
 
     # ---- one cell ----------------------------------------------------------------------------------------------------
 

@@ -111,15 +111,15 @@ def lessons(
 ) -> Iterator[list[Row]]:
     """Each example as often as the others, in a new order each time round, behind others drawn for it."""
     again = (
-        (one, time)
-        for time in count()
-        for one in draw.shuffled(examples, lambda one: one.id, seed=track.seed, purpose=f"instruct {time}")
+        (one, number)
+        for number in count()
+        for one in draw.shuffled(examples, lambda one: one.id, seed=track.seed, purpose=f"instruct {number}")
     )
     for _ in range(steps):
         rows = []
-        for one, time in islice(again, lane.batch):
+        for one, number in islice(again, lane.batch):
             others = [other for other in examples if not other.conflicts_with(one)]
-            purpose = f"beside {one.id} {time}"
+            purpose = f"beside {one.id} {number}"
             shown = draw.shuffled(others, lambda other: other.id, seed=track.seed, purpose=purpose)[: lane.shots]
             rows.append(row(renderer, shown, one, track))
         yield rows
