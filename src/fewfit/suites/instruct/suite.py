@@ -153,7 +153,7 @@ class Run:
         return self.material.refuse(cell.condition) or self.too_long(cell)
 
     def too_long(self, cell: Cell) -> str:
-        """Examples that do not fit would be left out of the prompt, and the condition would not be what its name says."""
+        """Examples that do not fit would be left out, and the condition would not be what its name says."""
         writer = self.subject.writer
         if writer.limit is None or cell.study == DIVERGENCE:
             return ""
