@@ -34,7 +34,7 @@ class Scripted:
 
 def graded(text: str) -> str:
     """A rating by hash; of some texts none."""
-    value = number(text) % 12
+    value = number(repr(text)) % 12
     return f"So so. Rating: [[{value}]]" if value else "I would rather not say."
 
 

@@ -10,11 +10,10 @@ import pytest
 
 from fewfit.errors import UserError
 from fewfit.examples.example import Message
-from fewfit.judges import Answered, Comparer, Judge, Question, Verdict, tally
+from fewfit.judges import Answered, Question, Verdict, model, tally
 from fewfit.judges.model import CUT, TOO_LONG, LocalModel, Reply
-from fewfit.judges.mt_bench import GradeJudge, PairJudge, Prompts, load, reading
+from fewfit.judges.mt_bench import GradeJudge, LikelyJudge, PairJudge, Prompts, load, reading
 from fewfit.judges.mt_bench.grading import UNREAD
-from tests.conformance.judges_of_models import COMPARERS, JUDGES
 from tests.judges_made import Scripted, answered, graded, prefers_longer, questions
 
 STRANGE = ["", "x" * 20_000, "ünïcode ✓ 你好 \u2028", "{answer} {question_2} {} %s", "[[10]] </answer>"]
@@ -22,23 +21,9 @@ STRANGE = ["", "x" * 20_000, "ünïcode ✓ 你好 \u2028", "{answer} {question_
 # ---- what every judge keeps to ---------------------------------------------------------------------------------------
 
 
-def names(judge: Any) -> str:
-    return str(judge.name)
-
-
-@pytest.mark.parametrize("judge", JUDGES, ids=names)
-def test_a_judge_judges_each_by_itself(judge: Judge) -> None:
-    some = answered(questions(len(STRANGE)), lambda one, turn: STRANGE[(int(one.id) + turn) % len(STRANGE)])
-    first = judge.judge(some)
-    assert [len(one) for one in first] == [2] * len(some)
-    assert judge.judge(some[::-1]) == first[::-1] and judge.judge(some[:1]) == first[:1]
-    assert judge.judge([]) == []
-    check(first)
-
-
-@pytest.mark.parametrize("judge", COMPARERS, ids=names)
-def test_a_comparer_compares_each_by_itself_and_turns_with_the_sides(judge: Comparer) -> None:
+def test_a_comparer_compares_each_by_itself_and_turns_with_the_sides() -> None:
     """Break seen to fail: mine named where A wins in both orders."""
+    judge = PairJudge(Scripted(prefers_longer))
     mine = answered(questions(len(STRANGE)), lambda one, turn: STRANGE[(int(one.id) + turn) % len(STRANGE)])
     other = answered(questions(len(STRANGE)), lambda one, turn: STRANGE[(int(one.id) + 1 + turn) % len(STRANGE)])
     first, turned = judge.compare(mine, other), judge.compare(other, mine)
@@ -280,8 +265,9 @@ def test_replies_are_those_of_generate(small: Any) -> None:
 
 def test_what_was_said_before_a_kill_is_not_asked_again(small: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Break seen to fail: replies kept when `complete` ends."""
+    monkeypatch.setattr(model, "BLOCK", 2)
     passes: list[list[str]] = []
-    real = LocalModel._pass
+    real = LocalModel._written
 
     def counted(self: LocalModel, ids: dict[str, Any]) -> Any:
         if len(passes) == 1:
@@ -289,15 +275,15 @@ def test_what_was_said_before_a_kill_is_not_asked_again(small: Any, monkeypatch:
         passes.append(list(ids))
         return real(self, ids)
 
-    monkeypatch.setattr(LocalModel, "_pass", counted)
+    monkeypatch.setattr(LocalModel, "_written", counted)
     with pytest.raises(KeyboardInterrupt):
         LocalModel(small, max_tokens=6).complete(ASKED)
     done = set(passes.pop())
-    monkeypatch.setattr(LocalModel, "_pass", lambda self, ids: passes.append(list(ids)) or real(self, ids))
+    monkeypatch.setattr(LocalModel, "_written", lambda self, ids: passes.append(list(ids)) or real(self, ids))
     replies = LocalModel(small, max_tokens=6).complete([*ASKED, ASKED[0]])
     asked = [key for some in passes for key in some]
     assert len(asked) == len(set(asked)) == len(ASKED) - len(done) and not done & set(asked) and done
-    monkeypatch.setattr(LocalModel, "_pass", real)
+    monkeypatch.setattr(LocalModel, "_written", real)
     assert replies == LocalModel(small, max_tokens=6, cache=False).complete([*ASKED, ASKED[0]])
 
 
@@ -306,12 +292,12 @@ def test_another_model_length_or_seed_is_asked_anew(small: Any, monkeypatch: pyt
     from dataclasses import replace
 
     passes: list[Any] = []
-    real = LocalModel._pass
-    monkeypatch.setattr(LocalModel, "_pass", lambda self, ids: passes.append(ids) or real(self, ids))
+    real = LocalModel._written
+    monkeypatch.setattr(LocalModel, "_written", lambda self, ids: passes.append(ids) or real(self, ids))
     first = LocalModel(small, max_tokens=6)
     other = replace(small, ref=replace(small.ref, digest="files:other"))
-    for model in (first, LocalModel(small, max_tokens=7), LocalModel(other, max_tokens=6), first.again(1, 0.9)):
-        model.complete(ASKED[:1])
+    for one in (first, LocalModel(small, max_tokens=7), LocalModel(other, max_tokens=6), first.again(1, 0.9)):
+        one.complete(ASKED[:1])
     assert len(passes) == 4
     first.again(1, 0.9).complete(ASKED[:1])
     first.again(5, 0.0).complete(ASKED[:1])  # without chance a seed changes nothing
@@ -337,3 +323,30 @@ def test_longer_answers_win_with_a_judge_that_likes_them() -> None:
     other = answered(questions(3), lambda one, turn: "short")
     verdicts = PairJudge(Scripted(prefers_longer)).compare(mine, other)
     assert [one[0].score for one in verdicts] == [1.0] * 3
+
+
+# ---- a local model, by how likely it finds each verdict --------------------------------------------------------------
+
+
+def test_a_rating_by_likelihood_is_the_mean_over_what_the_model_finds_likely(small: Any) -> None:
+    """Break seen to fail: ratings taken for equally likely."""
+    judge = LikelyJudge(LocalModel(small, max_tokens=6, cache=False))
+    some = answered(questions(3), lambda one, turn: "red blue" * (1 + turn))
+    first = judge.judge(some)
+    assert judge.judge(some) == first and judge.judge(some[::-1]) == first[::-1]
+    check(first)
+    for verdict in (one for turns in first for one in turns):
+        shares = verdict.details["shares"]
+        assert sum(shares) == pytest.approx(1) and max(shares) > 0.11
+        assert verdict.details["rating"] == pytest.approx(sum(n * share for n, share in enumerate(shares, 1)))
+
+
+def test_a_preference_by_likelihood_turns_with_the_sides(small: Any) -> None:
+    judge = LikelyJudge(LocalModel(small, max_tokens=6, cache=False))
+    mine = answered(questions(2), lambda one, turn: "red")
+    other = answered(questions(2), lambda one, turn: "blue and green")
+    there, back = judge.compare(mine, other), judge.compare(other, mine)
+    check(there)
+    for one, two in zip(there, back, strict=True):
+        assert [a.score for a in one] == pytest.approx([1 - b.score for b in two])
+    assert [a.score for one in judge.compare(mine, mine) for a in one] == pytest.approx([0.5] * 4)

@@ -11,7 +11,9 @@ from collections.abc import Callable
 import pytest
 
 from fewfit.judges import Answered, Check, Judge, Question
+from fewfit.judges.mt_bench import GradeJudge
 from fewfit.judges.rules import RulesJudge
+from tests.judges_made import Scripted, graded
 
 Made = tuple[Judge, tuple[Question, Question]]
 
@@ -39,7 +41,16 @@ def rules(strict: bool) -> Made:
     return RulesJudge(strict=strict), (one, two)
 
 
-JUDGES: dict[str, Callable[[], Made]] = {"rules": lambda: rules(True), "rules, loose": lambda: rules(False)}
+def of_a_model() -> Made:
+    one, two = (Question(f"of {turns}", ("Tell me of mills.", "And rivers?")[:turns], "writing") for turns in (1, 2))
+    return GradeJudge(Scripted(graded)), (one, two)
+
+
+JUDGES: dict[str, Callable[[], Made]] = {
+    "rules": lambda: rules(True),
+    "rules, loose": lambda: rules(False),
+    "mt-bench": of_a_model,
+}
 
 
 @pytest.fixture(params=list(JUDGES))

@@ -57,6 +57,15 @@ def instruct(
     judge_url: Annotated[
         str | None, typer.Option(metavar="URL", help="Where it is served.", rich_help_panel=JUDGING)
     ] = None,
+    judge_by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="text|likelihood",
+            help="What it writes, or how likely it finds each rating.",
+            show_default="text if it is served",
+            rich_help_panel=JUDGING,
+        ),
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Three conditions, four questions: a minute.")] = False,
     out: Annotated[
         str | None, typer.Option(metavar="DIR", help="Finished cells are kept there.", show_default="runs/instruct")
@@ -102,7 +111,7 @@ def instruct(
     folder = Path(data) if data else None
     some = [sets.load(one, folder, asked.number, asked.max_new_tokens) for one in asked.questions]
     tell = (lambda what: None) if flags["quiet"] else output.say
-    grader = judge_of(judge_model, judge_url, folder, tell)
+    grader = judge_of(judge_model, judge_url, judge_by, folder, tell)
     judges = {one.name: [*suite.usual_judges(one), *([grader] if grader else [])] for one in some}
     if unjudged := [name for name, those in judges.items() if not those]:
         raise UserError(f"nobody judges {unjudged[0]}", hint="name a --judge-model, with --judge-url if it is served")
@@ -134,19 +143,25 @@ def served(asked: Any, url: str) -> Any:
     return Subject(asked.model, EndpointWriter(Endpoint(asked.model, url), chat=chat), chat)
 
 
-def judge_of(name: str | None, url: str | None, data: Path | None, tell: Any) -> Any:
+def judge_of(name: str | None, url: str | None, by: str | None, data: Path | None, tell: Any) -> Any:
     """Judge prompts of MT-Bench's published file where the data have it, else our own."""
     if name is None:
         return None
+    from fewfit.errors import UserError
     from fewfit.judges.model import LocalModel, RemoteModel
-    from fewfit.judges.mt_bench import GradeJudge, Prompts
+    from fewfit.judges.mt_bench import GradeJudge, LikelyJudge, Prompts
     from fewfit.models import local
     from fewfit.models.remote import Endpoint
 
+    by = by or ("text" if url else "likelihood")
+    if by not in ("text", "likelihood") or (url and by == "likelihood"):
+        raise UserError(f"--judge-by {by}", hint="text, or for a model on this machine likelihood")
     published = data / "mt_bench" / "judge_prompts.jsonl" if data else None
     prompts = Prompts(published if published and published.exists() else None)
-    model = RemoteModel(Endpoint(name, url)) if url else LocalModel(local.load(name, tell=tell))
-    return GradeJudge(model, prompts)
+    if url:
+        return GradeJudge(RemoteModel(Endpoint(name, url)), prompts)
+    model = LocalModel(local.load(name, tell=tell))
+    return LikelyJudge(model, prompts) if by == "likelihood" else GradeJudge(model, prompts)
 
 
 def show(rows: list[dict[str, Any]]) -> None:
