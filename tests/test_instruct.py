@@ -184,7 +184,7 @@ def outcome(lab: Loaded, folder: Path, told: suite.Asked, questions: Sequence[Qu
 def test_cells_are_judged_by_turn_kept_and_not_made_again(
     lab: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Breaks seen to fail: the key without the condition; answers of the model as it came taken for the tuned one's."""
+    """Break seen to fail: answers of the model as it came taken for the tuned one's."""
     first = outcome(lab, tmp_path, asked())
     assert [(row["condition"], row["turn"]) for row in first.rows] == [
         (name, turn) for name in ("base", "urial", "ft-3") for turn in (1, 2)

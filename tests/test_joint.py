@@ -23,8 +23,8 @@ NEW = 12
 def test_together_as_alone(name: str, kept: int) -> None:
     """More prompts than are written at a time, ends at several places, windows shorter than the texts.
 
-    Breaks seen to fail: texts that see each other; a text that has ended still seen; places of a new text counted on
-    from those of another; the wrong places dropped when room is made.
+    Breaks seen to fail: texts that see each other; places of a text that hang on others; the wrong places dropped when
+    room is made.
     """
     model = tiny(name).eval()
     alone = [greedy(model, [one], max_new_tokens=NEW, end_ids=frozenset())[0] for one in PROMPTS]
