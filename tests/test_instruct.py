@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from fewfit.cli.main import run as command
+from fewfit.engine.learner import Track
 from fewfit.errors import UserError
 from fewfit.judges import Question
 from fewfit.judges.rules import RulesJudge
 from fewfit.models.local import Loaded
 from fewfit.prompts import ChatPrompt, Conversation, Frame, Turn, ours
-from fewfit.suites.instruct import studies, suite, tuning
+from fewfit.suites.instruct import studies, subject, suite, tuning
 from fewfit.suites.instruct.claims import claims
 from fewfit.suites.instruct.conditions import QUALITIES, Weights, condition
 from fewfit.suites.instruct.examples import Material, drawn, prompter
@@ -140,7 +141,7 @@ def test_training_sees_the_examples_as_prompts_show_them(lab: Loaded, frame: Fra
         pytest.skip("lab has no chat template")
     renderer = tuning.renderer_for(lab, frame)
     examples = [tuning.as_example(one) for one in POOL[:5]]
-    row = tuning.row(renderer, examples[:2], examples[2], suite.tuning.Track("t", 0))
+    row = tuning.row(renderer, examples[:2], examples[2], Track("t", 0))
     text = renderer.encoder.decode(row.ids)
     for one in POOL[:3]:
         assert one.turns[0].query in text and one.turns[0].answer in text
@@ -170,15 +171,15 @@ def test_each_example_is_seen_as_often_as_the_others(lab: Loaded) -> None:
 # ---- the whole -------------------------------------------------------------------------------------------------------
 
 
-def asked(**changed: Any) -> suite.Asked:
+def asked(**changed: Any) -> subject.Asked:
     usual = {"conditions": ("base", "urial", "ft-3"), "number": 3, "max_new_tokens": 8}
-    return suite.Asked("lab", **(usual | changed))
+    return subject.Asked("lab", **(usual | changed))
 
 
-def outcome(lab: Loaded, folder: Path, told: suite.Asked, questions: Sequence[Question] = ()) -> suite.Outcome:
+def outcome(lab: Loaded, folder: Path, told: subject.Asked, questions: Sequence[Question] = ()) -> suite.Outcome:
     some = QuestionSet("ours", tuple(questions) or tuple(own()[: told.number]))
-    subject = suite.subject_of(told, lab)
-    return suite.run(told, subject, MATERIAL, [some], {"ours": [RulesJudge()]}, folder)
+    asking = subject.subject_of(told, lab)
+    return suite.run(told, asking, MATERIAL, [some], {"ours": [RulesJudge()]}, folder)
 
 
 def test_cells_are_judged_by_turn_kept_and_not_made_again(
@@ -203,11 +204,11 @@ def test_a_judge_that_comes_later_reads_the_answers_that_are_there(
     told = asked(conditions=("base",))
     outcome(lab, tmp_path, told)
     made = sorted((tmp_path / "answers").iterdir())[0].read_bytes()
-    subject = suite.subject_of(told, lab)
-    monkeypatch.setattr(subject.writer, "write", lambda *a: pytest.fail("written again"))
+    asking = subject.subject_of(told, lab)
+    monkeypatch.setattr(asking.writer, "write", lambda *a: pytest.fail("written again"))
     some = QuestionSet("ours", tuple(own()[:3]))
     loose = RulesJudge("rules-loose", strict=False)
-    rows = suite.run(told, subject, MATERIAL, [some], {"ours": [RulesJudge(), loose]}, tmp_path).rows
+    rows = suite.run(told, asking, MATERIAL, [some], {"ours": [RulesJudge(), loose]}, tmp_path).rows
     assert {row["judge"] for row in rows} == {"rules", "rules-loose"}
     assert sorted((tmp_path / "answers").iterdir())[0].read_bytes() == made
 
@@ -215,10 +216,10 @@ def test_a_judge_that_comes_later_reads_the_answers_that_are_there(
 def test_tuned_weights_are_made_once_and_taken_off_again(lab: Loaded, tmp_path: Path) -> None:
     before = {name: value.clone() for name, value in lab.model.named_parameters()}
     told: list[str] = []
-    subject = suite.subject_of(asked(), lab)
+    asking = subject.subject_of(asked(), lab)
     some = [QuestionSet("ours", tuple(own()[:2]))]
     for names in (("ft-3",), ("ft-3", "urial@ft-3")):
-        suite.run(asked(conditions=names), subject, MATERIAL, some, {"ours": [RulesJudge()]}, tmp_path, told.append)
+        suite.run(asked(conditions=names), asking, MATERIAL, some, {"ours": [RulesJudge()]}, tmp_path, told.append)
     assert sum("step 9 of 9" in one for one in told) == 1
     after = dict(lab.model.named_parameters())
     assert set(after) == set(before) and all(bool((after[name] == value).all()) for name, value in before.items())
@@ -229,9 +230,9 @@ def test_a_condition_that_does_not_fit_is_left_out_and_said(lab: Loaded, tmp_pat
     long = Conversation("long", (Turn("q " * 3000, "a " * 3000),))
     told = asked(conditions=("base", "searched", "random-39"))
     material = replace(MATERIAL, searched=(long,), pool=POOL[:3])
-    subject = suite.subject_of(told, lab)
+    asking = subject.subject_of(told, lab)
     some = [QuestionSet("ours", tuple(own()[:2]))]
-    found = suite.run(told, subject, material, some, {"ours": [RulesJudge()]}, tmp_path)
+    found = suite.run(told, asking, material, some, {"ours": [RulesJudge()]}, tmp_path)
     assert {row["condition"] for row in found.rows} == {"base"}
     assert [one["condition"] for one in found.left_out] == ["searched", "random-39"]
     assert "tokens" in found.left_out[0]["why"] and "examples" in found.left_out[1]["why"]
@@ -241,8 +242,8 @@ def test_the_divergence_of_the_model_from_itself_is_nothing(lab: Loaded, tmp_pat
     """Break seen to fail: the tuned weights left off when their distributions are read."""
     told = asked(studies=("divergence",), conditions=("base", "urial", "ft-3"))
     pool = tuple(Conversation(f"{k}", (Turn(f"q {k}", f"a {k} b c d"),)) for k in range(60))
-    subject = suite.subject_of(told, lab)
-    found = suite.run(told, subject, replace(MATERIAL, pool=pool), [], {}, tmp_path)
+    asking = subject.subject_of(told, lab)
+    found = suite.run(told, asking, replace(MATERIAL, pool=pool), [], {}, tmp_path)
     by_name = {row["condition"]: row["score"] for row in found.rows}
     assert by_name["base"] == pytest.approx(0, abs=1e-4) and by_name["urial"] > 1e-3 and by_name["ft-3"] > 1e-3
     assert all(len(row["by_token"]) >= 2 for row in found.rows)

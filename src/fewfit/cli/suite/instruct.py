@@ -83,12 +83,14 @@ def instruct(
     from fewfit.prompts import conversations, load, ours
     from fewfit.suites.instruct import questions as sets
     from fewfit.suites.instruct import suite
+    from fewfit.suites.instruct.agreement import agreements
     from fewfit.suites.instruct.examples import Material
     from fewfit.suites.instruct.studies import Sampling
+    from fewfit.suites.instruct.subject import Asked, shortened
 
     if chat not in ("auto", "on", "off"):
         raise UserError(f"--chat {chat}", hint="auto, on or off")
-    asked = suite.Asked(
+    asked = Asked(
         model,
         studies=tuple(f.names(study, "--study")),  # type: ignore[arg-type]
         conditions=tuple(f.names(conditions, "--conditions")) if conditions else None,
@@ -100,7 +102,7 @@ def instruct(
         lr=lr,
         chat={"auto": None, "on": True, "off": False}[chat],
     )
-    asked = suite.quick(asked) if quick else asked
+    asked = shortened(asked) if quick else asked
     urial = load(prompt) if prompt else ours()
     material = Material(
         urial,
@@ -115,28 +117,31 @@ def instruct(
     judges = {one.name: [*suite.usual_judges(one), *([grader] if grader else [])] for one in some}
     if unjudged := [name for name, those in judges.items() if not those]:
         raise UserError(f"nobody judges {unjudged[0]}", hint="name a --judge-model, with --judge-url if it is served")
+    comparers = [pairs_of(grader)] if grader else []
     subject = served(asked, base_url) if base_url else here(asked, dtype, tell)
     at = Path(out or "runs/instruct")
-    outcome = suite.run(asked, subject, material, some, judges, at, tell)
+    outcome = suite.run(asked, subject, material, some, judges, at, tell, comparers)
     if flags["json_"]:
-        output.line(
-            {"schema": SCHEMA, "rows": outcome.rows, "left_out": outcome.left_out, "file": str(at / suite.ROWS)}
-        )
+        told = {"rows": outcome.rows, "left_out": outcome.left_out, "agreement": agreements(outcome.rows)}
+        output.line({"schema": SCHEMA, **told, "file": str(at / suite.ROWS)})
         return
     show(outcome.rows)
+    for one in agreements(outcome.rows):
+        names = [f"{judge} of {questions}" for judge, questions in zip(one["judges"], one["questions"], strict=True)]
+        print(f"Order of {one['conditions']} conditions by {' and '.join(names)}: Kendall's tau {between(one['tau'])}")
     print(f"\nEvery row: {at / suite.ROWS}")
 
 
 def here(asked: Any, dtype: str, tell: Any) -> Any:
     from fewfit.models import local
-    from fewfit.suites.instruct.suite import subject_of
+    from fewfit.suites.instruct.subject import subject_of
 
     return subject_of(asked, local.load(asked.model, dtype=dtype, tell=tell))
 
 
 def served(asked: Any, url: str) -> Any:
     from fewfit.models.remote import Endpoint
-    from fewfit.suites.instruct.suite import Subject
+    from fewfit.suites.instruct.subject import Subject
     from fewfit.writing import EndpointWriter
 
     chat = asked.chat is not False
@@ -162,6 +167,20 @@ def judge_of(name: str | None, url: str | None, by: str | None, data: Path | Non
         return GradeJudge(RemoteModel(Endpoint(name, url)), prompts)
     model = LocalModel(local.load(name, tell=tell))
     return LikelyJudge(model, prompts) if by == "likelihood" else GradeJudge(model, prompts)
+
+
+def pairs_of(grader: Any) -> Any:
+    """The same judge, asked to prefer."""
+    from fewfit.judges.mt_bench import LikelyJudge, PairJudge
+
+    return grader if isinstance(grader, LikelyJudge) else PairJudge(grader.model, grader.prompts)
+
+
+def between(found: dict[str, Any]) -> str:
+    if found["value"] is None:
+        return "is none: all conditions are alike"
+    low, high = found["interval"] or (None, None)
+    return f"{found['value']:.2f}" + ("" if low is None else f" ({low:.2f} to {high:.2f})")
 
 
 def show(rows: list[dict[str, Any]]) -> None:

@@ -6,22 +6,25 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fewfit.errors import UserError
-from fewfit.judges import Answered, Judge, Question, tally
+from fewfit.judges import Answered, Comparer, Judge, Question, noise, tally
 from fewfit.judges.rules import RulesJudge
+from fewfit.judges.win_rate import win_rates
 from fewfit.models.lent import as_it_was, put_adapter_on, take_adapter_off
-from fewfit.models.local import Loaded
 from fewfit.prompts import Prompter
 from fewfit.suites.instruct import studies, tuning
+from fewfit.suites.instruct.agreement import figure
 from fewfit.suites.instruct.answering import answers
 from fewfit.suites.instruct.conditions import condition
 from fewfit.suites.instruct.examples import Material, prompter
-from fewfit.suites.instruct.questions import OWN, QuestionSet
-from fewfit.suites.instruct.studies import USUAL, Cell, Sampling, Study
+from fewfit.suites.instruct.questions import QuestionSet
+from fewfit.suites.instruct.studies import Cell
+from fewfit.suites.instruct.subject import Asked, Subject
 from fewfit.suites.results import ROWS, Results, held, machine
 from fewfit.writing import Decoding, LocalWriter, Writer
 
@@ -29,61 +32,10 @@ KEY = (
     "model", "digest", "dtype", "chat", "study", "condition", "seed", "questions", "number", "judge", "temperature",
     "top_p", "repetition_penalty", "max_new_tokens", "lr", "material",
 )  # fmt: skip
-DIVERGENCE = "divergence"
+DIVERGENCE, BASE = "divergence", "base"
+Z = 1.96
 DIVERGING = 16  # conversations
-QUICK = {"studies": ("comparison",), "conditions": ("base", "urial", "ft-3")}
-QUICK_QUESTIONS, QUICK_TOKENS = 4, 24
 Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """`conditions` None: those of each study. `chat`: conversations as the model's template has them; None: where it
-    has one."""
-
-    model: str
-    studies: tuple[Study, ...] = ("comparison",)
-    conditions: tuple[str, ...] | None = None
-    questions: tuple[str, ...] = (OWN,)
-    number: int = 40
-    seeds: int = 1
-    sampling: Sampling = USUAL
-    max_new_tokens: int = 128
-    lr: float = tuning.LR
-    chat: bool | None = None
-
-    def __post_init__(self) -> None:
-        for study in self.studies:
-            if study not in studies.STUDIES:
-                raise UserError(f"unknown study {study!r}", hint=f"choose among {', '.join(studies.STUDIES)}")
-        for name in self.conditions or ():
-            condition(name)
-        for flag, value in (("seeds", self.seeds), ("number", self.number), ("max_new_tokens", self.max_new_tokens)):
-            if value < 1:
-                raise UserError(f"{flag} {value}", hint="give 1 or more")
-
-
-@dataclass(frozen=True)
-class Subject:
-    """Who is asked: a loaded model, or a writer behind an endpoint, which cannot be tuned."""
-
-    name: str
-    writer: Writer
-    chat: bool
-    loaded: Loaded | None = None
-
-    @property
-    def digest(self) -> str:
-        return self.loaded.ref.digest if self.loaded else ""
-
-    @property
-    def dtype(self) -> str:
-        return self.loaded.dtype if self.loaded else ""
-
-
-def subject_of(asked: Asked, loaded: Loaded) -> Subject:
-    chat = bool(loaded.tokenizer.chat_template) if asked.chat is None else asked.chat
-    return Subject(asked.model, LocalWriter(loaded.model, loaded.tokenizer, together=True), chat, loaded)
 
 
 @dataclass(frozen=True)
@@ -100,10 +52,12 @@ def run(
     judges: Mapping[str, Sequence[Judge]],
     folder: Path,
     tell: Tell = lambda what: None,
+    comparers: Sequence[Comparer] = (),
 ) -> Outcome:
-    """`judges` by set. The rows of every cell that was asked for, those that were there already among them."""
+    """`judges` by set; `comparers` tell how often answers are preferred to those of `base`. The rows of every cell that
+    was asked for, those that were there already among them."""
     with held(folder):
-        return Run(asked, subject, material, sets, judges, folder, tell).outcome()
+        return Run(asked, subject, material, sets, judges, folder, tell, comparers).outcome()
 
 
 def usual_judges(one: QuestionSet) -> list[Judge]:
@@ -121,7 +75,9 @@ class Run:
         judges: Mapping[str, Sequence[Judge]],
         folder: Path,
         tell: Tell,
+        comparers: Sequence[Comparer] = (),
     ):
+        self.comparers = comparers
         self.asked, self.subject, self.material = asked, subject, material
         self.sets, self.judges, self.folder, self.tell = sets, judges, folder, tell
         self.results = Results(folder / ROWS, KEY)
@@ -170,23 +126,27 @@ class Run:
     def asking(self, cell: Cell, name: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         for one in self.sets:
-            missing = []
-            for judge in self.judges.get(one.name, ()):
-                there = self.results.of(self.key(cell, one.name, judge.name))
-                found += there
-                missing += [] if there else [judge]
-            if not missing:
+            judging = {judge.name: partial(self.judged, judge=judge) for judge in self.judges.get(one.name, ())}
+            if cell.condition.name != BASE:
+                judging |= {f"win-rate:{by.name}": partial(self.preferred, comparer=by) for by in self.comparers}
+            there = {judge: self.results.of(self.key(cell, one.name, judge)) for judge in judging}
+            found += [row for rows in there.values() for row in rows]
+            if all(there.values()):
                 continue
             self.tell(f"{name}: {one.name}")
             began = time.monotonic()
             answered = self.answered(cell, one)
             seconds = round(time.monotonic() - began, 1)
-            for judge in missing:
-                made = self.judged(cell, one, judge, answered, seconds)
+            for judge, rows_of in judging.items():
+                if there[judge]:
+                    continue
+                some = rows_of(cell, one, answered)
+                usual = {"splits": len(some), "seconds": seconds, "machine": machine()}
+                made = [self.key(cell, one.name, judge) | row | usual for row in some]
                 self.results.add(made)
                 found += made
                 scores = ", ".join(f"turn {row['turn']} {100 * row['score']:.0f}" for row in made if row["n"])
-                self.tell(f"{name}: {one.name} by {judge.name}: {scores or 'nothing could be judged'}")
+                self.tell(f"{name}: {one.name} by {judge}: {scores or 'nothing could be judged'}")
         return found
 
     def answered(self, cell: Cell, one: QuestionSet) -> list[Answered]:
@@ -201,26 +161,48 @@ class Run:
             return answers(self.subject.writer, asking, decoding, questions, path, cell.condition.name)
 
     def judged(
-        self, cell: Cell, one: QuestionSet, judge: Judge, answered: Sequence[Answered], seconds: float
+        self, cell: Cell, one: QuestionSet, answered: Sequence[Answered], *, judge: Judge
     ) -> list[dict[str, Any]]:
+        """By turn. `length` is the correlation of score and length, over all turns."""
         verdicts = judge.judge(answered)
-        sums = tally(verdicts)[:-1]
+        length = noise.length_correlation(answered, verdicts)
         lengths = [[len(text.split()) for text in some.answers] for some in answered]
         return [
-            self.key(cell, one.name, judge.name)
-            | {
+            {
                 "turn": told.turn,
                 "score": 0.0 if told.score is None else round(told.score, 4),
                 "stderr": 0.0 if told.stderr is None else round(told.stderr, 4),
                 "n": told.n,
                 "unread": told.unread,
-                "splits": len(sums),
                 "scores": [some[turn].score if len(some) > turn else None for some in verdicts],
                 "words": mean([some[turn] for some in lengths if len(some) > turn]),
-                "seconds": seconds,
-                "machine": machine(),
+                "length": figure(length),
             }
-            for turn, told in enumerate(sums)
+            for turn, told in enumerate(tally(verdicts)[:-1])
+        ]
+
+    def preferred(
+        self, cell: Cell, one: QuestionSet, answered: Sequence[Answered], *, comparer: Comparer
+    ) -> list[dict[str, Any]]:
+        """Length-controlled win rates over the answers of `base`, of 1, by turn."""
+        same = Cell(cell.study, condition(BASE), cell.sampling, cell.seed if cell.sampling.temperature else 0)
+        others = self.answered(same, one)
+        verdicts = comparer.compare(answered, others)
+        place = noise.position(verdicts)
+        return [
+            {
+                "turn": turn,
+                "score": round(rate.rate / 100, 4),
+                "stderr": round((rate.interval[1] - rate.interval[0]) / (200 * Z), 4),
+                "n": rate.n,
+                "unread": rate.unread,
+                "scores": [some[turn - 1].score if len(some) >= turn else None for some in verdicts],
+                "interval": [round(end / 100, 4) for end in rate.interval],
+                "raw": round(rate.raw / 100, 4),
+                "turned": figure(place.turned),
+                "first": figure(place.first),
+            }
+            for turn, rate in enumerate(win_rates(verdicts, answered, others), start=1)
         ]
 
     def diverging(self, cell: Cell, name: str) -> list[dict[str, Any]]:
@@ -240,7 +222,7 @@ class Run:
             )
         self.tell(name)
         began = time.monotonic()
-        base = prompter(self.material, condition("base"), cell.seed, self.subject.chat)
+        base = prompter(self.material, condition(BASE), cell.seed, self.subject.chat)
         with as_it_was(loaded.model):
             first = distributions(loaded.model, loaded.tokenizer, base, some)
         trained = self.adapter(cell)
@@ -340,13 +322,3 @@ def digest(text: str) -> str:
 
 def mean(values: Sequence[float], digits: int = 1) -> float:
     return round(sum(values) / len(values), digits) if values else 0.0
-
-
-def quick(asked: Asked) -> Asked:
-    return replace(
-        asked,
-        studies=QUICK["studies"],  # type: ignore[arg-type]
-        conditions=asked.conditions or QUICK["conditions"],
-        number=QUICK_QUESTIONS,
-        max_new_tokens=QUICK_TOKENS,
-    )

@@ -1,0 +1,38 @@
+"""Do two judges, or two sets of questions, put the conditions in the same order?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+from fewfit.judges import noise
+
+LEAST = 3  # conditions that have an order
+
+
+def agreements(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Kendall's tau of first turns and first seeds."""
+    by_judge: dict[tuple[str, str, str], dict[str, Sequence[float | None]]] = {}
+    for row in rows:
+        if row["turn"] == 1 and row["seed"] == 0 and row["study"] in ("comparison", "scaling", "quality") and row["n"]:
+            place = (row["study"], row["questions"], row["judge"])
+            by_judge.setdefault(place, {})[row["condition"]] = row["scores"]
+    found = []
+    for (one, mine), (two, others) in combinations(by_judge.items(), 2):
+        same = [name for name in mine if name in others]
+        if one[0] != two[0] or len(same) < LEAST:
+            continue
+        tables = [[[math.nan if x is None else x for x in of[name]] for name in same] for of in (mine, others)]
+        tau = noise.rank_agreement(*tables, same_questions=one[1] == two[1])
+        told = {"study": one[0], "questions": [one[1], two[1]], "judges": [one[2], two[2]], "conditions": len(same)}
+        found.append(told | {"tau": figure(tau)})
+    return found
+
+
+def figure(told: noise.Figure) -> dict[str, Any]:
+    return {
+        "value": None if told.value is None else round(told.value, 3),
+        "interval": None if told.interval is None else [round(end, 3) for end in told.interval],
+    }
