@@ -71,19 +71,18 @@ def win_rate(
 
 def win_rates(
     verdicts: Sequence[Sequence[Verdict]], mine: Sequence[Answered], other: Sequence[Answered]
-) -> list[WinRate]:
-    """By turn, of a comparer's verdicts; lengths are counted in characters."""
-    turns = {len(one) for one in verdicts}
-    if len(turns) != 1 or not len(verdicts) == len(mine) == len(other):
-        raise ValueError("verdicts and answers of equally many turns are wanted")
-    return [
-        win_rate(
-            [one[turn].score for one in verdicts],
-            [len(one.answers[turn]) for one in mine],
-            [len(one.answers[turn]) for one in other],
-        )
-        for turn in range(turns.pop())
-    ]
+) -> list[WinRate | None]:
+    """By turn, of a comparer's verdicts; lengths are counted in characters. None where fewer than two preferences could
+    be read."""
+    if not len(verdicts) == len(mine) == len(other):
+        raise ValueError(f"{len(verdicts)} verdicts of {len(mine)} and {len(other)} answers")
+    found: list[WinRate | None] = []
+    for turn in range(max(map(len, verdicts), default=0)):
+        there = [k for k, one in enumerate(verdicts) if len(one) > turn]
+        told = [verdicts[k][turn].score for k in there]
+        lengths = [[len(some[k].answers[turn]) for k in there] for some in (mine, other)]
+        found.append(win_rate(told, *lengths) if len(told) - told.count(None) > 1 else None)
+    return found
 
 
 def difficulties(preference_MN: Sequence[Sequence[float]], but: int) -> list[float]:

@@ -189,21 +189,27 @@ class Run:
         others = self.answered(same, one)
         verdicts = comparer.compare(answered, others)
         place = noise.position(verdicts)
-        return [
-            {
-                "turn": turn,
-                "score": round(rate.rate / 100, 4),
-                "stderr": round((rate.interval[1] - rate.interval[0]) / (200 * Z), 4),
-                "n": rate.n,
-                "unread": rate.unread,
-                "scores": [some[turn - 1].score if len(some) >= turn else None for some in verdicts],
-                "interval": [round(end / 100, 4) for end in rate.interval],
-                "raw": round(rate.raw / 100, 4),
-                "turned": figure(place.turned),
-                "first": figure(place.first),
-            }
-            for turn, rate in enumerate(win_rates(verdicts, answered, others), start=1)
-        ]
+        usual = {"turned": figure(place.turned), "first": figure(place.first)}
+        rows = []
+        for turn, rate in enumerate(win_rates(verdicts, answered, others)):
+            scores = [some[turn].score if len(some) > turn else None for some in verdicts]
+            row = {"turn": turn + 1, "scores": scores, **usual}
+            if rate is None:
+                rows.append(row | {"score": 0.0, "stderr": 0.0, "n": 0, "unread": sum(len(v) > turn for v in verdicts)})
+                continue
+            low, high = (end / 100 for end in rate.interval)
+            rows.append(
+                row
+                | {
+                    "score": round(rate.rate / 100, 4),
+                    "stderr": round((high - low) / (2 * Z), 4),
+                    "n": rate.n,
+                    "unread": rate.unread,
+                    "interval": [round(low, 4), round(high, 4)],
+                    "raw": round(rate.raw / 100, 4),
+                }
+            )
+        return rows
 
     def diverging(self, cell: Cell, name: str) -> list[dict[str, Any]]:
         """Of the next token, from the model as it came, on examples that no condition was shown or trained on."""
