@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.search import simulated_cell
 from benchmarks.search_made import Made
 from fewfit.errors import UserError
 from fewfit.examples.example import Example
@@ -158,6 +159,7 @@ def test_a_ledger_of_something_else_is_refused(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from benchmarks.search import simulated_cell
 from benchmarks.search_made import Made
 from fewfit.search import STRATEGIES, Problem, ledger
 from fewfit.search.pool import Pool
@@ -339,3 +341,11 @@ def test_answers_to_instructions_are_searched_by_a_judge() -> None:
     assert found.added == ("c3",) and found.worth.gains[0].verdict == "better than the start"
     with pytest.raises(UserError, match="nobody tells how likely"):
         search(Problem(Pool(("c1", "c2")), QUESTIONS, 1), STRATEGIES["screen"], scorer, HELD_OUT)
+
+
+def test_the_benchmark_compares_with_greedy_draw_by_draw() -> None:
+    found = simulated_cell(8, 8, 4, 9)
+    assert found["greedy"]["less than greedy"] == found["greedy"]["error"] == 0.0
+    for one in found.values():
+        assert one["less than greedy"] == pytest.approx(found["greedy"]["worth"] - one["worth"])
+    assert 0 < found["racing"]["calls"] <= found["greedy"]["calls"] / 4
