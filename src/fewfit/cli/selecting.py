@@ -12,6 +12,7 @@ from fewfit.cli import output
 from fewfit.errors import UserError
 
 SEARCH, QUESTIONS = "Search", "Questions"
+INSTRUCTED = ("rules", "mt-bench")  # judges of answers to instructions
 
 
 @f.takes(*f.MODELS, "choices", "answer_pattern", *f.PROMPTS, "input", "output", "labels", "skip_bad",
@@ -23,8 +24,31 @@ def select_demos(
     ],
     judge: Annotated[
         str,
-        typer.Option(metavar="METRIC", help="Who scores an answer: a metric, as for fit.", rich_help_panel=QUESTIONS),
+        typer.Option(
+            metavar="METRIC|rules|mt-bench",
+            help="Who scores an answer: a metric, as for fit. rules and mt-bench: DATA are conversations, and what is "
+            "asked is a file of IFEval's or MT-Bench's shape.",
+            rich_help_panel=QUESTIONS,
+        ),
     ] = "auto",
+    judge_model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="mt-bench: who grades.", rich_help_panel=QUESTIONS)
+    ] = None,
+    judge_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where it is served.", rich_help_panel=QUESTIONS)
+    ] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="rules and mt-bench: rules and examples, as URIAL has them.",
+            show_default="ours",
+            rich_help_panel=QUESTIONS,
+        ),
+    ] = None,
+    max_new_tokens: Annotated[
+        int, typer.Option(metavar="N", help="rules and mt-bench: of an answer.", rich_help_panel=QUESTIONS)
+    ] = 128,
     k: Annotated[int, typer.Option("--k", metavar="K", help="Demonstrations to find.", rich_help_panel=SEARCH)] = 3,
     start: Annotated[
         str | None,
@@ -127,6 +151,22 @@ def select_demos(
         name: asked.pop(name) for name in ("input", "output", "labels", "choices", "skip_bad", "keep_duplicates")
     }
     tell = (lambda what: None) if flags["quiet"] else output.say
+    folder = Path(out) if out else Path("runs") / f"demos-{Path(data).stem}-{Path(model).name}"
+
+    def on_step(added: Any, calls: Any) -> None:
+        tell(f"{calls.used} answers judged: {len(added)} of {k} found")
+
+    if judge in INSTRUCTED:
+        if questions is None:
+            raise UserError(
+                f"--judge {judge} without questions", hint="give --questions FILE of IFEval's or MT-Bench's shape"
+            )
+        selected = instructed(
+            data, model, judge, (judge_model, judge_url), prompt, (questions, held_out), how, loading, tell,
+            max_new_tokens=max_new_tokens, k=k, pool=pool, budget=budget, seed=seed, out=folder, on_step=on_step,
+        )  # fmt: skip
+        tell_result(selected, flags["json_"], tell)
+        return
     selected = run(
         data,
         model,
@@ -140,18 +180,66 @@ def select_demos(
         pool=pool,
         budget=budget,
         seed=seed,
-        out=out or Path("runs") / f"demos-{Path(data).stem}-{Path(model).name}",
+        out=folder,
         render=asked,
         columns=columns,
         load={**loading, "tell": tell},
-        on_step=lambda added, calls: tell(f"{calls.used} answers judged: {len(added)} of {k} found"),
+        on_step=on_step,
     )
-    if flags["json_"]:
+    tell_result(selected, flags["json_"], tell)
+
+
+def tell_result(selected: Any, as_json: bool, tell: Any) -> None:
+    if as_json:
         output.line(selected.as_json())
         return
     for notice in selected.notices:
         tell(f"note: {notice}")
     show(selected)
+
+
+def instructed(
+    data: str,
+    model: str,
+    judge: str,
+    grader: tuple[str | None, str | None],
+    prompt: str | None,
+    files: tuple[str, str | None],
+    how: Any,
+    loading: dict[str, Any],
+    tell: Any,
+    *,
+    max_new_tokens: int,
+    pool: int | None,
+    seed: int,
+    **search: Any,
+) -> Any:
+    """Conversations, searched for by a judge of instructions."""
+    from fewfit.cli.judging import judge_of
+    from fewfit.judges import mt_bench, rules
+    from fewfit.models import local
+    from fewfit.prompts import conversations, load, ours
+    from fewfit.search.instructions import Prompted, candidates, select_instructions
+    from fewfit.writing import Decoding, LocalWriter
+
+    read = rules.load if judge == "rules" else mt_bench.load
+    asked, held_out = (None if one is None else read(one) for one in files)
+    by = rules.RulesJudge() if judge == "rules" else judge_of(*grader, None, None, tell)
+    if by is None:
+        raise UserError(
+            "--judge mt-bench without a model", hint="name a --judge-model, with --judge-url if it is served"
+        )
+    loaded = local.load(model, **loading, tell=tell)
+    writer = LocalWriter(loaded.model, loaded.tokenizer, together=True)
+    some = conversations(data)
+    urial = load(prompt) if prompt else ours()
+    decoding = Decoding(max_new_tokens, repetition_penalty=1.15)
+    chat = bool(loaded.tokenizer.chat_template)
+    prompted = Prompted(writer, urial, candidates(some, pool, seed), decoding, chat)
+    about = {"model": loaded.ref.digest, "dtype": loaded.dtype}
+    return select_instructions(
+        some, asked or [], prompted, by, how, held_out=held_out, seed=seed, about=about, **search
+    )
 
 
 def one_model(given: Any) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from fewfit.cli import flags as f
 from fewfit.cli import output
+from fewfit.cli.judging import judge_of
 from fewfit.cli.suite.shown import SCHEMA, TRAINING, print_table
 
 ASKING, JUDGING = "Asking", "Judging"
@@ -146,27 +147,6 @@ def served(asked: Any, url: str) -> Any:
 
     chat = asked.chat is not False
     return Subject(asked.model, EndpointWriter(Endpoint(asked.model, url), chat=chat), chat)
-
-
-def judge_of(name: str | None, url: str | None, by: str | None, data: Path | None, tell: Any) -> Any:
-    """Judge prompts of MT-Bench's published file where the data have it, else our own."""
-    if name is None:
-        return None
-    from fewfit.errors import UserError
-    from fewfit.judges.model import LocalModel, RemoteModel
-    from fewfit.judges.mt_bench import GradeJudge, LikelyJudge, Prompts
-    from fewfit.models import local
-    from fewfit.models.remote import Endpoint
-
-    by = by or ("text" if url else "likelihood")
-    if by not in ("text", "likelihood") or (url and by == "likelihood"):
-        raise UserError(f"--judge-by {by}", hint="text, or for a model on this machine likelihood")
-    published = data / "mt_bench" / "judge_prompts.jsonl" if data else None
-    prompts = Prompts(published if published and published.exists() else None)
-    if url:
-        return GradeJudge(RemoteModel(Endpoint(name, url)), prompts)
-    model = LocalModel(local.load(name, tell=tell))
-    return LikelyJudge(model, prompts) if by == "likelihood" else GradeJudge(model, prompts)
 
 
 def pairs_of(grader: Any) -> Any:

@@ -1,0 +1,28 @@
+"""Which judge the flags ask for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fewfit.errors import UserError
+
+
+def judge_of(name: str | None, url: str | None, by: str | None, data: Path | None, tell: Any) -> Any:
+    """Judge prompts of MT-Bench's published file where the data have it, else our own."""
+    if name is None:
+        return None
+    from fewfit.judges.model import LocalModel, RemoteModel
+    from fewfit.judges.mt_bench import GradeJudge, LikelyJudge, Prompts
+    from fewfit.models import local
+    from fewfit.models.remote import Endpoint
+
+    by = by or ("text" if url else "likelihood")
+    if by not in ("text", "likelihood") or (url and by == "likelihood"):
+        raise UserError(f"--judge-by {by}", hint="text, or for a model on this machine likelihood")
+    published = data / "mt_bench" / "judge_prompts.jsonl" if data else None
+    prompts = Prompts(published if published and published.exists() else None)
+    if url:
+        return GradeJudge(RemoteModel(Endpoint(name, url)), prompts)
+    model = LocalModel(local.load(name, tell=tell))
+    return LikelyJudge(model, prompts) if by == "likelihood" else GradeJudge(model, prompts)

@@ -1,0 +1,130 @@
+"""`select_instructions`: conversations searched for that make a model follow instructions best, by a judge's verdict.
+
+As in arXiv 2405.19874, section 4: candidates stand between the rules and the examples of a prompt file, and are judged
+by what the model answers in the first turn. The folder is that of selecting.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fewfit import draw
+from fewfit.errors import UserError
+from fewfit.examples import as_dict
+from fewfit.examples.example import Example
+from fewfit.files import one_line, publish, write_json
+from fewfit.judges import Judge, Question
+from fewfit.prompts import ChatPrompt, Conversation, Prompter, UrialPrompt, talk
+from fewfit.search.judged import JudgedScorer
+from fewfit.search.pool import Added, Pool
+from fewfit.search.searching import Found, OnStep, refuse_impossible, search
+from fewfit.search.selecting import FOUND, SCHEMA, SET, kept_in
+from fewfit.search.strategy import Problem, Strategy
+from fewfit.writing import Decoding, Writer
+
+POOL = 100  # candidates at the most, as in the paper
+
+
+@dataclass(frozen=True)
+class Prompted:
+    """Answers of one model behind a prompt file's rules and examples, and what is added to them."""
+
+    writer: Writer
+    prompt: UrialPrompt
+    candidates: dict[str, Conversation]
+    decoding: Decoding
+    chat: bool = False
+
+    def prompter(self, added: Added) -> Prompter:
+        shown = (*(self.candidates[one] for one in added), *self.prompt.demonstrations)
+        if self.chat:
+            return ChatPrompt("searched", self.prompt.rules, shown)
+        return replace(self.prompt, name="searched", demonstrations=shown)
+
+    def answer(self, demonstrations: Added, questions: Sequence[Question]) -> list[list[str]]:
+        first = {one.id: one.turns[:1] for one in questions}
+        told = talk(self.writer, self.prompter(demonstrations), first, self.decoding)
+        return [[one.text for one in told[question.id]] for question in questions]
+
+
+@dataclass(frozen=True)
+class Selected:
+    """`demonstrations` in prompt order, without those of the prompt file."""
+
+    found: Found
+    demonstrations: tuple[Example, ...]
+    judge: str
+    questions: int
+    pool: int
+    unread: int
+    out: Path | None
+    notices: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "judge": self.judge,
+            **self.found.as_json(),
+            "pool": self.pool,
+            "questions": self.questions,
+            "unread": self.unread,
+            "demonstrations": [as_dict(one) for one in self.demonstrations],
+            "out": None if self.out is None else str(self.out),
+        }
+
+
+def select_instructions(
+    conversations: Sequence[Conversation],
+    questions: Sequence[Question],
+    prompted: Prompted,
+    judge: Judge,
+    how: Strategy,
+    *,
+    k: int,
+    held_out: Sequence[Question] | None = None,
+    budget: int | None = None,
+    seed: int = 0,
+    out: Path | None = None,
+    about: dict[str, Any] | None = None,
+    on_step: OnStep | None = None,
+) -> Selected:
+    """`prompted` holds the candidates that may be drawn from. `about` is what the scores hang on beside all this: the
+    model."""
+    some = draw.shuffled(questions, lambda one: one.id, seed=seed, purpose="searched questions")
+    if held_out is None:
+        half = len(some) // 2
+        some, held_out = some[:half], some[half:]
+    if any(len(one.turns) > 1 for one in conversations):
+        raise UserError("candidates of several turns", hint="give conversations of one turn")
+    problem = Problem(Pool(tuple(prompted.candidates)), tuple(one.id for one in some), k, seed)
+    refuse_impossible(problem, budget)
+    scorer = JudgedScorer(prompted, judge, [*some, *held_out])
+    asked = {
+        "schema": SCHEMA,
+        "judge": judge.name,
+        "prompt": prompted.prompt.text,
+        "chat": prompted.chat,
+        "decoding": asdict(prompted.decoding),
+        "candidates": {
+            id: [[turn.query, turn.answer] for turn in one.turns] for id, one in prompted.candidates.items()
+        },
+        **(about or {}),
+    }
+    with kept_in(out, asked) as book:
+        held = [one.id for one in held_out]
+        found = search(problem, how, scorer, held, ledger=book, budget=budget, on_step=on_step)
+        shown = [prompted.candidates[one] for one in found.added]
+        demos = tuple(Example(one.id, one.turns[0].query, one.turns[0].answer) for one in shown)
+        selected = Selected(found, demos, judge.name, len(some), len(prompted.candidates), scorer.unread, out)
+        if out is not None:
+            publish(out / SET, "".join(one_line(as_dict(one)) + "\n" for one in demos).encode())
+            write_json(out / FOUND, selected.as_json())
+    return selected
+
+
+def candidates(conversations: Sequence[Conversation], number: int | None, seed: int) -> dict[str, Conversation]:
+    some = draw.shuffled(conversations, lambda one: one.id, seed=seed, purpose="pool of candidates")
+    return {one.id: one for one in some[: min(number or POOL, len(some))]}

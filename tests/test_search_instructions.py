@@ -1,0 +1,78 @@
+"""`select-demos --judge rules`: conversations searched for by what a program says of the answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fewfit.cli.main import run as command
+from fewfit.prompts import Conversation, Turn, ours
+from fewfit.search.instructions import Prompted
+from fewfit.writing import Decoding, Written
+
+POOL = [{"prompt": f"Tell me of river {n}.", "completion": f"river {n} is wide."} for n in range(8)]
+CHECKS = ("punctuation:no_comma", "change_case:english_lowercase")
+ASKED = [
+    {"key": n, "prompt": f"Write of mill {n}.", "instruction_id_list": [CHECKS[n % 2]], "kwargs": [{}]}
+    for n in range(12)
+]
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def test_a_search_by_rules_tells_what_held_out_questions_say_and_asks_nothing_twice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = ["select-demos", write(tmp_path / "pool.jsonl", POOL), "--model", "lab", "--judge", "rules", "--k", "1"]
+    line += ["--questions", write(tmp_path / "asked.jsonl", ASKED), "--pool", "4", "--max-new-tokens", "6"]
+    line += ["--strategy", "greedy", "--out", str(tmp_path / "out"), "--json"]
+    assert command(line) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["pool"] == 4 and told["questions"] == 6 and told["calls"] == 24
+    assert told["held_out"]["n"] == 6 and len(told["demonstrations"]) == 1
+    (found,) = (tmp_path / "out" / "demonstrations.jsonl").read_text().splitlines()
+    assert json.loads(found)["prompt"] in [row["prompt"] for row in POOL]
+    monkeypatch.setattr("fewfit.search.instructions.talk", lambda *a: pytest.fail("asked again"))
+    assert command(line) == 0
+    assert json.loads(capsys.readouterr().out)["demonstrations"] == told["demonstrations"]
+
+
+def test_questions_are_wanted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["select-demos", write(tmp_path / "pool.jsonl", POOL), "--model", "lab", "--judge", "rules"]
+    assert command(line) == 2 and "--questions" in capsys.readouterr().err
+
+
+def test_what_is_added_stands_between_the_rules_and_the_examples_of_the_file() -> None:
+    """Break seen to fail: the candidates behind the file's own examples."""
+
+    class Told:
+        limit = None
+        texts: list[str] = []
+
+        def count(self, text: Any) -> int:
+            return 1
+
+        def write(self, asked: Any, keys: Any, decoding: Any) -> list[Written]:
+            self.texts += [one.text for one in asked]
+            return [Written("yes", True, 1, 1) for _ in asked]
+
+        def affirm(self, asked: Any) -> Any:
+            raise AssertionError
+
+    from fewfit.judges import Question
+
+    writer = Told()
+    one = Conversation("c", (Turn("Who is candidate?", "The candidate."),))
+    prompted = Prompted(writer, ours(), {"c": one}, Decoding(4))
+    assert prompted.answer(("c",), [Question("q", ("First?", "Second?"))]) == [["yes"]]
+    (text,) = writer.texts
+    places = [
+        text.index(part) for part in (ours().rules.strip()[:20], "candidate?", ours().demonstrations[0].turns[0].query)
+    ]
+    assert places == sorted(places) and "First?" in text and "Second?" not in text
