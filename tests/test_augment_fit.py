@@ -26,6 +26,7 @@ from fewfit.predictions import read
 from fewfit.run import inferences
 from fewfit.run.inspection import sequence
 from fewfit.writing import Asked
+from tests import endpoint_made as made
 from tests.models_made import tiny
 from tests.streams_made import examples, run_lanes, task_of
 from tests.test_augment import Scripted
@@ -85,6 +86,29 @@ def test_a_run_with_inferences_passes_the_audit_and_trains_on_them(scripted: Scr
     if made_from:
         inside = {**updates[at], "ids": [made_from[0], *updates[at]["ids"]]}
         assert any("in the prompt of what was made" in line for line in audit(items, read(out), [inside]))
+
+
+def test_another_model_may_infer_what_a_lane_learns_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One behind an endpoint, which is asked once. Break seen to fail: the model itself asked all the same."""
+    pytest.importorskip("openai")
+    monkeypatch.setenv("FEWFIT_CACHE", str(tmp_path / "cache"))
+    items, out = examples(8), tmp_path / "run"
+    with made.serving(lambda prompt: " served => right\n\n", paths=("/completions",)) as server:
+        run = fit(items, out, augment="local", augment_with="big", augment_url=server.url)
+        asked = server.calls
+        fewfit.resume(out, model=tiny("llama", vocab_size=VOCABULARY), tokenizer=byte_level())
+        assert server.calls == asked > 0
+    rows = [row for one in inferences.read(out) for row in one["rows"]]
+    assert rows and {row["prompt"] for row in rows} == {"served"}
+    record = json.loads((out / "run.json").read_text())
+    assert record["augmenter"] == {"name": "big", "url": server.url}
+    assert audit(items, read(out), trained(out), inferences=inferences.read(out)) == [] and run.lanes
+
+
+@pytest.mark.parametrize("given", [{"augment_url": "http://localhost:1/v1"}, {"augment_with": "big", "augment": None}])
+def test_an_augmenter_that_has_nothing_to_do_is_refused(given: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--augment-"):
+        fit(examples(8), tmp_path / "run", **given)
 
 
 def place_of(items: Sequence[Example], seed: int, id: str) -> int:

@@ -15,6 +15,7 @@ import pytest
 from fewfit.errors import EnvironmentProblem, FewfitError, UserError
 from fewfit.examples.example import Message
 from fewfit.models.remote import Endpoint, Request, trouble
+from fewfit.models.remote.access import NO_KEY, api_key
 from fewfit.models.remote.cache import Answers
 from tests import endpoint_made as made
 
@@ -252,12 +253,21 @@ def test_the_cache_is_shown_and_cleared(tmp_path: Path) -> None:
 # ---- keys ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["FEWFIT_API_KEY", "OPENAI_API_KEY"])
-def test_a_key_opens_and_is_left_nowhere(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openais_key_is_sent_to_openai_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Break seen to fail: either key sent to any address."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    assert api_key("https://api.openai.com/v1") == KEY
+    for url in ("http://localhost:8000/v1", "https://api.openai.com.example.org/v1", "https://openai.com/v1"):
+        assert api_key(url) == NO_KEY
+    monkeypatch.setenv("FEWFIT_API_KEY", "another")
+    assert {api_key(url) for url in ("http://localhost:8000/v1", "https://api.openai.com/v1")} == {"another"}
+
+
+def test_a_key_opens_and_is_left_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with made.serving(key=KEY) as server:
         with pytest.raises(EnvironmentProblem, match=r"refuses access \(HTTP 401\); set FEWFIT_API_KEY"):
             texts(Endpoint("m", server.url), requests(1))
-        monkeypatch.setenv(name, KEY)
+        monkeypatch.setenv("FEWFIT_API_KEY", KEY)
         assert texts(Endpoint("m", server.url), requests(3)) == WORDS[:3]
         for path in tmp_path.rglob("*"):
             assert not path.is_file() or KEY.encode() not in path.read_bytes()

@@ -63,7 +63,7 @@ def test_a_chat_endpoint_from_fit_to_predict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With a key, which is nowhere afterwards. Break seen to fail: it is kept beside the model's name in the cache."""
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("FEWFIT_API_KEY", KEY)
     Path("data.jsonl").write_text("".join(json.dumps({"prompt": p, "completion": c}) + "\n" for p, c in LABELS))
     test = [{"prompt": f"word{k}", "completion": "odd"} for k in (31, 33, 35, 45)]
     Path("test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in test))

@@ -61,6 +61,8 @@ class Settings:
     replay: Replay | None = None
     layers: Literal["all", "upper-half"] | None = None
     augment: Sequence[str] | None = None
+    augment_with: str | None = None  # who infers, if not the model itself
+    augment_url: str | None = None
     demonstrations: str | None = None
     deliver: str | None = None
     batch: int | None = None
@@ -127,6 +129,7 @@ class Settings:
             seconds(self.budget)
         if self.grid is not None and (given := [name for name in COORDINATES if getattr(self, name) is not None]):
             raise UserError(f"grid= and {given[0]}= together", hint="set it in each Lane")
+        refuse_idle_augmenter(self)
         named = [short_name(one) for one in self.models if isinstance(one, str | Path)]
         if self.probe is not None:  # documents have lanes of their own (run/reading.py)
             return
@@ -215,6 +218,16 @@ class Settings:
 
         values = {name: self.coordinate(name)[0] if name in COORDINATES else getattr(self, name) for name in DEFAULTS}
         return {name: {"value": plain(value), "source": source(name, value)} for name, value in values.items()}
+
+
+def refuse_idle_augmenter(asked: Settings) -> None:
+    if asked.augment_url is not None and asked.augment_with is None:
+        raise UserError(
+            "--augment-url without --augment-with", hint="give the name that the endpoint has for its model"
+        )
+    lanes = asked.grid.lanes if isinstance(asked.grid, Grid) else several(asked.grid or ())
+    if asked.augment_with is not None and not (asked.augment or any(lane.augment for lane in lanes)):
+        raise UserError("--augment-with, and nothing is inferred", hint="give --augment local, global or both")
 
 
 def refuse_behind_endpoint(asked: Settings, grid: Grid) -> None:

@@ -148,7 +148,8 @@ FLAGS: dict[str, Flag] = {
     "quantize": Flag("4-bit base weights (CUDA).", MODEL, shown="no"),
     "base_url": Flag(
         "The model is one of this OpenAI-compatible endpoint: it is prompted, not tuned. The key is taken from "
-        "FEWFIT_API_KEY or OPENAI_API_KEY.", MODEL, shown="none: the model runs here", metavar="URL",
+        "FEWFIT_API_KEY, for OpenAI itself also from OPENAI_API_KEY.", MODEL, shown="none: the model runs here",
+        metavar="URL",
     ),
     "concurrency": Flag("Requests at once, to an endpoint.", MODEL, shown="4", metavar="N"),
     "max_calls": Flag(
@@ -184,6 +185,8 @@ FLAGS: dict[str, Flag] = {
         "(local), from all examples so far (global), from both (local+global).", GRID,
         shown="none", metavar="local,global,local+global", read=names,
     ),
+    "augment_with": Flag("Who infers: another model.", GRID, shown="the model itself", metavar="NAME"),
+    "augment_url": Flag("The endpoint that serves it.", GRID, shown="none", metavar="URL"),
     "demonstrations": Flag(
         "Which earlier examples stand in a prompt: any (random), as many of each answer as can be (balanced), those "
         "most like the query (similar), half of them like it (mixed), or one set for all, searched for by the "
@@ -275,7 +278,7 @@ MODELS = ("model", "revision", "device", "dtype", "quantize")
 ENDPOINTS = ("base_url", "concurrency", "max_calls")
 LANES = (
     "preset", "methods", "shots", "lr", "updates", "rank", "tune", "optimizer", "loss", "replay", "layers",
-    "augment", "demonstrations", "deliver", "seeds", "budget", "race",
+    "augment", "augment_with", "augment_url", "demonstrations", "deliver", "seeds", "budget", "race",
 )  # fmt: skip
 SCORES = ("metric", "choices", "answer_pattern", "select", "test", "probe")
 PROMPTS = ("instruction", "no_instruction", "system", "template", "chat", "chat_template_kwargs", "max_length")

@@ -216,7 +216,8 @@ def execute_on_documents(session: Session, judge: Metric, questions: Dataset, la
         if any(lane.augment for lane in mine):
             watch.phase("inferring from the documents")
             parts = inferences.parts_of_documents(mine, task)
-            inferences.complete(prepared.folder, name, loaded, task, parts, check, seldom(watch.phase))
+            say = seldom(watch.phase)
+            inferences.complete(prepared.folder, name, loaded, task, parts, check, say, record.get("augmenter"))
         readings[name] = Reading(documents.examples, questions.examples, renderer, judge, task.sources)
     tracks: list[Progress] = []
     for lane in sorted(lanes, key=lambda lane: lane.trains):

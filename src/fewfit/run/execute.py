@@ -141,7 +141,8 @@ def _execute(session: Session, judge: Metric) -> dict[str, Any]:
             last = record["final"] == "refit"  # nothing else is trained once all examples are predicted
             made = inferences.parts([lane for lane in lanes if lane.model == name], task, record["seeds"], last)
             with one_thread(is_small(loaded.model)):
-                inferences.complete(folder, name, loaded, task, made, check, seldom(watch.phase))
+                say = seldom(watch.phase)
+                inferences.complete(folder, name, loaded, task, made, check, say, record.get("augmenter"))
         for team in teams([lane for lane in lanes if lane.model == name]):
             mine = [progress for progress in tracks if progress.lane in team.lanes]
             states = {progress.track: earlier[progress.track].state for progress in mine}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -94,8 +94,10 @@ def complete(
     wanted: Sequence[Part],
     stopped: Callable[[], None],
     tell: Callable[[str], None] = lambda what: None,
+    augmenter: Mapping[str, Any] | None = None,
 ) -> None:
-    """Makes what is not there yet, each part on the disk before the next."""
+    """Makes what is not there yet, each part on the disk before the next. `augmenter` names another model that infers,
+    and the address that serves it, if it is served."""
     known = restore(folder, model, task)
     path = folder / FILE
     if path.exists() and (content := path.read_bytes()) and not content.endswith(b"\n"):
@@ -103,7 +105,7 @@ def complete(
     open_, done = [part for part in wanted if part.key not in known], 0
     with path.open("ab") as file:
         sync_folder(folder)
-        for part, rows, account in inferred(loaded, task, open_, stopped):
+        for part, rows, account in inferred(writing(loaded, augmenter, open_), task, open_, stopped):
             record = {"model": model, **part._asdict(), "rows": [as_dict(row) for row in rows]}
             record["cost"] = account.as_dict()
             file.write(one_line(record).encode() + b"\n")
@@ -114,13 +116,22 @@ def complete(
     restore(folder, model, task)
 
 
+def writing(loaded: Loaded, augmenter: Mapping[str, Any] | None, wanted: Sequence[Part]) -> Any:
+    """Who writes; nobody is fetched for nothing."""
+    from fewfit.augment.augmented import writer_for
+    from fewfit.augment.making import writer_of
+
+    if augmenter is None or not wanted:
+        return writer_of(loaded)
+    return writer_for(augmenter["name"], augmenter["url"], None)[0]
+
+
 def inferred(
-    loaded: Loaded, task: Task, wanted: Sequence[Part], stopped: Callable[[], None]
+    writer: Any, task: Task, wanted: Sequence[Part], stopped: Callable[[], None]
 ) -> Iterator[tuple[Part, list[Example], Account]]:
     from fewfit.augment.inference import Account
-    from fewfit.augment.making import BLOCK, Sieve, Wanted, make, make_block, targets, writer_of
+    from fewfit.augment.making import BLOCK, Sieve, Wanted, make, make_block, targets
 
-    writer = writer_of(loaded)
     how = Wanted(choices=task.renderer.settings.choices if task.judge.needs == "choices" else None)
     by_id = {example.id: example for example in task.examples}
     alone = {part.made_from[0]: part for part in wanted if part.strategy == "local"}

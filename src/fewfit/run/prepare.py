@@ -311,6 +311,7 @@ def prepare(asked: Settings, material: Material, loaded: dict[str | None, Loaded
             }
             for name, one in loaded.items()
         ],
+        "augmenter": None if asked.augment_with is None else {"name": asked.augment_with, "url": asked.augment_url},
         "device": asked.device,
         "dtype": asked.dtype,
         "metric": judge.name,

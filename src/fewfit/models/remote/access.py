@@ -7,7 +7,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from fewfit.errors import UserError
 
-KEYS = ("FEWFIT_API_KEY", "OPENAI_API_KEY")  # the first that is set
+KEY = "FEWFIT_API_KEY"
+OPENAI_KEY, OPENAI = "OPENAI_API_KEY", "api.openai.com"  # a key that is OpenAI's is sent to nobody else
 NO_KEY = "none"  # the client wants one; a local server does not look at it
 
 
@@ -25,13 +26,14 @@ def checked_url(text: str) -> str:
         raise UserError(
             "--base-url holds more than an address: a user, a password or a query",
             where=parts.hostname,
-            hint=f"leave it out, and set {KEYS[0]} to the key",
+            hint=f"leave it out, and set {KEY} to the key",
         )
     return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
 
 
-def api_key() -> str:
-    return next((value for name in KEYS if (value := os.environ.get(name, "").strip())), NO_KEY)
+def api_key(url: str) -> str:
+    names = (KEY, OPENAI_KEY) if urlsplit(url).hostname == OPENAI else (KEY,)
+    return next((value for name in names if (value := os.environ.get(name, "").strip())), NO_KEY)
 
 
 def without_key(text: str, key: str) -> str:

@@ -48,7 +48,7 @@ class Endpoint:
         self.budget = Budget(max_calls, max_tokens)
         self._answers = Answers() if cache else None
         self._sending = threading.BoundedSemaphore(concurrency)  # also where `complete` runs in several threads
-        self._key = api_key()
+        self._key = api_key(self.url)
         self._client = client(self.url, self._key, timeout)
 
     def complete(self, requests: Sequence[Request]) -> Iterator[Completion]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from fewfit.errors import EnvironmentProblem, FewfitError, UserError
 from fewfit.models.remote import budget, cache
-from fewfit.models.remote.access import KEYS, without_key
+from fewfit.models.remote.access import KEY, without_key
 from fewfit.models.remote.exchange import BrokenAnswer
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds; doubled from try to try
@@ -84,7 +84,7 @@ def refusal(error: Any, path: str, model: str, url: str, key: str) -> FewfitErro
     code = error.status_code
     if code in (401, 403):  # what it says may hold part of the key
         return EnvironmentProblem(
-            f"refuses access (HTTP {code})", where=url, hint=f"set {KEYS[0]} to a key that it knows", code=ACCESS
+            f"refuses access (HTTP {code})", where=url, hint=f"set {KEY} to a key that it knows", code=ACCESS
         )
     said = without_key(message(error), key)
     if code == 429:
