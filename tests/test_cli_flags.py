@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,3 +103,14 @@ def test_what_makes_no_sense_is_refused(arguments, words, tmp_path, capsys) -> N
     data.write_text("".join(f'{{"prompt": "p{i}", "completion": "c{i}"}}\n' for i in range(4)))
     assert run([str(data) if one == "DATA" else one for one in arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_all_shots_are_for_documents_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Break seen to fail: `all` taken for ten thousand examples in a prompt."""
+    data = tmp_path / "data.jsonl"
+    data.write_text("".join(json.dumps({"prompt": f"w{k}", "completion": "ab"[k % 2]}) + "\n" for k in range(12)))
+    assert run(["plan", str(data), "--model", "lab", "--shots", "all"]) == 2
+    assert "--probe" in capsys.readouterr().err
+    assert flags.counts("all,4", "--shots") == [flags.ALL_SHOTS, 4]
+    with pytest.raises(UserError):
+        flags.counts("all", "--updates")

@@ -24,6 +24,7 @@ LONGEST_BUDGET = 8760 * 3600.0
 MOST_SEEDS = 1_000
 FEWEST_FOR_A_RACE = 30  # examples
 
+ALL_SHOTS = 10_000  # what --shots all stands for: as many documents as there are
 SIZED = ("methods", "shots", "lr", "updates")  # what the quick preset's grid may be cut in
 # Where models stand behind an endpoint: nothing can be trained there, and no set is chosen by likelihood.
 OF_ENDPOINTS = {"methods": ("zero-shot", "icl"), "deliver": "per-query"}
@@ -130,6 +131,8 @@ class Settings:
         if self.grid is not None and (given := [name for name in COORDINATES if getattr(self, name) is not None]):
             raise UserError(f"grid= and {given[0]}= together", hint="set it in each Lane")
         refuse_idle_augmenter(self)
+        if self.probe is None and ALL_SHOTS in several(self.shots or ()):
+            raise UserError("--shots all", hint="it is for documents (--probe): name how many examples a prompt shows")
         named = [short_name(one) for one in self.models if isinstance(one, str | Path)]
         if self.probe is not None:  # documents have lanes of their own (run/reading.py)
             return

@@ -21,7 +21,7 @@ from fewfit.demonstrations import CHOOSERS
 from fewfit.errors import UserError
 from fewfit.examples.text import shorten
 from fewfit.metrics import NAMED
-from fewfit.settings import DEFAULTS, OPTIONS, TYPES, seconds
+from fewfit.settings import ALL_SHOTS, DEFAULTS, OPTIONS, TYPES, seconds
 
 C = TypeVar("C", bound=Callable[..., Any])
 
@@ -89,7 +89,8 @@ def counts(text: str, flag: str) -> list[int]:
     like = "whole numbers such as 4,8"
     if flag == "--shots" and "0" in listed(text):
         raise UserError(f"{flag} {text}", hint="prompts without demonstrations are the methods zero-shot and ft")
-    return [_number(part, flag, int, like) for part in names(text, flag)]
+    every = {"all": ALL_SHOTS} if flag == "--shots" else {}
+    return [every.get(part) or _number(part, flag, int, like) for part in names(text, flag)]
 
 
 def _number(text: str, flag: str, kind: Callable[[str], Any], like: str) -> Any:
