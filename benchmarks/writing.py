@@ -15,6 +15,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,8 @@ def asked_of(questions: Path, prompt: UrialPrompt, rows: int) -> list[Asked]:
     return [prompt.asked((), json.loads(lines[n * apart])["turns"][0]) for n in range(rows)]
 
 
-def by_writer(loaded: Any, asked: Sequence[Asked], new: int) -> list[Written]:
-    writer = LocalWriter(loaded.model, loaded.tokenizer)
+def by_writer(loaded: Any, asked: Sequence[Asked], new: int, together: bool = False) -> list[Written]:
+    writer = LocalWriter(loaded.model, loaded.tokenizer, together=together)
     return writer.write(asked, [str(n) for n in range(len(asked))], Decoding(new))
 
 
@@ -55,6 +56,13 @@ def by_generate(loaded: Any, asked: Sequence[Asked], new: int) -> list[Written]:
         text = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         written.append(Written(text, ended, int(given.sum()), len(ids) + ended))
     return written
+
+
+WAYS: dict[str, Write] = {
+    "generate": by_generate,
+    "LocalWriter": by_writer,
+    "LocalWriter, together": partial(by_writer, together=True),
+}
 
 
 def measure(loaded: Any, asked: Sequence[Asked], new: int, ways: dict[str, Write]) -> list[dict[str, Any]]:
@@ -116,7 +124,7 @@ def main() -> None:
     torch.set_num_threads(1)
     loaded = local.load(asked.model, device="cpu", dtype="float32")
     prompts = asked_of(asked.questions, ours() if asked.prompt is None else load(asked.prompt), asked.rows)
-    records = measure(loaded, prompts, asked.new, {"generate": by_generate, "LocalWriter": by_writer})
+    records = measure(loaded, prompts, asked.new, WAYS)
     text = table(records)
     print(text)
     publish(asked.json, __doc__, text, model=asked.model, records=records)
