@@ -204,7 +204,7 @@ LISTING = "Run this:\n\n```python\nprint(1)\n```\n\nIt prints 1."
     ],
 )
 def test_an_answer_ends_where_its_fence_is_closed_or_a_heading_stands(written: str, answer: str) -> None:
-    """A listing within it is not its end. Breaks seen to fail: cut at the first fence; at the last one."""
+    """A listing within it is not its end. Breaks seen to fail: cut at the first fence; a listing's end taken for it."""
     assert Frame().answer(written) == answer
 
 
