@@ -21,13 +21,14 @@ from typing import Any
 
 from fewfit import __version__
 from fewfit.bundle.card import card
-from fewfit.bundle.record import SCHEMA, Base, Bundle, as_json, from_json
+from fewfit.bundle.record import GREEDY, SCHEMA, Base, Bundle, as_json, from_json
 from fewfit.errors import EnvironmentProblem, UserError
 from fewfit.examples.example import Example
 from fewfit.files import sync_folder
 from fewfit.grid import Lane
 from fewfit.models.local import Loaded, without_bars
 from fewfit.render import RenderSettings
+from fewfit.writing.decoding import Sampling
 
 FILE = "bundle.json"
 ADAPTER = "adapter_config.json"
@@ -52,6 +53,7 @@ def save(
     end_ids: frozenset[int],
     end_text: str,
     private: bool = False,
+    sampling: Sampling = GREEDY,
 ) -> Bundle:
     """`export` writes the lane's weights into a folder; `private` lets the card show the demonstrations."""
     folder = Path(folder)
@@ -77,6 +79,7 @@ def save(
         score=score,
         interval=interval,
         version=__version__,
+        sampling=sampling,
     )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -114,11 +117,15 @@ def put_in_place(temporary: Path, folder: Path) -> None:
 
 
 def generation_config(bundle: Bundle, tokenizer: Any) -> dict[str, Any]:
-    """Greedy, up to the end tokens. An end mark of plain text is no token: whoever generates has to stop at it."""
-    pad = tokenizer.pad_token_id
+    """Up to the end tokens. An end mark of plain text is no token: whoever generates has to stop at it."""
+    pad, how = tokenizer.pad_token_id, bundle.sampling
+    drawn = {"temperature": how.temperature, "top_p": how.top_p} if how.temperature else {}
+    penalty = {"repetition_penalty": how.repetition_penalty} if how.repetition_penalty != 1 else {}
     return {
-        "do_sample": False,
+        "do_sample": bool(drawn),
         "num_beams": 1,
+        **drawn,
+        **penalty,
         "max_new_tokens": bundle.max_new_tokens,
         "eos_token_id": sorted(bundle.end_ids),
         "pad_token_id": min(bundle.end_ids, default=None) if pad is None else pad,

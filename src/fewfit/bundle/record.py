@@ -12,8 +12,10 @@ from fewfit.examples.example import Example
 from fewfit.grid import Lane
 from fewfit.models.gguf import DIGEST
 from fewfit.render import RenderSettings
+from fewfit.writing.decoding import Sampling
 
 SCHEMA = 1
+GREEDY = Sampling()
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class Bundle:
     score: float | None
     interval: tuple[float, float] | None
     version: str
+    sampling: Sampling = GREEDY
 
     @property
     def demonstrations(self) -> tuple[Example, ...]:
@@ -107,6 +110,7 @@ def as_json(bundle: Bundle) -> dict[str, Any]:
             "max_new_tokens": bundle.max_new_tokens,
             "end_text": bundle.end_text,
             "end_ids": sorted(bundle.end_ids),
+            **({} if bundle.sampling == GREEDY else asdict(bundle.sampling)),
         },
         "score": bundle.score,
         "interval": None if bundle.interval is None else list(bundle.interval),
@@ -136,4 +140,5 @@ def from_json(record: Mapping[str, Any], folder: Path) -> Bundle:
         score=record["score"],
         interval=None if interval is None else (interval[0], interval[1]),
         version=record["fewfit"],
+        sampling=Sampling(**{name: record["decoding"].get(name, usual) for name, usual in asdict(GREEDY).items()}),
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from fewfit import draw
 from fewfit.bundle import Bundle
 from fewfit.bundle import load as load_bundle
 from fewfit.demonstrations import Moment, chooser
@@ -26,6 +27,8 @@ from fewfit.models.digest import of_object
 from fewfit.models.lent import as_it_was, put_adapter_on, take_adapter_off
 from fewfit.predict.queries import Asked, Query, as_example, grouped, row
 from fewfit.render import Prompt, Renderer
+from fewfit.writing import Decoding
+from fewfit.writing.sampling import adjustment
 
 Ids = tuple[int, ...]
 
@@ -178,6 +181,7 @@ class Predictor:
 
     def _texts(self, asked: Sequence[Asked]) -> list[Ids]:
         new: list[Ids] = [()] * len(asked)
+        decoding = Decoding(self.bundle.max_new_tokens, **asdict(self.bundle.sampling))
         for kept, some in self._parted([one.prompt.ids for one in asked]):
             texts = greedy(
                 self._model,
@@ -187,6 +191,7 @@ class Predictor:
                 ended=lambda ids: self.renderer.answer_text(ids)[1],
                 batch=BATCH,
                 past=kept,
+                adjust=adjustment(decoding, [str(draw.number(*asked[j].prompt.ids)) for j in some]),
             )
             for j, text in zip(some, texts, strict=True):
                 new[j] = text

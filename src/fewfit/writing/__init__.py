@@ -7,7 +7,7 @@ writer.py     the face;  local.py  a loaded model;  endpoint.py  one behind an e
 """
 
 from fewfit.writing.asked import AnyAsked, Asked, AskedInTurns
-from fewfit.writing.decoding import Decoding, cut
+from fewfit.writing.decoding import Decoding, Sampling, cut
 from fewfit.writing.endpoint import EndpointWriter
 from fewfit.writing.local import LocalWriter
 from fewfit.writing.writer import Writer, Written
@@ -19,6 +19,7 @@ __all__ = [
     "Decoding",
     "EndpointWriter",
     "LocalWriter",
+    "Sampling",
     "Writer",
     "Written",
     "cut",

@@ -8,6 +8,15 @@ from fewfit.errors import UserError
 
 
 @dataclass(frozen=True)
+class Sampling:
+    """Which of the likely tokens is taken: by default the likeliest."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+
+
+@dataclass(frozen=True)
 class Decoding:
     """`lines`: no more than so many are wanted, so writing may end there; None for any number. At temperature 0 the
     likeliest token is taken, with the penalty still applied, and `top_p` and `seed` change nothing."""

@@ -25,7 +25,7 @@ def instruct(
         str | None, typer.Option(metavar="A,B", help="Prompts and weights.", show_default="those of the study")
     ] = None,
     questions: Annotated[
-        str | None, typer.Option(metavar="A,B", help="ours, ifeval, ifbench, chain, mt-bench.", show_default="ours")
+        str | None, typer.Option(metavar="A,B", help="ours, ifeval, ifbench, chain-8, mt-bench.", show_default="ours")
     ] = None,
     data: Annotated[
         str | None, typer.Option(metavar="DIR", help="Holds ifeval/, ifbench/, mt_bench/ as published.")
@@ -71,6 +71,7 @@ def instruct(
     out: Annotated[
         str | None, typer.Option(metavar="DIR", help="Finished cells are kept there.", show_default="runs/instruct")
     ] = None,
+    save: Annotated[str | None, typer.Option(metavar="DIR", help="The best condition goes there, as a bundle.")] = None,
     dtype: Annotated[str, typer.Option(metavar="auto|float32|bfloat16", help="Numbers to compute in.")] = "auto",
     base_url: Annotated[str | None, typer.Option(metavar="URL", help="An endpoint that serves the model.")] = None,
     **flags: Any,
@@ -121,9 +122,14 @@ def instruct(
     comparers = [pairs_of(grader)] if grader else []
     subject = served(asked, base_url) if base_url else here(asked, dtype, tell)
     at = Path(out or "runs/instruct")
-    outcome = suite.run(asked, subject, material, some, judges, at, tell, comparers)
+    outcome = suite.run(asked, subject, material, some, judges, at, tell, comparers, Path(save) if save else None)
     if flags["json_"]:
-        told = {"rows": outcome.rows, "left_out": outcome.left_out, "agreement": agreements(outcome.rows)}
+        told = {
+            "saved": save,
+            "rows": outcome.rows,
+            "left_out": outcome.left_out,
+            "agreement": agreements(outcome.rows),
+        }
         output.line({"schema": SCHEMA, **told, "file": str(at / suite.ROWS)})
         return
     show(outcome.rows)
@@ -131,6 +137,8 @@ def instruct(
         names = [f"{judge} of {questions}" for judge, questions in zip(one["judges"], one["questions"], strict=True)]
         print(f"Order of {one['conditions']} conditions by {' and '.join(names)}: Kendall's tau {between(one['tau'])}")
     print(f"\nEvery row: {at / suite.ROWS}")
+    if outcome.saved is not None:
+        print(f"The best by the first judge, {outcome.saved.lane.name}: fewfit predict {save} 'Tell me of …'")
 
 
 def here(asked: Any, dtype: str, tell: Any) -> Any:

@@ -4,6 +4,18 @@ from fewfit.judges.rules.book import RULES, describe
 from fewfit.judges.rules.judge import RulesJudge, Summary, summary
 from fewfit.judges.rules.language import detect
 from fewfit.judges.rules.loading import load
-from fewfit.judges.rules.turns import chain, split, together
+from fewfit.judges.rules.turns import MOST_TURNS, chain, split, together
 
-__all__ = ["RULES", "RulesJudge", "Summary", "chain", "describe", "detect", "load", "split", "summary", "together"]
+__all__ = [
+    "MOST_TURNS",
+    "RULES",
+    "RulesJudge",
+    "Summary",
+    "chain",
+    "describe",
+    "detect",
+    "load",
+    "split",
+    "summary",
+    "together",
+]

@@ -25,7 +25,6 @@ FILES = {
     "mt-bench": "mt_bench",
 }
 OWN = "ours"
-CHAIN = 4  # turns
 WORDS_A_TOKEN = 0.6  # that an answer of so many tokens may have, at the most
 # Checks that most answers could keep and few keep by chance; one is asked for with the request, one in the second turn.
 CHECKS = (
@@ -58,16 +57,17 @@ def load(name: str, data: Path | None, number: int, tokens: int) -> QuestionSet:
     """`number` of them, drawn by hash, of those that an answer of so many tokens can keep to."""
     if name == OWN:
         return QuestionSet(name, tuple(own()[:number]))
-    if name not in FILES:
+    kind, _, turns = name.partition("-") if name.startswith("chain") else (name, "", "")
+    if kind not in FILES or not (turns or "4").isdigit():
         raise UserError(f"unknown questions {name!r}", hint=f"choose among {OWN}, {', '.join(FILES)}")
     if data is None:
-        raise UserError(f"no file of {name}", hint=f"give --data FOLDER, which holds {FILES[name]}")
-    found = mt_bench.load(data / FILES[name]) if name == "mt-bench" else rules.load(data / FILES[name])
+        raise UserError(f"no file of {name}", hint=f"give --data FOLDER, which holds {FILES[kind]}")
+    found = mt_bench.load(data / FILES[kind]) if kind == "mt-bench" else rules.load(data / FILES[kind])
     kept = [one for one in found if not asks_for_much(one, tokens)]
     some = draw.shuffled(kept, lambda one: one.id, seed=0, purpose=f"questions {name}")[:number]
-    if name == "chain":
-        some = rules.chain(some, CHAIN)
-    elif name != "mt-bench":
+    if kind == "chain":
+        some = rules.chain(some, int(turns or rules.MOST_TURNS))
+    elif kind != "mt-bench":
         some = [followed(one, [check for other in some for check in other.checks[0]]) for one in some]
     return QuestionSet(name, tuple(some))
 

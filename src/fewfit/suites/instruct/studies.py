@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import product
 from typing import Literal, NamedTuple, get_args
 
 from fewfit.suites.instruct.conditions import QUALITIES, Condition, condition
+from fewfit.writing import Sampling
 
 Study = Literal["comparison", "quality", "decoding", "scaling", "divergence"]
 STUDIES: tuple[Study, ...] = get_args(Study)
@@ -35,16 +35,7 @@ NAMED: dict[Study, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """At temperature 0 the nucleus is all the same."""
-
-    temperature: float = 0.0
-    top_p: float = 1.0
-    repetition_penalty: float = 1.15
-
-
-USUAL = Sampling()
+USUAL = Sampling(repetition_penalty=1.15)  # the paper's, on base models
 
 
 class Cell(NamedTuple):

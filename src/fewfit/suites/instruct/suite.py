@@ -6,18 +6,19 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fewfit.bundle.record import Bundle
 from fewfit.errors import UserError
 from fewfit.judges import Answered, Comparer, Judge, Question, noise, tally
 from fewfit.judges.rules import RulesJudge
 from fewfit.judges.win_rate import win_rates
 from fewfit.models.lent import as_it_was, put_adapter_on, take_adapter_off
 from fewfit.prompts import Prompter
-from fewfit.suites.instruct import studies, tuning
+from fewfit.suites.instruct import saving, studies, tuning
 from fewfit.suites.instruct.agreement import figure
 from fewfit.suites.instruct.answering import answers
 from fewfit.suites.instruct.conditions import condition
@@ -42,6 +43,7 @@ Tell = Callable[[str], None]
 class Outcome:
     rows: list[dict[str, Any]]
     left_out: list[dict[str, str]]  # {"condition", "why"}
+    saved: Bundle | None = None
 
 
 def run(
@@ -53,11 +55,14 @@ def run(
     folder: Path,
     tell: Tell = lambda what: None,
     comparers: Sequence[Comparer] = (),
+    save: Path | None = None,
 ) -> Outcome:
     """`judges` by set; `comparers` tell how often answers are preferred to those of `base`. The rows of every cell that
-    was asked for, those that were there already among them."""
+    was asked for, those that were there already among them. `save`: where the best goes, as a bundle."""
     with held(folder):
-        return Run(asked, subject, material, sets, judges, folder, tell, comparers).outcome()
+        made = Run(asked, subject, material, sets, judges, folder, tell, comparers)
+        outcome = made.outcome()
+        return outcome if save is None else replace(outcome, saved=made.save(outcome.rows, save))
 
 
 def usual_judges(one: QuestionSet) -> list[Judge]:
@@ -248,6 +253,16 @@ class Run:
         self.results.add([row])
         self.tell(f"{name}: {centre:.2f} nats a token, {by_token[0]:.2f} at the first")
         return [row]
+
+    def save(self, rows: Sequence[Mapping[str, Any]], folder: Path) -> Bundle:
+        if self.subject.loaded is None:
+            raise UserError(
+                "--save with a model behind an endpoint", hint="what is served there cannot be put in a bundle"
+            )
+        row = saving.best([row for row in rows if row["study"] != DIVERGENCE])
+        one = condition(row["condition"])
+        cell = Cell(row["study"], one, self.asked.sampling, row["seed"])
+        return saving.save(row, self.subject.loaded, self.material, self.adapter(cell), folder)
 
     # ---- its parts ---------------------------------------------------------------------------------------------------
 
