@@ -39,7 +39,7 @@ def lab() -> Loaded:
 def test_a_bundle_asks_as_the_suite_asked(name: str, chat: bool, lab: Loaded, tmp_path: Path) -> None:
     """Token for token, with the condition's weights and decoding.
 
-    Breaks seen to fail: the rules left out; the file's examples before those that were drawn; the penalty not kept.
+    Breaks seen to fail: the rules left out; the penalty not kept.
     """
     sampling = Sampling(0.7, 0.9, 1.3)
     asked = subject.Asked("lab", conditions=(name,), number=2, max_new_tokens=6, chat=chat, sampling=sampling)
