@@ -48,6 +48,31 @@ def test_questions_are_wanted(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert command(line) == 2 and "--questions" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "more",
+    [["--chat", "off"], ["--instruction", "x"], ["--strategy", "screen"], ["--repeats", "2", "--strategy", "greedy"]],
+)
+def test_what_it_has_no_use_for_is_refused(more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Break seen to fail: flags of prompts passed over."""
+    line = ["select-demos", write(tmp_path / "pool.jsonl", POOL), "--model", "lab", "--judge", "rules"]
+    assert command([*line, "--questions", write(tmp_path / "asked.jsonl", ASKED), *more]) == 2
+    assert more[0] in capsys.readouterr().err
+
+
+def test_other_questions_under_the_same_keys_are_asked_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["select-demos", write(tmp_path / "pool.jsonl", POOL), "--model", "lab", "--judge", "rules", "--k", "1"]
+    line += ["--pool", "3", "--max-new-tokens", "4", "--strategy", "greedy", "--out", str(tmp_path / "out"), "--json"]
+    line += ["--questions", str(tmp_path / "asked.jsonl")]
+    write(tmp_path / "asked.jsonl", ASKED)
+    assert command(line) == 0
+    capsys.readouterr()
+    write(
+        tmp_path / "asked.jsonl", [{**row, "instruction_id_list": ["detectable_format:json_format"]} for row in ASKED]
+    )
+    assert command(line) == 2
+    assert "another questions" in capsys.readouterr().out
+
+
 def test_what_is_added_stands_between_the_rules_and_the_examples_of_the_file() -> None:
     """Break seen to fail: the candidates behind the file's own examples."""
 

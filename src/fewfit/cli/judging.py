@@ -11,6 +11,10 @@ from fewfit.errors import UserError
 def judge_of(name: str | None, url: str | None, by: str | None, data: Path | None, tell: Any) -> Any:
     """Judge prompts of MT-Bench's published file where the data have it, else our own."""
     if name is None:
+        if url or by:
+            raise UserError(
+                f"--judge-{'url' if url else 'by'} without --judge-model", hint="name the model that judges"
+            )
         return None
     from fewfit.judges.model import LocalModel, RemoteModel
     from fewfit.judges.mt_bench import GradeJudge, LikelyJudge, Prompts

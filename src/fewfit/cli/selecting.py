@@ -157,6 +157,7 @@ def select_demos(
         tell(f"{calls.used} answers judged: {len(added)} of {k} found")
 
     if judge in INSTRUCTED:
+        refuse_unused(judge, start, how, repeats, asked | columns, judge_model or judge_url)
         if questions is None:
             raise UserError(
                 f"--judge {judge} without questions", hint="give --questions FILE of IFEval's or MT-Bench's shape"
@@ -187,6 +188,23 @@ def select_demos(
         on_step=on_step,
     )
     tell_result(selected, flags["json_"], tell)
+
+
+def refuse_unused(judge: str, start: Any, how: Any, repeats: int, given: dict[str, Any], grader: Any) -> None:
+    """Flags of examples, which conversations have no use for."""
+    from fewfit.settings import DEFAULTS
+
+    for name, value in {"start": start, **given}.items():
+        usual = DEFAULTS.get({"template_kwargs": "chat_template_kwargs"}.get(name, name))
+        if value not in (None, usual, [], ()):
+            raise UserError(
+                f"--{name.replace('_', '-')} with --judge {judge}", hint="the prompt file says it: --prompt"
+            )
+    if how.name == "screen":
+        raise UserError(f"--strategy screen with --judge {judge}", hint="no answer is the right one: take racing")
+    if judge == "rules" and (grader or repeats != 1):
+        flag = "--judge-model" if grader else "--repeats"
+        raise UserError(f"{flag} with --judge rules", hint="a program says the same every time")
 
 
 def tell_result(selected: Any, as_json: bool, tell: Any) -> None:
@@ -236,7 +254,7 @@ def instructed(
     decoding = Decoding(max_new_tokens, repetition_penalty=1.15)
     chat = bool(loaded.tokenizer.chat_template)
     prompted = Prompted(writer, urial, candidates(some, pool, seed), decoding, chat)
-    about = {"model": loaded.ref.digest, "dtype": loaded.dtype}
+    about = {"model": loaded.ref.digest, "dtype": loaded.dtype, "quantize": loading["quantize"]}
     return select_instructions(
         some, asked or [], prompted, by, how, held_out=held_out, seed=seed, about=about, **search
     )

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from fewfit.judges.question import Answered
 
 MINE, OTHER, TIE = "mine", "other", "tie"
+NOTHING = "nothing to check in this turn"  # the reason of a verdict that nobody wants
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,10 @@ class Reply(NamedTuple):
 class JudgeModel(Protocol):
     name: str
 
+    @property
+    def key(self) -> str:
+        """Which model it is, and how it is asked."""
+
     def complete(self, asked: Sequence[Conversation]) -> list[Reply]:
         """In their order. What is said to one does not depend on the others."""
 
@@ -58,6 +62,10 @@ class RemoteModel:
     ):
         self.endpoint, self.max_tokens, self.temperature, self.seed = endpoint, max_tokens, temperature, seed
         self.name = endpoint.name
+
+    @property
+    def key(self) -> str:
+        return f"{self.name} at {self.endpoint.url}/{self.max_tokens}/{self.temperature}/{self.seed}"
 
     def complete(self, asked: Sequence[Conversation]) -> list[Reply]:
         requests = [Request(one, self.max_tokens, temperature=self.temperature, seed=self.seed) for one in asked]
@@ -86,6 +94,11 @@ class LocalModel:
         self.loaded, self.max_tokens, self.temperature, self.seed = loaded, max_tokens, temperature, seed
         self.name = loaded.ref.short_name
         self._cache = cache
+
+    @property
+    def key(self) -> str:
+        ref = self.loaded.ref
+        return f"{ref.digest}/{self.loaded.dtype}/{self.max_tokens}/{self.temperature}/{self.seed}"
 
     def complete(self, asked: Sequence[Conversation]) -> list[Reply]:
         keys = [self._key(one) for one in asked]

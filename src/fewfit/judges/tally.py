@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 
-from fewfit.judges.judge import Verdict
+from fewfit.judges.judge import NOTHING, Verdict
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ def tally(verdicts: Sequence[Sequence[Verdict]]) -> list[Tally]:
 
 
 def added(turn: int | None, verdicts: Sequence[Sequence[Verdict]]) -> Tally:
+    verdicts = [[one for one in some if one.details.get("reason") != NOTHING] for some in verdicts]
     read = [[verdict.score for verdict in one if verdict.score is not None] for one in verdicts]
     scores = [score for one in read for score in one]
     unread = sum(len(one) for one in verdicts) - len(scores)

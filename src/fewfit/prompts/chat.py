@@ -37,5 +37,7 @@ class ChatPrompt:
         return replace(self, demonstrations=kept)
 
 
-def messages(turn: Turn) -> tuple[Message, Message]:
-    return Message("user", turn.query), Message("assistant", turn.answer)
+def messages(turn: Turn) -> list[Message]:
+    """What an example leaves empty is left out."""
+    both = (Message("user", turn.query), Message("assistant", turn.answer))
+    return [one for one in both if one.content]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,21 @@ class Prompted:
             return ChatPrompt("searched", self.prompt.rules, shown)
         return replace(self.prompt, name="searched", demonstrations=shown)
 
+    def refuse(self, demonstrations: Added, questions: Sequence[Question]) -> None:
+        """What does not fit would be left out of the prompt, and what was left out must not be scored."""
+        if self.writer.limit is None:
+            return
+        longest = max((one.turns[0] for one in questions), key=len)
+        tokens = self.writer.count(self.prompter(demonstrations).asked((), longest)) + self.decoding.max_new_tokens
+        if tokens > self.writer.limit:
+            raise UserError(
+                f"{len(demonstrations)} candidates do not fit: {tokens} tokens of the {self.writer.limit} that there are",
+                where=f"candidates {', '.join(demonstrations)}",
+                hint="give shorter ones, or a smaller --k",
+            )
+
     def answer(self, demonstrations: Added, questions: Sequence[Question]) -> list[list[str]]:
+        self.refuse(demonstrations, questions)
         first = {one.id: one.turns[:1] for one in questions}
         told = talk(self.writer, self.prompter(demonstrations), first, self.decoding)
         return [[one.text for one in told[question.id]] for question in questions]
@@ -70,7 +85,7 @@ class Selected:
             **self.found.as_json(),
             "pool": self.pool,
             "questions": self.questions,
-            "unread": self.unread,
+            "unread_now": self.unread,  # of the verdicts that this call asked for
             "demonstrations": [as_dict(one) for one in self.demonstrations],
             "out": None if self.out is None else str(self.out),
         }
@@ -99,18 +114,21 @@ def select_instructions(
         some, held_out = some[:half], some[half:]
     if any(len(one.turns) > 1 for one in conversations):
         raise UserError("candidates of several turns", hint="give conversations of one turn")
+    if both := {one.id for one in some} & {one.id for one in held_out}:
+        raise UserError(f"question {min(both)} is held out and searched on", hint="give each a key of its own")
+    longest = sorted(prompted.candidates, key=lambda id: -len(str(prompted.candidates[id])))[:k]
+    prompted.refuse(tuple(longest), [*some, *held_out])
     problem = Problem(Pool(tuple(prompted.candidates)), tuple(one.id for one in some), k, seed)
     refuse_impossible(problem, budget)
     scorer = JudgedScorer(prompted, judge, [*some, *held_out])
     asked = {
         "schema": SCHEMA,
-        "judge": judge.name,
+        "judge": str(getattr(judge, "key", judge.name)),
+        "questions": digest([repr(one) for one in (*questions, *held_out)]),
         "prompt": prompted.prompt.text,
         "chat": prompted.chat,
         "decoding": asdict(prompted.decoding),
-        "candidates": {
-            id: [[turn.query, turn.answer] for turn in one.turns] for id, one in prompted.candidates.items()
-        },
+        "data": digest([repr(one) for one in conversations]),
         **(about or {}),
     }
     with kept_in(out, asked) as book:
@@ -123,6 +141,11 @@ def select_instructions(
             publish(out / SET, "".join(one_line(as_dict(one)) + "\n" for one in demos).encode())
             write_json(out / FOUND, selected.as_json())
     return selected
+
+
+def digest(parts: Sequence[str]) -> str:
+    """In any order."""
+    return sha256("\n".join(sorted(set(parts))).encode()).hexdigest()
 
 
 def candidates(conversations: Sequence[Conversation], number: int | None, seed: int) -> dict[str, Conversation]:

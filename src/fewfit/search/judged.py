@@ -12,6 +12,8 @@ from typing import Protocol
 from fewfit.judges import Answered, Judge, Question
 from fewfit.search.pool import Added
 
+AGAIN = 0.7  # the temperature of a judge that is asked again
+
 
 class Answerer(Protocol):
     def answer(self, demonstrations: Added, questions: Sequence[Question]) -> Sequence[Sequence[str]]:
@@ -39,12 +41,14 @@ class JudgedScorer:
         self.unread = 0  # verdicts
 
     def score(self, added: Added, questions: Sequence[str], repeat: int = 0) -> list[float]:
+        """`repeat`: a judge that varies is asked again by chance."""
         asked = [self.by_id[one] for one in questions]
+        judge = self.judge.again(repeat, AGAIN) if repeat and hasattr(self.judge, "again") else self.judge
         answers = self.answerer.answer(added, asked)
         by = "+".join(added)
         found = []
         answered = [Answered(one, tuple(some), by) for one, some in zip(asked, answers, strict=True)]
-        for verdicts in self.judge.judge(answered):
+        for verdicts in judge.judge(answered):
             values = [one.score for one in verdicts[: self.turns]]
             self.unread += values.count(None)
             found.append(fmean(self.unreadable if value is None else value for value in values))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import stdev
 from typing import Annotated, Any
 
 import typer
@@ -13,14 +14,18 @@ from fewfit.cli.judging import judge_of
 from fewfit.cli.suite.shown import SCHEMA, TRAINING, print_table
 
 ASKING, JUDGING = "Asking", "Judging"
+QUICK = {"conditions": ("base", "urial", "ft-3"), "number": 4, "max_new_tokens": 24}
 
 
 @f.takes("quiet", "json_")
 def instruct(
     model: Annotated[str, typer.Option(metavar="NAME", help="As for fit.", show_default=False)],
     study: Annotated[
-        str, typer.Option(metavar="A,B", help="comparison, quality, decoding, scaling, divergence.")
-    ] = "comparison",
+        str | None,
+        typer.Option(
+            metavar="A,B", help="comparison, quality, decoding, scaling, divergence.", show_default="comparison"
+        ),
+    ] = None,
     conditions: Annotated[
         str | None, typer.Option(metavar="A,B", help="Prompts and weights.", show_default="those of the study")
     ] = None,
@@ -30,7 +35,9 @@ def instruct(
     data: Annotated[
         str | None, typer.Option(metavar="DIR", help="Holds ifeval/, ifbench/, mt_bench/ as published.")
     ] = None,
-    number: Annotated[int, typer.Option(metavar="N", help="Questions of each set.")] = 40,
+    number: Annotated[
+        int | None, typer.Option(metavar="N", help="Questions of each set.", show_default="40; quick: 4")
+    ] = None,
     demonstrations: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="Conversations to show and train on.", show_default="the prompt's own"),
@@ -50,7 +57,10 @@ def instruct(
     temperature: Annotated[float, typer.Option(metavar="T", help="0 is greedy.", rich_help_panel=ASKING)] = 0.0,
     top_p: Annotated[float, typer.Option(metavar="P", help="Nucleus.", rich_help_panel=ASKING)] = 1.0,
     repetition_penalty: Annotated[float, typer.Option(metavar="R", help="1 is none.", rich_help_panel=ASKING)] = 1.15,
-    max_new_tokens: Annotated[int, typer.Option(metavar="N", help="Of an answer.", rich_help_panel=ASKING)] = 128,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Of an answer.", show_default="128; quick: 24", rich_help_panel=ASKING),
+    ] = None,
     judge_model: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Grades answers, 1 to 10.", rich_help_panel=JUDGING),
@@ -88,23 +98,25 @@ def instruct(
     from fewfit.suites.instruct.agreement import agreements
     from fewfit.suites.instruct.examples import Material
     from fewfit.suites.instruct.studies import Sampling
-    from fewfit.suites.instruct.subject import Asked, shortened
+    from fewfit.suites.instruct.subject import Asked
 
     if chat not in ("auto", "on", "off"):
         raise UserError(f"--chat {chat}", hint="auto, on or off")
+    usual: dict[str, Any] = QUICK if quick else {}
     asked = Asked(
         model,
-        studies=tuple(f.names(study, "--study")),  # type: ignore[arg-type]
-        conditions=tuple(f.names(conditions, "--conditions")) if conditions else None,
-        questions=tuple(f.names(questions, "--questions")) if questions else (sets.OWN,),
-        number=number,
+        studies=tuple(f.names(study or "comparison", "--study")),  # type: ignore[arg-type]
+        conditions=tuple(f.names(conditions, "--conditions")) if conditions else usual.get("conditions"),
+        questions=tuple(dict.fromkeys(f.names(questions, "--questions"))) if questions else (sets.OWN,),
+        number=number or usual.get("number", 40),
         seeds=seeds,
         sampling=Sampling(temperature, top_p, repetition_penalty),
-        max_new_tokens=max_new_tokens,
+        max_new_tokens=max_new_tokens or usual.get("max_new_tokens", 128),
         lr=lr,
         chat={"auto": None, "on": True, "off": False}[chat],
     )
-    asked = shortened(asked) if quick else asked
+    if save is not None and base_url is not None:
+        raise UserError("--save with --base-url", hint="a bundle holds a model of this machine")
     urial = load(prompt) if prompt else ours()
     material = Material(
         urial,
@@ -116,7 +128,8 @@ def instruct(
     some = [sets.load(one, folder, asked.number, asked.max_new_tokens) for one in asked.questions]
     tell = (lambda what: None) if flags["quiet"] else output.say
     grader = judge_of(judge_model, judge_url, judge_by, folder, tell)
-    judges = {one.name: [*suite.usual_judges(one), *([grader] if grader else [])] for one in some}
+    two = {one.name for one in some if all(len(question.turns) <= 2 for question in one.questions)}
+    judges = {one.name: [*suite.usual_judges(one), *([grader] if grader and one.name in two else [])] for one in some}
     if unjudged := [name for name, those in judges.items() if not those]:
         raise UserError(f"nobody judges {unjudged[0]}", hint="name a --judge-model, with --judge-url if it is served")
     comparers = [pairs_of(grader)] if grader else []
@@ -138,7 +151,7 @@ def instruct(
         print(f"Order of {one['conditions']} conditions by {' and '.join(names)}: Kendall's tau {between(one['tau'])}")
     print(f"\nEvery row: {at / suite.ROWS}")
     if outcome.saved is not None:
-        print(f"The best by the first judge, {outcome.saved.lane.name}: fewfit predict {save} 'Tell me of …'")
+        print(f"The best by these questions (on others it may be less good): fewfit predict {save} 'Tell me of …'")
 
 
 def here(asked: Any, dtype: str, tell: Any) -> Any:
@@ -154,7 +167,8 @@ def served(asked: Any, url: str) -> Any:
     from fewfit.writing import EndpointWriter
 
     chat = asked.chat is not False
-    return Subject(asked.model, EndpointWriter(Endpoint(asked.model, url), chat=chat), chat)
+    endpoint = Endpoint(asked.model, url)
+    return Subject(asked.model, EndpointWriter(endpoint, chat=chat), chat, url=endpoint.url)
 
 
 def pairs_of(grader: Any) -> Any:
@@ -195,14 +209,16 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 
 def cell(rows: list[dict[str, Any]], name: str, turn: int, unit: int) -> str:
-    """Mean over seeds, with the standard error of the questions."""
+    """With the standard error of the questions, of each the mean over seeds."""
     some = [row for row in rows if row["condition"] == name and row["turn"] == turn and row["n"]]
     if not some:
         return "–"
     digits = 0 if unit == 100 else 2
     score = sum(row["score"] for row in some) / len(some)
-    error = (sum(row["stderr"] ** 2 for row in some)) ** 0.5 / len(some)
-    return f"{unit * score:.{digits}f} ± {unit * error:.{digits}f}"
+    by_question = [[one for one in scores if one is not None] for scores in zip(*(row["scores"] for row in some))]
+    means = [sum(scores) / len(scores) for scores in by_question if scores]
+    error = f" ± {unit * stdev(means) / len(means) ** 0.5:.{digits}f}" if len(means) > 1 else ""
+    return f"{unit * score:.{digits}f}{error}"
 
 
 def show_grid(rows: list[dict[str, Any]]) -> None:

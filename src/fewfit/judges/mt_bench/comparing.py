@@ -37,6 +37,10 @@ class PairJudge:
         verdicts = iter([verdict(replies[2 * n : 2 * n + 2], prompt) for n, prompt in enumerate(chosen)])
         return [taken(verdicts, len(one.answers)) for one in mine]
 
+    @property
+    def key(self) -> str:
+        return f"{self.name}/{self.model.key}/{self.prompts.digest}"
+
     def again(self, seed: int, temperature: float) -> PairJudge:
         return PairJudge(self.model.again(seed, temperature), self.prompts)
 
@@ -45,7 +49,7 @@ def verdict(replies: Sequence[Reply], prompt: JudgePrompt) -> Verdict:
     """`winners` are by order; where either cannot be read there is no verdict."""
     winners = [winner(reply, order) for reply, order in zip(replies, ORDERS, strict=True)]
     details = {"winners": winners, "prompt": prompt.name, "said": [reply.text for reply in replies]}
-    if None in winners:
+    if None in winners or any(reply.problem for reply in replies):
         problem = next((reply.problem for reply in replies if reply.problem), UNREAD)
         return Verdict(None, {**details, "reason": problem})
     agreed = winners[0] if winners[0] == winners[1] else TIE

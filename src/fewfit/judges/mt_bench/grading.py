@@ -31,6 +31,11 @@ class GradeJudge:
         verdicts = iter([verdict(reply, prompt) for reply, (_, prompt) in zip(replies, chosen, strict=True)])
         return [taken(verdicts, len(one.answers)) for one in answered]
 
+    @property
+    def key(self) -> str:
+        """Whatever a verdict hangs on beside the answers."""
+        return f"{self.name}/{self.model.key}/{self.prompts.digest}"
+
     def again(self, seed: int, temperature: float) -> GradeJudge:
         return GradeJudge(self.model.again(seed, temperature), self.prompts)
 
@@ -38,7 +43,7 @@ class GradeJudge:
 def verdict(reply: Reply, prompt: JudgePrompt) -> Verdict:
     rating = reading.rating(reply.text)
     details = {"rating": rating, "prompt": prompt.name, "said": reply.text}
-    if rating is None:
+    if rating is None or reply.problem:
         return Verdict(None, {**details, "reason": reply.problem or UNREAD})
     return Verdict(reading.score(rating), details)
 

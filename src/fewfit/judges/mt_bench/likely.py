@@ -32,6 +32,10 @@ class LikelyJudge:
         self.model, self.prompts = model, prompts or Prompts()
         self.name = f"mt-bench-likely:{model.name}"
 
+    @property
+    def key(self) -> str:
+        return f"{self.name}/{self.model.key}/{self.prompts.digest}"
+
     def judge(self, answered: Sequence[Answered]) -> list[tuple[Verdict, ...]]:
         asked = [
             self.prompts.choose(one.question, turn, pairwise=False).ask(one.question, {"answer": one.answers})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from fewfit.errors import UserError
@@ -79,6 +80,7 @@ class Prompts:
         file = OWN if path is None else Path(path)
         self.file = file / OWN.name if file.is_dir() else file
         self._by_use: dict[tuple[bool, bool, int], JudgePrompt] = {}
+        self.digest = sha256(self.file.read_bytes()).hexdigest() if self.file.is_file() else ""
         for where, row in records(self.file):
             kind, template = row.get("type"), row.get("prompt_template")
             if kind not in PAIRWISE or not isinstance(template, str):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fewfit.judges.judge import Verdict
+from fewfit.judges.judge import NOTHING, Verdict
 from fewfit.judges.question import Answered, Check
 from fewfit.judges.rules.book import rule_of
 from fewfit.judges.rules.language import detect as detect_language
@@ -22,6 +22,10 @@ class RulesJudge:
     strict: bool = True
     detect: Detect = detect_language
 
+    @property
+    def key(self) -> str:
+        return f"{self.name}/{self.strict}/{getattr(self.detect, '__module__', '')}"
+
     def judge(self, answered: Sequence[Answered]) -> list[tuple[Verdict, ...]]:
         return [
             tuple(
@@ -33,7 +37,7 @@ class RulesJudge:
 
     def _verdict(self, checks: Sequence[Check], answer: str) -> Verdict:
         if not checks:
-            return Verdict(None, {"reason": "nothing to check in this turn"})
+            return Verdict(None, {"reason": NOTHING})
         found = [{"check": check.name, **self._held(check, answer)} for check in checks]
         held = [one["strict" if self.strict else "loose"] for one in found]
         return Verdict(sum(map(bool, held)) / len(held), {"checks": found, "all": all(held)})

@@ -13,22 +13,24 @@ import torch
 
 from fewfit.engine import packed
 from fewfit.engine.beginning import prefix
+from fewfit.engine.likelihood import row_by_row
 from fewfit.prompts import Conversation, Prompter
 from fewfit.writing import LocalWriter
 
-TOKENS = 64  # of an answer
 
-
-def distributions(model: Any, tokenizer: Any, prompter: Prompter, some: Sequence[Conversation]) -> list[torch.Tensor]:
-    """Of each conversation's first answer Logp_NV: before each of its tokens."""
+def distributions(
+    model: Any, tokenizer: Any, prompter: Prompter, some: Sequence[Conversation], most: int
+) -> list[torch.Tensor]:
+    """Of each conversation's first answer Logp_NV: before each of its first tokens."""
     writer = LocalWriter(model, tokenizer)
     prompts = [writer.ids(prompter.asked((), one.turns[0].query)) for one in some]
-    answers = [tuple(tokenizer(one.turns[0].answer, add_special_tokens=False)["input_ids"])[:TOKENS] for one in some]
+    answers = [tuple(tokenizer(one.turns[0].answer, add_special_tokens=False)["input_ids"])[:most] for one in some]
     shared = next((k for k, ids in enumerate(zip(*prompts)) if len(set(ids)) > 1), min(map(len, prompts)) - 1)
     past = prefix(model, prompts[0][:shared]) if shared else None
+    logits_of = packed.logits if packed.usable(model) else row_by_row
     found: list[torch.Tensor] = []
     for ids, answer in zip(prompts, answers, strict=True):
-        (logits_NV,) = packed.logits(model, past, [ids], [[answer[:-1]]])
+        (logits_NV,) = logits_of(model, past, [ids], [[answer[:-1]]])
         found.append(torch.log_softmax(logits_NV, dim=-1))
     return found
 

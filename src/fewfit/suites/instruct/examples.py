@@ -31,9 +31,26 @@ class Material:
             return f"it takes {condition.needs_pool} examples and there are {len(self.pool)} (--demonstrations)"
         if condition.searched and not self.searched:
             return "nothing was searched (--searched)"
-        if condition.quality == "out-of-domain" and not self.foreign:
-            return "it takes answers of another style (--foreign)"
+        shown = len(self.urial.demonstrations) + len(self.searched if condition.searched else ())
+        if condition.own and condition.drawn and self.pool == self.urial.demonstrations:
+            return "its examples would be shown twice (--demonstrations)"
+        if condition.turns > 1 and any(len(one.turns) > 1 for one in self.pool):
+            return "it joins examples of one turn, and these have several"
+        if condition.quality == "shifted" and shown < 2:
+            return "one answer cannot be another's"
+        if condition.quality in ("in-domain", "out-of-domain"):
+            source = self.pool if condition.quality == "in-domain" else self.foreign
+            flag = "--demonstrations" if condition.quality == "in-domain" else "--foreign"
+            if len({one.turns[0].answer for one in source} - self.answers) < shown:
+                return f"it takes {shown} answers of others ({flag})"
+        if condition.quality != "correct" and any(len(one.turns) > 1 for one in self.urial.demonstrations):
+            return "it changes examples of one turn, and these have several"
         return ""
+
+    @property
+    def answers(self) -> set[str]:
+        """Of the prompt file's own examples."""
+        return {one.turns[0].answer for one in self.urial.demonstrations}
 
 
 def drawn(material: Material, condition: Condition, seed: int) -> tuple[Conversation, ...]:

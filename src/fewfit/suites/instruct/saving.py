@@ -11,12 +11,15 @@ from typing import Any
 from fewfit.bundle import folder as bundles
 from fewfit.bundle.record import Bundle
 from fewfit.errors import UserError
+from fewfit.examples.example import Example
 from fewfit.grid import Lane
 from fewfit.models.local import Loaded
 from fewfit.suites.instruct import tuning
 from fewfit.suites.instruct.conditions import Condition, condition
 from fewfit.suites.instruct.examples import Material, drawn
 from fewfit.writing import Sampling
+
+PROBE = "What is a mill for?"
 
 
 def best(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -44,7 +47,23 @@ def holds(one: Condition) -> bool:
     return one.turns == 1 and one.quality == "correct"
 
 
-def save(row: Mapping[str, Any], loaded: Loaded, material: Material, adapter: Path | None, folder: Path) -> Bundle:
+def refuse(folder: Path, loaded: Loaded | None) -> None:
+    """Before anything is asked."""
+    if loaded is None:
+        raise UserError("--save with a model behind an endpoint", hint="a bundle holds a model of this machine")
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / bundles.FILE).exists())):
+        raise UserError("is there and is no bundle", where=str(folder), hint="name another folder for --save")
+
+
+def save(
+    row: Mapping[str, Any],
+    loaded: Loaded,
+    material: Material,
+    adapter: Path | None,
+    folder: Path,
+    probe: tuple[int, ...],
+) -> Bundle:
+    """`probe` are the tokens of PROBE as the suite asked it: a bundle that would ask otherwise is refused."""
     one = condition(row["condition"])
     shown = tuple(tuning.as_example(told) for told in drawn(material, one, row["seed"]))
     frame = None if row["chat"] else material.urial.frame
@@ -59,6 +78,12 @@ def save(row: Mapping[str, Any], loaded: Loaded, material: Material, adapter: Pa
         instruction=None if frame is None else rules,
     )
     renderer = tuning.Renderer(loaded.tokenizer, settings)
+    if renderer.prompt(shown, Example("probe", PROBE, "")).ids != probe:
+        raise UserError(
+            f"the prompt of {row['condition']} is laid out otherwise in a bundle",
+            where=str(folder),
+            hint="a bundle has one blank line between its parts and one turn to an example: write the prompt file so",
+        )
     lane = Lane(shots=len(shown))
     if one.weights is not None:
         trained = tuning.lane_of(one.weights, row["lr"])

@@ -14,8 +14,8 @@ STUDIES: tuple[Study, ...] = get_args(Study)
 TEMPERATURES, NUCLEI, PENALTIES = (0.0, 0.3, 0.5, 1.0), (0.6, 0.8, 1.0), (1.0, 1.15)
 
 COMPARED = (
-    "base", "rules", "examples", "urial", "random-3", "random-10", "turns-3", "turns-3+tag", "searched",
-    "ft-3", "ft-30", "icl3+ft-30",
+    "base", "rules", "examples", "urial", "random-3", "random-10", "turns-3", "turns-3+tag", "urial+random-3",
+    "searched", "ft-3", "ft-30", "icl3+ft-30",
 )  # fmt: skip
 SCALED = (
     "base", "random-1", "random-3", "random-10", "random-20", "random-30", "random-50",

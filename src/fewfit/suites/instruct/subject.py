@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from fewfit.errors import UserError
 from fewfit.models.local import Loaded
@@ -11,9 +11,6 @@ from fewfit.suites.instruct.conditions import condition
 from fewfit.suites.instruct.questions import OWN
 from fewfit.suites.instruct.studies import USUAL, Sampling, Study
 from fewfit.writing import LocalWriter, Writer
-
-QUICK_CONDITIONS = ("base", "urial", "ft-3")
-QUICK_QUESTIONS, QUICK_TOKENS = 4, 24
 
 
 @dataclass(frozen=True)
@@ -51,10 +48,12 @@ class Subject:
     writer: Writer
     chat: bool
     loaded: Loaded | None = None
+    url: str = ""
 
     @property
     def digest(self) -> str:
-        return self.loaded.ref.digest if self.loaded else ""
+        """Of an endpoint its address."""
+        return self.loaded.ref.digest if self.loaded else self.url
 
     @property
     def dtype(self) -> str:
@@ -64,13 +63,3 @@ class Subject:
 def subject_of(asked: Asked, loaded: Loaded) -> Subject:
     chat = bool(loaded.tokenizer.chat_template) if asked.chat is None else asked.chat
     return Subject(asked.model, LocalWriter(loaded.model, loaded.tokenizer, together=True), chat, loaded)
-
-
-def shortened(asked: Asked) -> Asked:
-    return replace(
-        asked,
-        studies=("comparison",),
-        conditions=asked.conditions or QUICK_CONDITIONS,
-        number=QUICK_QUESTIONS,
-        max_new_tokens=QUICK_TOKENS,
-    )

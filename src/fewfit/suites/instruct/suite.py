@@ -17,7 +17,7 @@ from fewfit.judges import Answered, Comparer, Judge, Question, noise, tally
 from fewfit.judges.rules import RulesJudge
 from fewfit.judges.win_rate import win_rates
 from fewfit.models.lent import as_it_was, put_adapter_on, take_adapter_off
-from fewfit.prompts import Prompter
+from fewfit.prompts import Conversation, Prompter, Turn
 from fewfit.suites.instruct import saving, studies, tuning
 from fewfit.suites.instruct.agreement import figure
 from fewfit.suites.instruct.answering import answers
@@ -33,9 +33,11 @@ KEY = (
     "model", "digest", "dtype", "chat", "study", "condition", "seed", "questions", "number", "judge", "temperature",
     "top_p", "repetition_penalty", "max_new_tokens", "lr", "material",
 )  # fmt: skip
+# `material` is a digest of all that has no column of its own: what stands before a query, what was trained on, the
+# questions with their checks, who judges by which prompts.
 DIVERGENCE, BASE = "divergence", "base"
 Z = 1.96
-DIVERGING = 16  # conversations
+DIVERGING, DIVERGING_TOKENS = 16, 64  # conversations, and of each answer
 Tell = Callable[[str], None]
 
 
@@ -59,6 +61,8 @@ def run(
 ) -> Outcome:
     """`judges` by set; `comparers` tell how often answers are preferred to those of `base`. The rows of every cell that
     was asked for, those that were there already among them. `save`: where the best goes, as a bundle."""
+    if save is not None:
+        saving.refuse(save, subject.loaded)
     with held(folder):
         made = Run(asked, subject, material, sets, judges, folder, tell, comparers)
         outcome = made.outcome()
@@ -84,18 +88,32 @@ class Run:
     ):
         self.comparers = comparers
         self.asked, self.subject, self.material = asked, subject, material
-        self.sets, self.judges, self.folder, self.tell = sets, judges, folder, tell
+        self.judges, self.folder, self.tell = judges, folder, tell
         self.results = Results(folder / ROWS, KEY)
-        self._base: list[Any] | None = None
+        self.cells = [
+            cell
+            for study in asked.studies
+            for cell in studies.cells(study, asked.conditions, asked.sampling, asked.seeds)
+        ]
+        self.sets = [self.within(one) for one in sets]
+
+    def within(self, one: QuestionSet) -> QuestionSet:
+        """The same questions for all conditions: those that fit the context with all answers as long as they may be,
+        behind any condition's rules and no example."""
+        bare = {str(asking.asked((), "")): asking for cell in self.cells for asking in [self.prompter(cell).last(0)]}
+        kept = tuple(
+            question
+            for question in one.questions
+            if all(fits(self.subject.writer, asking, question, self.asked.max_new_tokens) for asking in bare.values())
+        )
+        if gone := len(one.questions) - len(kept):
+            self.tell(f"{one.name}: {gone} of {len(one.questions)} questions do not fit the model's context")
+        return replace(one, questions=kept)
 
     def outcome(self) -> Outcome:
         rows: list[dict[str, Any]] = []
         left_out: dict[str, str] = {}
-        every = [
-            cell
-            for study in self.asked.studies
-            for cell in studies.cells(study, self.asked.conditions, self.asked.sampling, self.asked.seeds)
-        ]
+        every = self.cells
         for number, cell in enumerate(every, start=1):
             name = f"{cell.study}: {cell.condition.name}, seed {cell.seed} ({number} of {len(every)})"
             if why := self.refusal(cell):
@@ -103,7 +121,11 @@ class Run:
                     self.tell(f"{cell.condition.name} is left out: {why}")
                 left_out[cell.condition.name] = why
                 continue
-            rows += self.diverging(cell, name) if cell.study == DIVERGENCE else self.asking(cell, name)
+            try:
+                rows += self.diverging(cell, name) if cell.study == DIVERGENCE else self.asking(cell, name)
+            except tuning.Diverged as error:
+                self.tell(f"{cell.condition.name} is left out: {error}")
+                left_out[cell.condition.name] = str(error)
         return Outcome(rows, [{"condition": one, "why": why} for one, why in left_out.items()])
 
     def refusal(self, cell: Cell) -> str:
@@ -111,20 +133,26 @@ class Run:
             return "a model behind an endpoint is not tuned, nor does it tell its probabilities"
         if cell.condition.tag and self.subject.chat:
             return "chat templates have no line between conversations"
-        return self.material.refuse(cell.condition) or self.too_long(cell)
+        why = self.material.refuse(cell.condition)
+        if not why and cell.condition.weights and self.subject.loaded:
+            why = tuning.refuse(self.subject.loaded, self.learnt(cell))
+        return why or self.too_long(cell)
 
     def too_long(self, cell: Cell) -> str:
         """Examples that do not fit would be left out, and the condition would not be what its name says."""
-        writer = self.subject.writer
-        if writer.limit is None or cell.study == DIVERGENCE:
-            return ""
-        asking = self.prompter(cell)
-        needed = max(
-            writer.count(asking.asked((), "\n".join(one.turns))) + len(one.turns) * self.asked.max_new_tokens
-            for some in self.sets
-            for one in within(writer, asking, some.questions, self.asked.max_new_tokens)
-        )
-        return f"prompt and answers take {needed} tokens and the model {writer.limit}" if needed > writer.limit else ""
+        writer, asking = self.subject.writer, self.prompter(cell)
+        if cell.study == DIVERGENCE:
+            needed = (
+                writer.count(asking.asked((), max((one.turns[0].query for one in self.held_out(cell)), key=len)))
+                + DIVERGING_TOKENS
+            )
+        else:
+            each = [
+                needs(writer, asking, one, self.asked.max_new_tokens) for some in self.sets for one in some.questions
+            ]
+            needed = max(each, default=0)
+        fit = writer.limit is None or needed <= writer.limit
+        return "" if fit else f"prompt and answers take {needed} tokens and the model {writer.limit}"
 
     # ---- one cell ----------------------------------------------------------------------------------------------------
 
@@ -132,7 +160,7 @@ class Run:
         found: list[dict[str, Any]] = []
         for one in self.sets:
             judging = {judge.name: partial(self.judged, judge=judge) for judge in self.judges.get(one.name, ())}
-            if cell.condition.name != BASE:
+            if cell.condition.name != BASE and all(len(question.turns) <= 2 for question in one.questions):
                 judging |= {f"win-rate:{by.name}": partial(self.preferred, comparer=by) for by in self.comparers}
             there = {judge: self.results.of(self.key(cell, one.name, judge)) for judge in judging}
             found += [row for rows in there.values() for row in rows]
@@ -161,9 +189,8 @@ class Run:
         trained = self.adapter(cell)
         by = "/".join((*parts, str(asdict(decoding)), trained.name if trained else ""))
         path = self.folder / "answers" / f"{hashlib.sha256(by.encode()).hexdigest()[:24]}.jsonl"
-        questions = within(self.subject.writer, asking, one.questions, self.asked.max_new_tokens)
         with self.weights(trained):
-            return answers(self.subject.writer, asking, decoding, questions, path, cell.condition.name)
+            return answers(self.subject.writer, asking, decoding, one.questions, path, by)
 
     def judged(
         self, cell: Cell, one: QuestionSet, answered: Sequence[Answered], *, judge: Judge
@@ -175,8 +202,8 @@ class Run:
         return [
             {
                 "turn": told.turn,
-                "score": 0.0 if told.score is None else round(told.score, 4),
-                "stderr": 0.0 if told.stderr is None else round(told.stderr, 4),
+                "score": None if told.score is None else round(told.score, 4),
+                "stderr": None if told.stderr is None else round(told.stderr, 4),
                 "n": told.n,
                 "unread": told.unread,
                 "scores": [some[turn].score if len(some) > turn else None for some in verdicts],
@@ -200,7 +227,9 @@ class Run:
             scores = [some[turn].score if len(some) > turn else None for some in verdicts]
             row = {"turn": turn + 1, "scores": scores, **usual}
             if rate is None:
-                rows.append(row | {"score": 0.0, "stderr": 0.0, "n": 0, "unread": sum(len(v) > turn for v in verdicts)})
+                rows.append(
+                    row | {"score": None, "stderr": None, "n": 0, "unread": sum(len(v) > turn for v in verdicts)}
+                )
                 continue
             low, high = (end / 100 for end in rate.interval)
             rows.append(
@@ -225,20 +254,15 @@ class Run:
             return there
         assert self.subject.loaded is not None
         loaded = self.subject.loaded
-        some = self.material.order(cell.seed)[::-1][:DIVERGING]
-        most = max((studies.condition(one).needs_pool for one in studies.DIVERGING), default=0)
-        if len(self.material.pool) < most + DIVERGING:
-            raise UserError(
-                f"{len(self.material.pool)} examples", hint=f"the study of divergence takes {most + DIVERGING}"
-            )
+        some = self.held_out(cell)
         self.tell(name)
         began = time.monotonic()
         base = prompter(self.material, condition(BASE), cell.seed, self.subject.chat)
         with as_it_was(loaded.model):
-            first = distributions(loaded.model, loaded.tokenizer, base, some)
+            first = distributions(loaded.model, loaded.tokenizer, base, some, DIVERGING_TOKENS)
         trained = self.adapter(cell)
         with self.weights(trained):
-            second = distributions(loaded.model, loaded.tokenizer, self.prompter(cell), some)
+            second = distributions(loaded.model, loaded.tokenizer, self.prompter(cell), some, DIVERGING_TOKENS)
         by_answer = divergence(first, second)
         longest = max(map(len, by_answer))
         by_token = [mean([one[k] for one in by_answer if len(one) > k], 4) for k in range(longest)]
@@ -262,7 +286,16 @@ class Run:
         row = saving.best([row for row in rows if row["study"] != DIVERGENCE])
         one = condition(row["condition"])
         cell = Cell(row["study"], one, self.asked.sampling, row["seed"])
-        return saving.save(row, self.subject.loaded, self.material, self.adapter(cell), folder)
+        probe = self.subject.writer.ids(self.prompter(cell).asked((), saving.PROBE))  # type: ignore[attr-defined]
+        return saving.save(row, self.subject.loaded, self.material, self.adapter(cell), folder, probe)
+
+    def held_out(self, cell: Cell) -> list[Conversation]:
+        """Examples that no condition of this study was shown or trained on."""
+        most = max(one.condition.needs_pool for one in self.cells if one.study == DIVERGENCE)
+        if len(self.material.pool) < most + DIVERGING:
+            had = f"{len(self.material.pool)} examples"
+            raise UserError(f"{had} for the study of divergence", hint=f"it takes {most + DIVERGING}: --demonstrations")
+        return self.material.order(cell.seed)[most : most + DIVERGING]
 
     # ---- its parts ---------------------------------------------------------------------------------------------------
 
@@ -279,11 +312,13 @@ class Run:
         if weights is None:
             return None
         assert self.subject.loaded is not None
-        loaded, lr, chat = self.subject.loaded, self.asked.lr, self.subject.chat
-        some = self.material.order(cell.seed)[: weights.learnt]
-        folder = self.folder / "weights" / tuning.adapter_name(loaded, weights, cell.seed, some, lr, chat)
-        frame = None if chat else self.material.urial.frame
+        loaded, lr, some = self.subject.loaded, self.asked.lr, self.learnt(cell)
+        frame = None if self.subject.chat else self.material.urial.frame
+        folder = self.folder / "weights" / tuning.adapter_name(loaded, weights, cell.seed, some, lr, frame)
         return tuning.train(loaded, some, weights, cell.seed, folder, frame=frame, lr=lr, tell=self.tell)
+
+    def learnt(self, cell: Cell) -> list[Conversation]:
+        return self.material.order(cell.seed)[: cell.condition.weights.learnt if cell.condition.weights else 0]
 
     @contextmanager
     def weights(self, trained: Path | None) -> Iterator[None]:
@@ -301,6 +336,12 @@ class Run:
                 forget(writer)
 
     def key(self, cell: Cell, questions: str, judge: str) -> dict[str, Any]:
+        asked = next((one.questions for one in self.sets if one.name == questions), ())
+        other = self.material.pool if cell.study == DIVERGENCE else self.learnt(cell)
+        frame = None if self.subject.chat else self.material.urial.frame
+        judging: list[Judge | Comparer] = [*self.judges.get(questions, ()), *self.comparers]
+        by = next((key_of(one) for one in judging if judge.endswith(one.name)), "")
+        whole = (self.shown(self.prompter(cell)), other, asked, frame, by)
         return {
             "model": self.asked.model,
             "digest": self.subject.digest,
@@ -315,26 +356,29 @@ class Run:
             **asdict(cell.sampling),
             "max_new_tokens": self.asked.max_new_tokens,
             "lr": self.asked.lr if cell.condition.weights else 0,
-            "material": digest(str((self.shown(self.prompter(cell)), len(self.material.pool)))),
+            "material": digest(repr(whole)),
         }
+
+
+def key_of(judge: Judge | Comparer) -> str:
+    """What its verdicts hang on beside the answers."""
+    return str(getattr(judge, "key", judge.name))
+
+
+def needs(writer: Writer, asking: Prompter, one: Question, tokens: int) -> int:
+    """Tokens of the whole conversation, with all answers as long as they may be."""
+    said = [Turn(query, "") for query in one.turns[:-1]]
+    return writer.count(asking.asked(said, one.turns[-1])) + len(one.turns) * tokens
+
+
+def fits(writer: Writer, asking: Prompter, one: Question, tokens: int) -> bool:
+    return writer.limit is None or needs(writer, asking, one, tokens) <= writer.limit
 
 
 def forget(writer: Writer) -> None:
     """What it has kept is of other weights."""
     if isinstance(writer, LocalWriter):
         writer.forget()
-
-
-def within(writer: Writer, asking: Prompter, questions: Sequence[Question], tokens: int) -> list[Question]:
-    """Those whose turns fit the context, with all answers as long as they may be and no example before them."""
-    if writer.limit is None:
-        return list(questions)
-    bare = asking.last(0)
-    return [
-        one
-        for one in questions
-        if writer.count(bare.asked((), "\n".join(one.turns))) + len(one.turns) * tokens <= writer.limit
-    ]
 
 
 def digest(text: str) -> str:

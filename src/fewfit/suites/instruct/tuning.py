@@ -10,7 +10,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -28,14 +27,13 @@ from fewfit.suites.instruct.conditions import Weights
 
 LR = 2e-4
 LENGTH = 2048  # tokens of a sequence, as in the paper
+FRAME = 64  # tokens of it, at the most, that are neither query nor answer
 DONE = "adapter_model.safetensors"
 SAY_SECONDS = 10.0
 
 
-@dataclass(frozen=True)
-class Trained:
-    folder: Path
-    alive: bool
+class Diverged(Exception):
+    """Training went to no number."""
 
 
 def lane_of(weights: Weights, lr: float) -> Lane:
@@ -64,7 +62,7 @@ def train(
     """The adapter's folder; what is there is not trained again. `frame` None: by the model's chat template."""
     if (folder / DONE).exists():
         return folder
-    renderer = renderer_for(loaded, frame)
+    renderer = renderer_for(loaded, frame, weights.shots)
     lane, track = lane_of(weights, lr), Track(weights.name, seed)
     told = [as_example(one) for one in examples]
     steps = -(-len(told) * lane.updates // lane.batch)
@@ -78,8 +76,7 @@ def train(
             learner.open(track, lane)
             for step, rows in enumerate(lessons(renderer, told, lane, track, steps), start=1):
                 if not learner.update(rows)[0]:
-                    tell(f"{weights.name}: diverged at step {step}")
-                    break
+                    raise Diverged(f"training diverged at step {step} of {steps}, at a rate of {lr:g}")
                 if step == steps or time.monotonic() - said > SAY_SECONDS:
                     tell(f"{weights.name}: step {step} of {steps}")
                     said = time.monotonic()
@@ -90,9 +87,18 @@ def train(
     return folder
 
 
-def renderer_for(loaded: Loaded, frame: Frame | None) -> Renderer:
+def refuse(loaded: Loaded, examples: Sequence[Conversation]) -> str:
+    """Why these cannot be trained on; nothing where they can."""
+    if any(len(one.turns) > 1 for one in examples):
+        return "examples of several turns are shown and not trained on"
+    longest = max(len(loaded.tokenizer(one.turns[0].query)["input_ids"]) for one in examples)
+    return f"a query has {longest} tokens, and a sequence {LENGTH}" if longest > LENGTH - FRAME else ""
+
+
+def renderer_for(loaded: Loaded, frame: Frame | None, shots: int = 0) -> Renderer:
+    """Sequences are as long as in the paper, with demonstrations so many times as long."""
     context = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None)
-    most = min(LENGTH, context or LENGTH)
+    most = min((1 + shots) * LENGTH, context or LENGTH)
     if frame is None:
         return Renderer.resolve(loaded.tokenizer, [], chat="on", max_length=most, max_new_tokens=1)
     template = frame.opening + frame.to_answer("{prompt}") + frame.closed("{completion}")
@@ -136,8 +142,8 @@ def row(renderer: Renderer, shown: Sequence[Example], one: Example, track: Track
 
 
 def adapter_name(
-    loaded: Any, weights: Weights, seed: int, examples: Sequence[Conversation], lr: float, chat: bool
+    loaded: Any, weights: Weights, seed: int, examples: Sequence[Conversation], lr: float, frame: Frame | None
 ) -> str:
-    parts = [loaded.ref.digest, loaded.dtype, weights.name, seed, lr, chat]
+    parts = [loaded.ref.digest, loaded.dtype, weights.name, seed, lr, frame]
     key = draw.number(*map(str, parts), *(f"{one.id} {one.turns}" for one in examples))
     return f"{weights.name}-{key:016x}"
