@@ -53,7 +53,7 @@ class Prompted:
         tokens = self.writer.count(self.prompter(demonstrations).asked((), longest)) + self.decoding.max_new_tokens
         if tokens > self.writer.limit:
             raise UserError(
-                f"{len(demonstrations)} candidates do not fit: {tokens} tokens of the {self.writer.limit} that there are",
+                f"{len(demonstrations)} candidates do not fit: {tokens} tokens of {self.writer.limit}",
                 where=f"candidates {', '.join(demonstrations)}",
                 hint="give shorter ones, or a smaller --k",
             )
