@@ -360,10 +360,7 @@ def test_claims_are_told_with_their_difference() -> None:
 
 
 def test_seeds_of_a_question_are_no_further_questions() -> None:
-    """What is the same for all seeds is compared with their mean, in an interval as wide as with one.
-
-    Break seen to fail: seeds pooled as if they were independent.
-    """
+    """What is the same for all seeds is compared with their mean, in an interval as wide as with one."""
     base = row("comparison", "base", 1, [0.0, 1.0] * 20)
     one, three = (
         claims([base, *(row("comparison", "urial", 1, [1.0, 1.0] * 20, seed=seed) for seed in range(n))])[0]
