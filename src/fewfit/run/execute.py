@@ -235,7 +235,8 @@ def helpers_possible(work: Work, session: Session) -> int:
         lane.demonstrations not in demonstrations.SHIPPED or lane.augment not in sources.SHIPPED
         for lane in work.team.lanes
     )
-    alone = device != "cpu" or in_memory or packed or own or len(work.tracks) < 2
+    short = session.prepared.part is not None and session.prepared.part.alone
+    alone = device != "cpu" or in_memory or packed or own or short or len(work.tracks) < 2
     return 0 if alone else processors() - 1
 
 
