@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -199,7 +199,7 @@ def as_text(scores: Sequence[float]) -> str | list[float]:
     return list(scores)
 
 
-def scores_of(row: dict[str, Any]) -> list[float]:
+def scores_of(row: Mapping[str, Any]) -> list[float]:
     return [float(one) for one in row["scores"]]
 
 

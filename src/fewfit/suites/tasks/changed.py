@@ -34,9 +34,7 @@ def flipped(task: Published) -> Published:
     def turned(examples: tuple[Example, ...]) -> tuple[Example, ...]:
         return tuple(replace(one, completion=other[one.completion]) for one in examples)
 
-    return replace(
-        task, name=f"{FLIPPED}{task.name}", examples=turned(task.examples), tested=turned(task.tested)
-    )
+    return replace(task, name=f"{FLIPPED}{task.name}", examples=turned(task.examples), tested=turned(task.tested))
 
 
 def stated(task: Published) -> Published:

@@ -90,6 +90,8 @@ def settings_of(folder: Path) -> dict[str, Any]:
         unknown += [name for one in told.get(TASKS, {}).values() for name in one if name not in OF_TASK]
     except (ValueError, AttributeError, TypeError) as error:
         raise UserError(f"not the settings of tasks ({error})", where=str(path), hint='write {"test": 100}') from None
+    if odd := next((name for name in ("test", "seeds") if not isinstance(told.get(name, 1), int)), None):
+        raise UserError(f"{odd} is {told[odd]!r}", where=str(path), hint="give a whole number")
     if unknown:
         hint = f"of all tasks: {', '.join(GLOBAL)}; of one: {', '.join(OF_TASK)}"
         raise UserError(f"unknown setting {unknown[0]!r}", where=str(path), hint=hint)
@@ -99,7 +101,7 @@ def settings_of(folder: Path) -> dict[str, Any]:
 def with_settings(load: Load, name: str, told: dict[str, Any]) -> Load:
     if not told:
         return load
-    more = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
+    more: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
     if "choices" in more and "metric" not in more:
         more["metric"] = "choice"
 

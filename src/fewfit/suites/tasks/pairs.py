@@ -1,4 +1,4 @@
-"""The tasks of "Function Vectors in Large Language Models" as published: a file a task, [{"input": …, "output": …}, …]."""
+"""Tasks of "Function Vectors in Large Language Models" as published: a file each, [{"input": …, "output": …}, …]."""
 
 from __future__ import annotations
 

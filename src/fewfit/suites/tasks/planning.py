@@ -38,13 +38,14 @@ def planned(asked: Asked, dtype: str = "auto") -> dict[str, Any]:
     lanes = lanes_of(asked.conditions)
     shape = shape_of(asked.model, config, list(lanes), chosen, quantize=None, revision=None)
     speed = measure(device, chosen, shape.width, tokens=512)
-    rows = []
+    rows: list[dict[str, Any]] = []
+    operations = hours = 0.0
     for task in asked.tasks:
         lengths = lengths_of(asked, task, tokenizer, shape)
         works = [work(asked, task, cell.n, lengths, shape, speed) for cell in cells(asked) if cell.task is task]
         row = {name: sum(one[name] for one in works) for name in works[0]}
-        rows.append({"task": task.name, "pool": len(task.pool), "test": len(task.test), "cells": len(works)} | row)
-    operations = sum(row["operations"] for row in rows)
+        operations, hours = operations + row["operations"], hours + row["hours"]
+        rows.append({"task": task.name, "pool": len(task.pool), "test": len(task.test), "cells": len(works), **row})
     return {
         "model": asked.model,
         "parameters": shape.parameters,
@@ -54,7 +55,7 @@ def planned(asked: Asked, dtype: str = "auto") -> dict[str, Any]:
         "rows": rows,
         "tokens": sum(row["tokens"] for row in rows),
         "operations": operations,
-        "hours": round(sum(row["hours"] for row in rows), 4),
+        "hours": round(hours, 4),
         "gpu_hours": round(gpu_hours(operations), 6),
     }
 
