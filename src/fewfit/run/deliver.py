@@ -181,6 +181,7 @@ def write_bundle(run: Delivery, lane: Lane, target: Path, selection: Selection, 
         interval=figures.interval,
         end_ids=task.renderer.end_ids,
         end_text=task.renderer.end_text,
+        with_tokenizer=run.part is None,
     )
 
 

@@ -41,7 +41,8 @@ CHAT_REASONS = ("the endpoint takes text", "the endpoint takes messages")
 @dataclass(frozen=True)
 class Part:
     """A run that is one of many of a suite: under a seed of its own, and every lane that ends is delivered. Lanes in
-    `again` are delivered a second time, trained afresh in i.i.d. order. `alone`: too short to be worth a helper."""
+    `again` are delivered a second time, trained afresh in i.i.d. order. `alone`: too short to be worth a helper, or
+    measuring how large passes may be."""
 
     seed: int = 0
     again: tuple[str, ...] = ()

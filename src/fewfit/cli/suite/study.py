@@ -40,30 +40,21 @@ def study(
     What is asked, its conditions and what is compared stand in suites/studies/NAME.py. Stopped, the same command goes
     on; what is there is not made again.
     """
-    from dataclasses import replace
-
     from fewfit.errors import UserError
     from fewfit.suites import studies
     from fewfit.suites.results import ROWS
-    from fewfit.suites.studies.study import QUICK_TEST, Compared, bundled, found, told
+    from fewfit.suites.studies.study import QUICK_TEST, bundled, found, only, told
     from fewfit.suites.studies.study import quick as quickly
     from fewfit.suites.tasks.library import TEST, library
     from fewfit.suites.tasks.suite import Asked
 
     o.check_chat(chat)
     asked = studies.study(name)
-    if quick:
-        asked = quickly(asked)
-    elif data is None:
+    if data is None and not quick:
         raise UserError(f"study {name} without --data", hint="name the folder that its tasks lie in, or --quick")
+    asked = quickly(asked) if quick else asked
     if conditions:
-        wanted = f.names(conditions, "--conditions")
-        known = {one.name: one for one in asked.conditions}
-        if unknown := next((one for one in wanted if one not in known), None):
-            raise UserError(f"--conditions {unknown}", hint=f"one of {', '.join(known)}")
-        kept = tuple(pair for pair in asked.compared if pair.this in wanted and set(pair.others) & set(wanted))
-        pairs = tuple(Compared(pair.this, tuple(one for one in pair.others if one in wanted)) for pair in kept)
-        asked = replace(asked, conditions=tuple(known[one] for one in wanted), compared=pairs)
+        asked = only(asked, f.names(conditions, "--conditions"))
     folder = Path(data) if data else bundled()
     names = f.names(tasks, "--tasks") if tasks else list(asked.tasks)
     some = tuple(library(folder).tasks(names, test or (QUICK_TEST if quick else TEST)))

@@ -11,7 +11,7 @@ from fewfit.cli import flags as f
 from fewfit.cli.suite import options as o
 from fewfit.cli.suite.cells import run_all, show_paper, tell_plans
 
-QUICK_POOL, QUICK_TEST, QUICK_BUDGET = 3, 3, 3
+QUICK_POOL, QUICK_TEST, QUICK_BUDGET = 3, 2, 3
 
 
 @f.takes("quiet", "json_")
@@ -81,10 +81,10 @@ def run(
     out: Path, dtype: str, flags: dict[str, Any],
 ) -> None:  # fmt: skip
     from fewfit.grid import KINDS
-    from fewfit.suites.tasks.condition import by_kind
+    from fewfit.suites.tasks.condition import by_kind, per_query
     from fewfit.suites.tasks.library import TEST, library
     from fewfit.suites.tasks.suite import Asked
-    from fewfit.suites.tasks.task import shortest
+    from fewfit.suites.tasks.task import hastened, shortest
 
     o.check_chat(chat)
     known = library(folder)
@@ -99,7 +99,8 @@ def run(
         o.listed_or(given["updates"], told.get("updates"), (1 if quick else 3,), lambda t: f.counts(t, "--updates")),
     )
     if quick:
-        some = tuple(shortest(task, QUICK_POOL, QUICK_TEST) for task in some)
+        some = tuple(hastened(shortest(task, QUICK_POOL, QUICK_TEST)) for task in some)
+        conditions = tuple(per_query(one) for one in conditions)
         budgets = (QUICK_BUDGET,)
     seeds = given["seeds"] or told.get("seeds", 1)
     asked = [Asked(model, some, budgets, conditions, seeds, chat, alone=quick) for model in models]

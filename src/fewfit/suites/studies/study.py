@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fewfit.errors import UserError
 from fewfit.grid import Lane
 from fewfit.suites.tasks.comparing import Difference, Row, counts, differences, overall
 from fewfit.suites.tasks.condition import Condition
@@ -57,10 +58,18 @@ def quick(study: Study) -> Study:
     for pair in study.compared:
         wanted |= dict.fromkeys((pair.this, *pair.others))
     names = list(wanted)[:QUICK_CONDITIONS]
-    kept = tuple(pair for pair in study.compared if {pair.this, *pair.others} <= set(names))
-    some = tuple(condition for condition in study.conditions if condition.name in names)
     budgets: tuple[int | None, ...] = (QUICK_N,) if len(study.budgets) <= 3 else (3, QUICK_N)
-    return replace(study, conditions=some, compared=kept, tasks=QUICK_TASKS, budgets=budgets)
+    return replace(only(study, names), tasks=QUICK_TASKS, budgets=budgets)
+
+
+def only(study: Study, names: Sequence[str]) -> Study:
+    """The same with some of its conditions, and what is left of its comparisons."""
+    known = {condition.name: condition for condition in study.conditions}
+    if unknown := next((name for name in names if name not in known), None):
+        raise UserError(f"no condition {unknown} in {study.name}", hint=f"one of {', '.join(known)}")
+    kept = tuple(pair for pair in study.compared if pair.this in names and set(pair.others) & set(names))
+    pairs = tuple(Compared(pair.this, tuple(name for name in pair.others if name in names)) for pair in kept)
+    return replace(study, conditions=tuple(known[name] for name in dict.fromkeys(names)), compared=pairs)
 
 
 def bundled() -> Path:

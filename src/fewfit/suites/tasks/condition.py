@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fewfit.errors import UserError
 from fewfit.grid import KINDS, Grid, Kind, Lane
@@ -37,6 +37,12 @@ def by_kind(
     lanes = Grid.of(methods=kinds, shots=shots, lr=lr, updates=updates).lanes
     found = [Condition(kind, tuple(lane for lane in lanes if lane.kind == kind)) for kind in KINDS]
     return tuple(one for one in found if one.lanes)
+
+
+def per_query(condition: Condition) -> Condition:
+    """Demonstrations drawn anew for each question: no set is looked for first."""
+    lanes = (replace(lane, deliver="per-query") if lane.is_fixed else lane for lane in condition.lanes)
+    return replace(condition, lanes=tuple(lanes))
 
 
 def lanes_of(conditions: Sequence[Condition]) -> tuple[Lane, ...]:

@@ -21,6 +21,7 @@ from fewfit.examples import Example
 from fewfit.examples import load as load_examples
 from fewfit.examples.sources import READERS
 from fewfit.metrics import auto
+from fewfit.suites.results import LOCK
 from fewfit.suites.tasks import bbh, lines, pairs, parity, raft, tweeteval
 from fewfit.suites.tasks.changed import changed
 from fewfit.suites.tasks.task import Asking, Published, Task, hold_out
@@ -113,7 +114,9 @@ def with_settings(load: Load, name: str, told: dict[str, Any]) -> Load:
 
 
 def found(folder: Path) -> Iterator[tuple[str, Load]]:
-    """A folder that is a published set as a whole is not looked into further."""
+    """A folder that is a published set as a whole is not looked into further, nor is one that a suite works in."""
+    if (folder / LOCK).is_file():
+        return
     if raft.is_raft(folder):
         yield folder.name, partial(raft.load, folder)
         return

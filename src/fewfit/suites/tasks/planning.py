@@ -56,7 +56,7 @@ def planned(asked: Asked, dtype: str = "auto") -> dict[str, Any]:
         "tokens": sum(row["tokens"] for row in rows),
         "operations": operations,
         "hours": round(hours, 4),
-        "gpu_hours": round(gpu_hours(operations), 6),
+        "gpu_hours": round(gpu_hours(operations), 12),
     }
 
 

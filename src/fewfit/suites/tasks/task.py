@@ -115,6 +115,14 @@ def shortest(task: Task, pool: int, test: int) -> Task:
     return replace(task, pool=some(task.pool, pool), test=some(task.test, test))
 
 
+def hastened(task: Task) -> Task:
+    """Free text is not written out where teacher forcing says whether it would be right."""
+    asking = task.asking
+    if asking.metric != "match":
+        return task
+    return replace(task, asking=replace(asking, metric="exact", answer_patterns=()))
+
+
 def numbered(pairs: Iterable[tuple[str, str]], prefix: str = "") -> tuple[Example, ...]:
     """Examples of pairs, known by where they stand in their file; exact repeats once."""
     distinct = dict.fromkeys((prompt.strip(), answer.strip()) for prompt, answer in pairs)
