@@ -148,7 +148,7 @@ def published(count: int, *, same: int = 1) -> Published:
 
 
 def test_streams_are_nested_and_never_tested_on() -> None:
-    """Break seen to fail: `taken` by id, which leaves other rows of a tested prompt in the pool."""
+    """Break seen to fail: rows drawn one by one, which leaves the other row of a tested prompt in the pool."""
     task = hold_out(published(250, same=2), 100)
     assert len(task.test) == 100 and len(task.pool) == 150
     tested = {one.prompt for one in task.test}
