@@ -4,9 +4,9 @@
     python -m benchmarks.real --models Qwen/Qwen3-0.6B --out runs/real
 
 BIG-Bench Hard, classification and function-vector tasks below --data; n = 10, 30, 100, two seeds, zero-shot, ICL, FT
-and ICL+FT, tested as delivered. Finished cells are lines of OUT/rows.jsonl and are not made again. The paper ran Gemma 2
-of 2B, 9B and 27B whole, with Adafactor, rates of 1e-4 to 3e-4 and 1 to 15 updates an example; here it is LoRA of rank 8.
-A GPU's hours are reckoned at the speed of large passes, which short prompts do not reach.
+and ICL+FT, tested as delivered. Finished cells are lines of OUT/rows.jsonl and are not made again. The paper trained
+Gemma 2 of 2B, 9B and 27B whole, by Adafactor, at rates of 1e-4 to 3e-4 and 1 to 15 updates an example; here it is LoRA
+of rank 8. A GPU's hours are reckoned at the speed of large passes, which short prompts do not reach.
 """
 
 from __future__ import annotations
