@@ -209,8 +209,24 @@ def test_better_equal_and_worse_are_told_apart_example_by_example() -> None:
     assert found["b"].value.value == pytest.approx(0.2) and found["a"].value.value == pytest.approx(0.1)
     assert found["b"].value.low > 0 > found["a"].value.low
     assert counts(found.values()) == {"better": 1, "equal": 1, "worse": 1}
-    mean = overall(list(found.values()))
-    assert mean is not None and mean.low < mean.value < mean.high and overall([found["a"]]) is None
+    assert overall([found["a"], found["b"]]) is None
+
+
+def test_tasks_are_as_many_as_they_are_and_not_their_sizes() -> None:
+    """Student's interval by hand: of 0.1, 0.2 and 0.3 it is 0.2 ± 4.303 × 0.1 / √3.
+
+    Break seen to fail: each size counted as a task of its own.
+    """
+    values = {"a": "1" * 10 + "0" * 90, "b": "1" * 20 + "0" * 80, "c": "1" * 30 + "0" * 70}
+    some = [
+        one
+        for task, scores in values.items()
+        for n in (10, 30)
+        for one in (row("x", scores, task=task, n=n), row("y", "0" * 100, task=task, n=n))
+    ]
+    mean = overall(differences(some, "x", ("y",)))
+    assert mean is not None and mean.value == pytest.approx(0.2)
+    assert (mean.low, mean.high) == pytest.approx((0.2 - 0.2484, 0.2 + 0.2484), abs=1e-3)
 
 
 def test_seeds_are_paired_with_themselves() -> None:

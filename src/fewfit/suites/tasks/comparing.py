@@ -7,10 +7,11 @@ interval says.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any, Literal
 
 from fewfit.suites.claims import Mean, mean
@@ -83,8 +84,19 @@ def paired(mine: Sequence[Row], theirs: Sequence[Row]) -> list[float] | None:
 
 
 def overall(some: Sequence[Difference]) -> Mean | None:
-    """The mean over tasks, with the interval of tasks such as these; None of one alone."""
-    return mean([one.value.value for one in some], -1.0, 1.0) if len(some) > 1 else None
+    """The mean over tasks (of a task, over its sizes), with Student's interval of tasks such as these; None of fewer
+    than three, which say nothing of others."""
+    from scipy.stats import t as student
+
+    by_task: dict[str, list[float]] = {}
+    for one in some:
+        by_task.setdefault(one.task, []).append(one.value.value)
+    means = [fmean(values) for values in by_task.values()]
+    if len(means) < 3:
+        return None
+    middle = fmean(means)
+    half = float(student.ppf(0.975, len(means) - 1)) * stdev(means) / math.sqrt(len(means))
+    return Mean(middle, max(-1.0, middle - half), min(1.0, middle + half))
 
 
 def counts(some: Iterable[Difference]) -> dict[Says, int]:
