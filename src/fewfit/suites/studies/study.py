@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib.resources import files
 from pathlib import Path
 
 from fewfit.errors import UserError
@@ -74,9 +75,7 @@ def only(study: Study, names: Sequence[str]) -> Study:
 
 def bundled() -> Path:
     """The examples that come with the package."""
-    import fewfit.demo
-
-    return Path(fewfit.demo.__path__[0]) / "data"
+    return Path(str(files("fewfit") / "demo" / "data"))
 
 
 def found(study: Study, rows: Sequence[Row]) -> list[Difference]:
