@@ -326,6 +326,16 @@ def test_odd_settings_are_refused(told: Any, words: str, tmp_path: Path) -> None
         library(tmp_path)
 
 
+def test_two_tasks_of_one_name_are_refused_when_asked_for(tmp_path: Path) -> None:
+    folder_of(tmp_path)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "colours.csv").write_text((tmp_path / "colours.csv").read_text())
+    known = library(tmp_path)
+    assert [one.name for one in known.tasks(["said"])] == ["said"]
+    with pytest.raises(UserError, match="two tasks called colours"):
+        known.tasks(["colours"])
+
+
 def test_a_task_that_is_not_there_is_refused_with_its_like(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="did you mean colours"):
         library(folder_of(tmp_path)).tasks(["colors"])

@@ -70,10 +70,8 @@ def library(folder: Path | None) -> Library:
             raise UserError("no folder", where=str(folder), hint="name a folder with files of examples")
         told = settings_of(folder)
         for name, load in found(folder):
-            if name in known:
-                hint = "rename one, or name a folder with one of them"
-                raise UserError(f"two tasks called {name}", where=str(folder), hint=hint)
-            known[name] = with_settings(load, name, told.get(TASKS, {}).get(name, {}))
+            load = partial(refuse_twins, name, folder) if name in known else load
+            known[name] = with_settings(load, told.get(TASKS, {}).get(name, {}))
         if unknown := next((name for name in told.get(TASKS, {}) if name not in known), None):
             hint = f"one of {some(known)}"
             raise UserError(f"a task {unknown}, of which there is no file", where=str(folder / SETTINGS), hint=hint)
@@ -99,7 +97,13 @@ def settings_of(folder: Path) -> dict[str, Any]:
     return dict(told)
 
 
-def with_settings(load: Load, name: str, told: dict[str, Any]) -> Load:
+def refuse_twins(name: str, folder: Path) -> Published:
+    """Not before somebody asks for it: a folder may hold much else."""
+    hint = "rename one, or name a folder with one of them"
+    raise UserError(f"two tasks called {name}", where=str(folder), hint=hint)
+
+
+def with_settings(load: Load, told: dict[str, Any]) -> Load:
     if not told:
         return load
     more: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
@@ -124,8 +128,7 @@ def found(folder: Path) -> Iterator[tuple[str, Load]]:
         yield name, partial(lines.load, folder)
         return
     if tweeteval.is_tweeteval(folder):
-        loaded = partial(tweeteval.load, folder)
-        yield loaded().name, loaded
+        yield tweeteval.name_of(folder), partial(tweeteval.load, folder)
         return
     files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.suffix.lower() in READERS]
     stems = {path.stem for path in files}

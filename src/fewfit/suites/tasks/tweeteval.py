@@ -20,18 +20,20 @@ def mapping_of(folder: Path) -> Path | None:
     return next((one / MAPPING for one in (folder, folder.parent) if (one / MAPPING).is_file()), None)
 
 
+def name_of(folder: Path) -> str:
+    return folder.name if (folder / MAPPING).is_file() else f"{folder.parent.name}-{folder.name}"
+
+
 def load(folder: Path) -> Published:
     """Learnt from what is there but the test part, tested on that where it is there."""
     mapping = mapping_of(folder)
     assert mapping is not None
     rows = [line.split("\t") for line in mapping.read_text(encoding="utf-8").split("\n") if line.strip()]
     words = {number.strip(): word.strip() for number, word in rows}
-    inside = folder if mapping.parent == folder else folder.parent
-    name = folder.name if inside is folder else f"{inside.name}-{folder.name}"
     learnt = [pair for part in ("train", "val") for pair in read(folder, part, words)]
     tested = read(folder, "test", words)
     asking = Asking("choice", choices=tuple(sorted(words.values())))
-    return Published(name, numbered(learnt or tested), asking, numbered(tested, "test-") if learnt else ())
+    return Published(name_of(folder), numbered(learnt or tested), asking, numbered(tested, "test-") if learnt else ())
 
 
 def read(folder: Path, part: str, words: dict[str, str]) -> list[tuple[str, str]]:
