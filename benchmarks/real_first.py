@@ -33,7 +33,9 @@ FIXED = {"shots": [4], "lr": [1e-3], "updates": [1], "race": False}
 
 
 def examples(path: Path) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    rows = {str(one["input"]): str(one["output"]) for one in json.loads(path.read_text(encoding="utf-8"))}
+    from fewfit.suites.tasks import pairs as files
+
+    rows = dict(files.read(path))
     prompts = sorted(rows, key=lambda prompt: sha256(prompt.encode()).hexdigest())
     pairs = [{"prompt": prompt, "completion": rows[prompt]} for prompt in prompts[: TRAIN + TEST]]
     return pairs[:TRAIN], pairs[TRAIN:]

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from benchmarks import adapts, choose, memory, racing, scoring, writing
+from benchmarks import adapts, choose, memory, racing, real, scoring, writing
 from benchmarks.records import Lines
+from fewfit.examples import Example
 from fewfit.grid import Lane
 from fewfit.models import local
 from fewfit.prompts import Conversation, Turn, UrialPrompt
 from fewfit.select import select
+from fewfit.suites.tasks.task import Published, hold_out
 
 
 def test_sixteen_configurations_of_all_kinds():
@@ -132,3 +134,17 @@ def test_both_ways_of_writing_write_the_same(tmp_path: Path):
     assert [one["rows_that_differ"] for one in found] == [0, 0]
     assert found[1]["prompt_tokens"] < found[0]["prompt_tokens"] and found[0]["new_tokens"] == found[1]["new_tokens"]
     assert "of 4 |" in writing.table(found).splitlines()[-1]
+
+
+def test_hours_of_models_out_of_reach_are_reckoned_from_another_ones_tokens(monkeypatch: pytest.MonkeyPatch):
+    """In proportion to their size. Break seen to fail: operations that were not scaled."""
+    from argparse import Namespace
+
+    monkeypatch.setattr(real, "STAND_IN", "lab")
+    examples = tuple(Example(str(k), f"say {k}", f"so {k}") for k in range(60))
+    tasks = (hold_out(Published("said", examples), 10),)
+    asked = Namespace(lr=(1e-3,), seeds=1)
+    small, large = (real.hours(name, tasks, asked) for name in ("Qwen/Qwen3-0.6B", "meta-llama/Llama-3.1-8B"))
+    ratio = real.BODIES["meta-llama/Llama-3.1-8B"] / real.BODIES["Qwen/Qwen3-0.6B"]
+    assert large["gpu_hours"] == pytest.approx(ratio * small["gpu_hours"]) and small["gpu_hours"] > 0
+    assert "tokens of lab" in small["from"] and large["tokens"] == small["tokens"]

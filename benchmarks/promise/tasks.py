@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
 from fewfit.examples import Example
+from fewfit.suites.tasks import lines, pairs
+from fewfit.suites.tasks.lines import LABELS
 
 LEARNT, TESTED = 60, 300
-LABELS = {
-    "sst2": {"0": "negative", "1": "positive"},
-    "subj": {"0": "subjective", "1": "objective"},
-    "trec": {"0": "description", "1": "entity", "2": "abbreviation", "3": "human", "4": "location", "5": "number"},
-}
 FILES = {"sst2": "stsa.binary.test.txt", "subj": "subj.2000.txt", "trec": "TREC.train.2000.txt"}
 WORDS = 14  # of a sentence, at most: a run on short ones costs half as much
 CLOSED = ("person-instrument", "sentiment", *LABELS)  # answers are chosen among labels
@@ -42,13 +38,13 @@ class Task(NamedTuple):
 
 def task(name: str, order: int, data: Path) -> Task:
     """Test examples are the same in all orders; where a task is small, orders share some of what they learn from."""
-    pairs = dict(rows(name, data))
-    prompts = sorted(pairs, key=lambda prompt: number("test", prompt))
+    answers = dict(rows(name, data))
+    prompts = sorted(answers, key=lambda prompt: number("test", prompt))
     cut = min(TESTED, len(prompts) - 2 * LEARNT)
     rest = sorted(prompts[cut:], key=lambda prompt: number(f"order {order}", prompt))
     both = (*rest[:LEARNT], *prompts[:cut])
-    made = [Example(f"{number('id', prompt):016x}", prompt, pairs[prompt]) for prompt in both]
-    choices = tuple(sorted(set(pairs.values()))) if name in CLOSED else None
+    made = [Example(f"{number('id', prompt):016x}", prompt, answers[prompt]) for prompt in both]
+    choices = tuple(sorted(set(answers.values()))) if name in CLOSED else None
     return Task(name, tuple(made[:LEARNT]), tuple(made[LEARNT:]), choices)
 
 
@@ -65,13 +61,11 @@ def empty(task: Task, order: int) -> Task:
 
 def rows(name: str, data: Path) -> Iterator[tuple[str, str]]:
     if name in LABELS:
-        for line in (data / "nlp" / name / FILES[name]).read_text(encoding="utf-8").split("\n"):
-            label, _, text = line.partition(" ")
-            if text and len(text.split()) <= WORDS:
-                yield text.strip(), LABELS[name][label]
+        for text, label in lines.read(data / "nlp" / name / FILES[name], LABELS[name]):
+            if len(text.split()) <= WORDS:
+                yield text, label
     else:
-        for one in json.loads((data / "function_vectors" / f"{name}.json").read_text(encoding="utf-8")):
-            yield str(one["input"]).strip(), str(one["output"]).strip()
+        yield from pairs.read(data / "function_vectors" / f"{name}.json")
 
 
 def number(purpose: str, text: str) -> int:

@@ -54,8 +54,10 @@ def save(
     end_text: str,
     private: bool = False,
     sampling: Sampling = GREEDY,
+    with_tokenizer: bool = True,
 ) -> Bundle:
-    """`export` writes the lane's weights into a folder; `private` lets the card show the demonstrations."""
+    """`export` writes the lane's weights into a folder; `private` lets the card show the demonstrations. Without its
+    tokenizer (large vocabularies take a second to write) a bundle is for whoever has that at hand."""
     folder = Path(folder)
     if lane.trains and export is None:
         raise ValueError(f"lane {lane.name} trains, so its weights have to be exported")
@@ -89,7 +91,8 @@ def save(
             if export is not None:
                 with without_bars():
                     export(temporary)
-            loaded.tokenizer.save_pretrained(str(temporary))
+            if with_tokenizer:
+                loaded.tokenizer.save_pretrained(str(temporary))
             point_to_base(temporary, base)
             if not loaded.is_remote:  # no other library loads that
                 write_json(temporary / "generation_config.json", generation_config(made, loaded.tokenizer))

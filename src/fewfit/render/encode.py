@@ -7,7 +7,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from fewfit.errors import UserError
@@ -47,8 +47,8 @@ class Encoder:
         added = tokenizer.added_tokens_decoder.values()
         self.special_texts = sorted({t.content for t in added if t.special}, key=len, reverse=True)
         self.added_texts = sorted({t.content for t in added}, key=len, reverse=True)
-        self.specials = _any_of(self.special_texts)
-        self.added = _any_of(self.added_texts)
+        self.specials = _any_of(tuple(self.special_texts))
+        self.added = _any_of(tuple(self.added_texts))
 
     def encode(self, pieces: Sequence[Piece], *, special: bool) -> Encoded:
         """`special`: with the tokenizer's default special tokens (BOS), but never with one behind the text."""
@@ -172,6 +172,7 @@ def _stand_in(found: re.Match[str]) -> str:
     return _name(found.group())
 
 
-def _any_of(texts: Sequence[str]) -> re.Pattern[str]:
+@lru_cache(maxsize=32)
+def _any_of(texts: tuple[str, ...]) -> re.Pattern[str]:  # some tokenizers have thousands
     # longest first, as the tokenizer itself prefers; (?!) never matches
     return re.compile("|".join(re.escape(t) for t in texts if t) or "(?!)")

@@ -22,7 +22,7 @@ from fewfit.models.local import Loaded
 from fewfit.predict import predictor_of
 from fewfit.predictions import read
 from fewfit.run import cost, folders, inferences, shift
-from fewfit.run.prepare import TEST
+from fewfit.run.prepare import TEST, Part
 from fewfit.run.reading import Reading
 from fewfit.run.snapshots import Store
 from fewfit.run.teams import team_of
@@ -44,6 +44,7 @@ class Delivery:
     judge: Metric
     store: Store
     check: Callable[[], None] = lambda: None  # raises where a signal came meanwhile
+    part: Part | None = None
 
     def lane(self, name: str) -> Lane:
         return next(lane for lane in self.lanes if lane.name == name)
@@ -69,15 +70,17 @@ def deliver(run: Delivery, watch: Watch, seconds: Callable[[], float], differing
         run.check()
         watch.phase(f"writing {name}")
         best = name == selection.best.name
-        target = run.folder / folders.BUNDLE if best else run.folder / folders.RUNNERS_UP / quote(name, safe="+@.")
+        target = run.folder / folders.BUNDLE if best else runner_up(run.folder, name)
         write_bundle(run, run.lane(name), target, selection, refit=best and run.record["final"] == "refit")
         written[kind] = (name, target)
+    if run.part is not None:
+        deliver_all(run, run.part, selection, watch)
     opponents: list[
         tuple[str, Path]
     ] = []  # that a pairwise metric compares with, where they are not the best of a kind
     for lane in run.lanes if run.judge.against is not None and run.record["test"] else ():
         if lane.name.partition("@")[0] == run.judge.against and lane.name not in [name for name, _ in written.values()]:
-            target = run.folder / folders.RUNNERS_UP / quote(lane.name, safe="+@.")
+            target = runner_up(run.folder, lane.name)
             write_bundle(run, lane, target, selection, refit=False)
             opponents.append((lane.name, target))
     test = None if run.record["test"] is None else restore_examples(run.folder / TEST).examples
@@ -104,6 +107,30 @@ def deliver(run: Delivery, watch: Watch, seconds: Callable[[], float], differing
     }
     write_json(run.folder / folders.RESULT, result)
     return result
+
+
+def runner_up(folder: Path, lane: str) -> Path:
+    return folder / folders.RUNNERS_UP / quote(lane, safe="+@.")
+
+
+def delivered_again(folder: Path, lane: str) -> Path:
+    """Trained afresh in i.i.d. order, beside what the stream made of it."""
+    return folder / folders.AGAIN / quote(lane, safe="+@.")
+
+
+def deliver_all(run: Delivery, part: Part, selection: Selection, watch: Watch) -> None:
+    """Those lanes, too, that were not the best of a kind."""
+    best = selection.best_of_kind.values()
+    for name, status in run.statuses().items():
+        run.check()
+        if status != "done":
+            continue
+        if name not in best:
+            watch.phase(f"writing {name}")
+            write_bundle(run, run.lane(name), runner_up(run.folder, name), selection, refit=False)
+        if name in part.again:
+            watch.phase(f"training {name} again")
+            write_bundle(run, run.lane(name), delivered_again(run.folder, name), selection, refit=True)
 
 
 def empty_warnings(lanes: Sequence[Lane], made: Sequence[dict[str, Any]]) -> list[str]:
@@ -154,6 +181,7 @@ def write_bundle(run: Delivery, lane: Lane, target: Path, selection: Selection, 
         interval=figures.interval,
         end_ids=task.renderer.end_ids,
         end_text=task.renderer.end_text,
+        with_tokenizer=run.part is None,
     )
 
 

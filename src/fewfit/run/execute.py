@@ -165,9 +165,11 @@ def run_team(work: Work, session: Session) -> None:
         if most > 0 and ahead(work, going) > SURELY_WORTH:
             early = [Helper(number) for number in range(min(most, len(going) - 1))]
         with one_thread(most > 0 or is_small(model)):
-            sizes = size_passes(
-                learner, team, model, work.task, [progress.lane for progress in going], helpers=most, free=free
-            )
+            if is_short(session):  # measuring would take as long as the streams
+                sizes = Sizes(team.tokens(model), 0)
+            else:
+                lanes = [progress.lane for progress in going]
+                sizes = size_passes(learner, team, model, work.task, lanes, helpers=most, free=free)
             if sizes.notice is not None:
                 session.tell(sizes.notice)
             sizes = sizes.halved(session.journal.halved)
@@ -236,8 +238,12 @@ def helpers_possible(work: Work, session: Session) -> int:
         lane.demonstrations not in demonstrations.SHIPPED or lane.augment not in sources.SHIPPED
         for lane in work.team.lanes
     )
-    alone = device != "cpu" or in_memory or packed or own or len(work.tracks) < 2
+    alone = device != "cpu" or in_memory or packed or own or is_short(session) or len(work.tracks) < 2
     return 0 if alone else processors() - 1
+
+
+def is_short(session: Session) -> bool:
+    return session.prepared.part is not None and session.prepared.part.alone
 
 
 def helpers_for(work: Work, session: Session, sizes: Sizes, early: Sequence[Helper]) -> LocalExecutor:

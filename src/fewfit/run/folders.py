@@ -24,6 +24,7 @@ PARTS: dict[str, type] = {
 }  # fmt: skip
 RECORD, EXAMPLES, RESULT = "run.json", "examples.jsonl", "result.json"
 PREDICTIONS, TRAINED, LANES, BUNDLE, RUNNERS_UP = "predictions.jsonl", "trained.jsonl", "lanes", "bundle", "runners-up"
+AGAIN = "again"
 
 
 def create(out: Path | None, data: str, model: str) -> Path:

@@ -38,6 +38,17 @@ TEST, DOCUMENTS = "test.jsonl", "documents.jsonl"
 CHAT_REASONS = ("the endpoint takes text", "the endpoint takes messages")
 
 
+@dataclass(frozen=True)
+class Part:
+    """A run that is one of many of a suite: under a seed of its own, and every lane that ends is delivered. Lanes in
+    `again` are delivered a second time, trained afresh in i.i.d. order. `alone`: too short to be worth a helper, or
+    measuring how large passes may be."""
+
+    seed: int = 0
+    again: tuple[str, ...] = ()
+    alone: bool = False
+
+
 @dataclass
 class Prepared:
     """A run ready to go, with what was loaded on the way."""
@@ -45,6 +56,7 @@ class Prepared:
     folder: Path
     record: dict[str, Any]
     loaded: dict[str | None, Loaded] = field(default_factory=dict)  # by lane's model: None where there is one only
+    part: Part | None = None
 
 
 def load_models(asked: Settings, tokenizer: Any, watch: Watch) -> dict[str | None, Loaded]:
@@ -242,7 +254,13 @@ def refuse_no_opponent(judge: Metric, grid: Grid) -> None:
             )
 
 
-def prepare(asked: Settings, material: Material, loaded: dict[str | None, Loaded], watch: Watch) -> Prepared:
+def prepare(
+    asked: Settings,
+    material: Material,
+    loaded: dict[str | None, Loaded],
+    watch: Watch,
+    part: Part | None = None,
+) -> Prepared:
     """Settles what is left to settle with the models at hand, and writes the run folder."""
     dataset, test, judge, seeds = material.dataset, material.test, material.judge, material.seeds
     documents = material.documents
@@ -317,7 +335,7 @@ def prepare(asked: Settings, material: Material, loaded: dict[str | None, Loaded
         "metric": judge.name,
         "answer_patterns": list(asked.answer_pattern or ()),
         "lanes": [lane.as_json() for lane in grid.lanes],
-        "seeds": list(range(seeds)),
+        "seeds": list(range(seeds)) if part is None else [part.seed],
         "order": asked.order,
         "race": documents is None and asked.races(len(dataset.examples)) and not judge.is_deferred,
         "halvings": list(halvings),
@@ -336,8 +354,9 @@ def prepare(asked: Settings, material: Material, loaded: dict[str | None, Loaded
     if test is not None:
         save_examples(test, folder / TEST)
     folders.write_record(folder, record)  # last: a folder with run.json can be resumed
-    folders.remember(folder)
-    return Prepared(folder, folders.record(folder), dict(loaded))
+    if part is None:
+        folders.remember(folder)
+    return Prepared(folder, folders.record(folder), dict(loaded), part)
 
 
 def render_with(

@@ -84,7 +84,7 @@ def conclude(
     merge(store.shards(folders.TRAINED), folder / folders.TRAINED, names, before)
 
     lanes = list({p.track.lane: p.lane for p in tracks}.values())
-    delivery = Delivery(folder, record, lanes, tracks, tasks, prepared.loaded, judge, store, check)
+    delivery = Delivery(folder, record, lanes, tracks, tasks, prepared.loaded, judge, store, check, prepared.part)
     with one_thread(all(loaded.is_remote or is_small(loaded.model) for loaded in prepared.loaded.values())):
         return deliver(delivery, watch, session.journal.seconds, store.differing())
 

@@ -1,0 +1,81 @@
+"""`fewfit suite study NAME`: one open question, on several tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fewfit.cli import flags as f
+from fewfit.cli import output
+from fewfit.cli.suite import options as o
+from fewfit.cli.suite.cells import run_all, show_accuracy, tell_plans
+from fewfit.cli.suite.shown import SCHEMA
+
+
+@f.takes("quiet", "json_")
+def study(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Which; --help has them.")],
+    model: o.Models,
+    data: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Holds its tasks, in any folder below.", show_default=False)
+    ] = None,
+    tasks: o.Tasks = None,
+    conditions: Annotated[str | None, typer.Option(metavar="A,B", help="Which.", show_default="all")] = None,
+    budgets: o.Budgets = None,
+    seeds: o.Seeds = None,
+    test: o.Test = None,
+    chat: o.Chat = "auto",
+    quick: o.Quick = False,
+    plan: o.Plan = False,
+    out: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Finished cells are kept there.", show_default="runs/study-NAME")
+    ] = None,
+    dtype: o.Dtype = "auto",
+    **flags: Any,
+) -> None:
+    """One question on several tasks: loss, shots, parameters, replay, demonstrations, size.
+
+    What is asked, its conditions and what is compared stand in suites/studies/NAME.py. Stopped, the same command goes
+    on; what is there is not made again.
+    """
+    from fewfit.errors import UserError
+    from fewfit.suites import studies
+    from fewfit.suites.results import ROWS
+    from fewfit.suites.studies.study import QUICK_TEST, bundled, found, only, told
+    from fewfit.suites.studies.study import quick as quickly
+    from fewfit.suites.tasks.library import TEST, library
+    from fewfit.suites.tasks.suite import Asked
+
+    o.check_chat(chat)
+    asked = studies.study(name)
+    if data is None and not quick:
+        raise UserError(f"study {name} without --data", hint="name the folder that its tasks lie in, or --quick")
+    asked = quickly(asked) if quick else asked
+    if conditions:
+        asked = only(asked, f.names(conditions, "--conditions"))
+    folder = Path(data) if data else bundled()
+    names = f.names(tasks, "--tasks") if tasks else list(asked.tasks)
+    some = tuple(library(folder).tasks(names, test or (QUICK_TEST if quick else TEST)))
+    sizes = o.read_budgets(budgets, asked.budgets)
+    each = [Asked(one, some, sizes, asked.conditions, seeds or 1, chat, alone=quick) for one in model]
+    dtype = "float32" if asked.trains_whole and dtype == "auto" else dtype
+    if plan:
+        tell_plans(each, dtype, flags["json_"])
+        return
+    at = Path(out or f"runs/study-{name}")
+    rows = run_all(each, at, dtype, flags["quiet"])
+    lines = told(asked, rows)
+    if flags["json_"]:
+        differences = [one.as_json() for one in found(asked, rows)]
+        output.line(
+            {"schema": SCHEMA, "study": name, "asks": asked.asks, "rows": rows, "differences": differences,
+             "found": lines, "file": str(at / ROWS)}
+        )  # fmt: skip
+        return
+    print(f"{asked.asks}\n")
+    show_accuracy(rows)
+    for line in lines:
+        print(line)
+    print(f"\nEvery row: {at / ROWS}")

@@ -1,0 +1,102 @@
+"""What a study is: a question, the tasks and conditions that may answer it, and which are compared with which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+
+from fewfit.errors import UserError
+from fewfit.grid import Lane
+from fewfit.suites.tasks.comparing import Difference, Row, counts, differences, overall
+from fewfit.suites.tasks.condition import Condition
+
+# Small enough for models of some hundred million parameters to be between chance and certainty on them.
+TASKS = ("sst2", "present-past", "trec", "animal_v_object_3", "english-french", "boolean_expressions")
+LR, UPDATES = 1e-3, 3
+TUNED = Lane(lr=LR, updates=UPDATES)  # FT, as all studies have it
+BOTH = Lane(shots=4, lr=LR, updates=UPDATES)  # ICL+FT
+QUICK_TASKS, QUICK_TEST, QUICK_N = ("kinds", "animal"), 8, 5  # of the bundled examples, which `lab` knows something of
+QUICK_CONDITIONS = 3
+
+Report = Callable[[Sequence[Row], Sequence[Difference]], list[str]]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """`this` against the better of the others."""
+
+    this: str
+    others: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Study:
+    """`report` tells more of the rows than differences do."""
+
+    name: str
+    asks: str
+    conditions: tuple[Condition, ...]
+    compared: tuple[Compared, ...]
+    tasks: tuple[str, ...] = TASKS
+    budgets: tuple[int | None, ...] = (10, 30, 100)
+    report: Report = lambda rows, found: []
+
+    @property
+    def trains_whole(self) -> bool:
+        """Weights that train whole are their own masters, which asks for fp32."""
+        return any(lane.trains and lane.tune == "full" for one in self.conditions for lane in one.lanes)
+
+
+def one(name: str, lane: Lane, *, again: bool = False) -> Condition:
+    return Condition(name, (lane,), again)
+
+
+def quick(study: Study) -> Study:
+    """Tiny budgets on bundled examples, the first conditions of those that are compared."""
+    wanted: dict[str, None] = {}
+    for pair in study.compared:
+        wanted |= dict.fromkeys((pair.this, *pair.others))
+    names = list(wanted)[:QUICK_CONDITIONS]
+    budgets: tuple[int | None, ...] = (QUICK_N,) if len(study.budgets) <= 3 else (3, QUICK_N)
+    return replace(only(study, names), tasks=QUICK_TASKS, budgets=budgets)
+
+
+def only(study: Study, names: Sequence[str]) -> Study:
+    """The same with some of its conditions, and what is left of its comparisons."""
+    known = {condition.name: condition for condition in study.conditions}
+    if unknown := next((name for name in names if name not in known), None):
+        raise UserError(f"no condition {unknown} in {study.name}", hint=f"one of {', '.join(known)}")
+    kept = tuple(pair for pair in study.compared if pair.this in names and set(pair.others) & set(names))
+    pairs = tuple(Compared(pair.this, tuple(name for name in pair.others if name in names)) for pair in kept)
+    return replace(study, conditions=tuple(known[name] for name in dict.fromkeys(names)), compared=pairs)
+
+
+def bundled() -> Path:
+    """The examples that come with the package."""
+    return Path(str(files("fewfit") / "demo" / "data"))
+
+
+def found(study: Study, rows: Sequence[Row]) -> list[Difference]:
+    return [one for pair in study.compared for one in differences(rows, pair.this, pair.others)]
+
+
+def told(study: Study, rows: Sequence[Row]) -> list[str]:
+    """A line for each comparison, over tasks and sizes, and what the study itself has to say."""
+    some = found(study, rows)
+    lines = []
+    for pair in study.compared:
+        for model in dict.fromkeys(row["model"] for row in rows):
+            mine = [d for d in some if d.this == pair.this and d.other in pair.others and d.model == model]
+            if not mine:
+                continue
+            number = counts(mine)
+            mean = overall(mine)
+            other = pair.others[0] if len(pair.others) == 1 else f"the better of {' and '.join(pair.others)}"
+            points = "" if mean is None else f" by {mean} points,"
+            lines.append(
+                f"{model}: {pair.this} against {other}:{points} better in {number['better']}, equal in "
+                f"{number['equal']}, worse in {number['worse']} of {len(mine)} (task × n)"
+            )
+    return [*lines, *study.report(rows, some)]

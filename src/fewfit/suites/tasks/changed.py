@@ -1,0 +1,68 @@
+"""Tasks made of other tasks, by a word before their name.
+
+flipped-NAME             labels that say the opposite: each stands for the next one in their order
+translate-FROM-TO        word pairs of FROM-TO, or of TO-FROM read the other way, scored by chrF
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from fewfit.errors import UserError
+from fewfit.examples import Example
+from fewfit.suites.tasks.task import Asking, Published, numbered
+
+FLIPPED, TRANSLATE = "flipped-", "translate-"
+LANGUAGES = ("english", "french", "german", "spanish", "italian", "kurdish", "bemba")
+STATED = "The labels are flipped: each stands for another one."
+
+
+def languages(name: str) -> tuple[str, str] | None:
+    """What a file of that name translates from and to, if it does."""
+    one, _, other = name.partition("-")
+    return (one, other) if one in LANGUAGES and other in LANGUAGES else None
+
+
+def flipped(task: Published) -> Published:
+    """With three labels or more they go round, so that no one keeps its meaning."""
+    choices = task.asking.choices
+    if not choices:
+        raise UserError(f"{FLIPPED}{task.name}", hint=f"{task.name} has no labels that all its rows share")
+    other = dict(zip(choices, (*choices[1:], choices[0]), strict=True))
+
+    def turned(examples: tuple[Example, ...]) -> tuple[Example, ...]:
+        return tuple(replace(one, completion=other[one.completion]) for one in examples)
+
+    return replace(task, name=f"{FLIPPED}{task.name}", examples=turned(task.examples), tested=turned(task.tested))
+
+
+def stated(task: Published) -> Published:
+    """The same with a line before every prompt that says so, in training as in use."""
+    name = task.name.replace(FLIPPED, f"{FLIPPED}stated-", 1)
+    return replace(task, name=name, asking=replace(task.asking, instruction=STATED))
+
+
+def translation(task: Published, backwards: bool = False) -> Published:
+    pair = languages(task.name)
+    if pair is None:
+        raise UserError(f"{TRANSLATE}{task.name}", hint=f"pairs of two of {', '.join(LANGUAGES)}, in a file FROM-TO")
+    examples = task.examples
+    if backwards:
+        examples = numbered((one.completion, str(one.prompt)) for one in examples)
+    source, target = reversed(pair) if backwards else pair
+    return Published(f"{TRANSLATE}{source}-{target}", examples, Asking("chrf"))
+
+
+def changed(name: str, known: Mapping[str, Callable[[], Published]]) -> Published | None:
+    """The task of that name, if it is one of these and what it is made of is `known`."""
+    if name.startswith(FLIPPED):
+        of = name.removeprefix(FLIPPED)
+        if of.removeprefix("stated-") in known:
+            task = flipped(known[of.removeprefix("stated-")]())
+            return stated(task) if of.startswith("stated-") else task
+    if name.startswith(TRANSLATE) and (pair := languages(name.removeprefix(TRANSLATE))):
+        for way, backwards in ((pair, False), (pair[::-1], True)):
+            if (at := "-".join(way)) in known:
+                return translation(known[at](), backwards)
+    return None

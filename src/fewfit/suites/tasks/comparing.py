@@ -1,0 +1,104 @@
+"""One condition against another on the same test examples: better, equal or worse.
+
+An example's difference is its mean over seeds, and the interval is over examples: what another training would bring is
+in it only as far as the seeds differ. `equal` is what has no sure sign; how large a difference may hide in it, the
+interval says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any, Literal
+
+from fewfit.suites.claims import Mean, mean
+from fewfit.suites.tasks.cell import scores_of
+
+Row = Mapping[str, Any]
+Says = Literal["better", "equal", "worse"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    model: str
+    task: str
+    n: int
+    this: str
+    other: str
+    value: Mean
+
+    @property
+    def says(self) -> Says:
+        return "better" if self.value.low > 0 else "worse" if self.value.high < 0 else "equal"
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "model": self.model, "task": self.task, "n": self.n, "this": self.this, "other": self.other,
+            "difference": round(self.value.value, 4),
+            "interval": [round(self.value.low, 4), round(self.value.high, 4)], "says": self.says,
+        }  # fmt: skip
+
+
+def differences(rows: Sequence[Row], this: str, others: Sequence[str]) -> list[Difference]:
+    """Against the better of the others, task by task and budget by budget. Which one that is, the same test examples
+    say: where several are about as good, that flatters them, not `this`."""
+    found = []
+    for place in places(rows):
+        mine = at(rows, place, this)
+        best = max((some for name in others if (some := at(rows, place, name))), key=level, default=[])
+        if (values := paired(mine, best)) is not None:
+            model, task, n = place
+            found.append(Difference(model, task, n, this, best[0]["condition"], mean(values, -1.0, 1.0)))
+    return found
+
+
+def places(rows: Iterable[Row]) -> list[tuple[str, str, int]]:
+    return list(dict.fromkeys((row["model"], row["task"], row["n"]) for row in rows))
+
+
+def at(rows: Sequence[Row], place: tuple[str, str, int], condition: str) -> list[Row]:
+    """Of all seeds; a lane that diverged has no scores and is left out."""
+    return [
+        row for row in rows
+        if (row["model"], row["task"], row["n"]) == place and row["condition"] == condition
+        and row["accuracy"] is not None
+    ]  # fmt: skip
+
+
+def level(rows: Sequence[Row]) -> float:
+    return fmean(row["accuracy"] for row in rows)
+
+
+def paired(mine: Sequence[Row], theirs: Sequence[Row]) -> list[float] | None:
+    """By test example, over the seeds that both have."""
+    one, other = ({row["seed"]: scores_of(row) for row in some} for some in (mine, theirs))
+    seeds = sorted(one.keys() & other.keys())
+    if not seeds:
+        return None
+    return [
+        fmean(one[seed][k] - other[seed][k] for seed in seeds) for k in range(len(one[seeds[0]]))
+    ]  # fmt: skip
+
+
+def overall(some: Sequence[Difference]) -> Mean | None:
+    """The mean over tasks (of a task, over its sizes), with Student's interval of tasks such as these; None of fewer
+    than three, which say nothing of others."""
+    from scipy.stats import t as student
+
+    by_task: dict[str, list[float]] = {}
+    for one in some:
+        by_task.setdefault(one.task, []).append(one.value.value)
+    means = [fmean(values) for values in by_task.values()]
+    if len(means) < 3:
+        return None
+    middle = fmean(means)
+    half = float(student.ppf(0.975, len(means) - 1)) * stdev(means) / math.sqrt(len(means))
+    return Mean(middle, max(-1.0, middle - half), min(1.0, middle + half))
+
+
+def counts(some: Iterable[Difference]) -> dict[Says, int]:
+    found = Counter(one.says for one in some)
+    return {says: found[says] for says in ("better", "equal", "worse")}

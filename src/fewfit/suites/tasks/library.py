@@ -1,0 +1,159 @@
+"""Which tasks a folder holds, whatever their format, and which of them are asked for.
+
+Looked for in all folders below it: published sets by their form, then any file that `fewfit.examples` reads. A file
+NAME-test beside NAME is what NAME is tested on, and settings.json says what the files do not:
+
+    {"test": 100, "tasks": {"NAME": {"metric": "match", "choices": ["a", "b"], "instruction": "…"}}}
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fewfit.errors import UserError
+from fewfit.examples import Example
+from fewfit.examples import load as load_examples
+from fewfit.examples.sources import READERS
+from fewfit.metrics import auto
+from fewfit.suites.results import LOCK
+from fewfit.suites.tasks import bbh, lines, pairs, parity, raft, tweeteval
+from fewfit.suites.tasks.changed import changed
+from fewfit.suites.tasks.task import Asking, Published, Task, hold_out
+
+SETTINGS, TESTED, TASKS = "settings.json", "-test", "tasks"
+GLOBAL = ("budgets", "seeds", "test", "shots", "lr", "updates", "kinds")  # of the suite; flags go before them
+OF_TASK = tuple(one.name for one in fields(Asking))
+TEST = 100
+Load = Callable[[], Published]
+
+
+@dataclass(frozen=True)
+class Library:
+    known: dict[str, Load]
+    settings: dict[str, Any]  # what settings.json says of all tasks
+
+    def published(self, name: str) -> Published:
+        if name in self.known:
+            return self.known[name]()
+        if made := changed(name, self.known):
+            return made
+        near = get_close_matches(name, self.known, n=1)
+        raise UserError(f"no task {name}", hint=f"did you mean {near[0]}?" if near else f"one of {some(self.known)}")
+
+    def tasks(self, names: Sequence[str] | None = None, test: int = TEST) -> list[Task]:
+        """Those asked for, else all that were found (what is made up or made of others is asked for by name)."""
+        if test < 1:
+            raise UserError(f"--test {test}", hint="give 1 or more")
+        wanted = list(names or (name for name in self.known if name != parity.NAME))
+        if not wanted:
+            raise UserError("no tasks", hint="name a folder with files of examples")
+        return [hold_out(self.published(name), test) for name in dict.fromkeys(wanted)]
+
+
+def some(names: Sequence[str] | dict[str, Any]) -> str:
+    shown = list(names)[:8]
+    return ", ".join(shown) + (", …" if len(names) > len(shown) else "")
+
+
+def library(folder: Path | None) -> Library:
+    """Nothing is read yet but what tells one format from another."""
+    known: dict[str, Load] = {}
+    told: dict[str, Any] = {}
+    if folder is not None:
+        if not folder.is_dir():
+            raise UserError("no folder", where=str(folder), hint="name a folder with files of examples")
+        told = settings_of(folder)
+        for name, load in found(folder):
+            load = partial(refuse_twins, name, folder) if name in known else load
+            known[name] = with_settings(load, told.get(TASKS, {}).get(name, {}))
+        if unknown := next((name for name in told.get(TASKS, {}) if name not in known), None):
+            hint = f"one of {some(known)}"
+            raise UserError(f"a task {unknown}, of which there is no file", where=str(folder / SETTINGS), hint=hint)
+    known[parity.NAME] = parity.load
+    return Library(known, {name: value for name, value in told.items() if name != TASKS})
+
+
+def settings_of(folder: Path) -> dict[str, Any]:
+    path = folder / SETTINGS
+    if not path.is_file():
+        return {}
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        unknown = [name for name in told if name not in (*GLOBAL, TASKS)]
+        unknown += [name for one in told.get(TASKS, {}).values() for name in one if name not in OF_TASK]
+    except (ValueError, AttributeError, TypeError) as error:
+        raise UserError(f"not the settings of tasks ({error})", where=str(path), hint='write {"test": 100}') from None
+    if odd := next((name for name in ("test", "seeds") if not isinstance(told.get(name, 1), int)), None):
+        raise UserError(f"{odd} is {told[odd]!r}", where=str(path), hint="give a whole number")
+    if unknown:
+        hint = f"of all tasks: {', '.join(GLOBAL)}; of one: {', '.join(OF_TASK)}"
+        raise UserError(f"unknown setting {unknown[0]!r}", where=str(path), hint=hint)
+    return dict(told)
+
+
+def refuse_twins(name: str, folder: Path) -> Published:
+    """Not before somebody asks for it: a folder may hold much else."""
+    hint = "rename one, or name a folder with one of them"
+    raise UserError(f"two tasks called {name}", where=str(folder), hint=hint)
+
+
+def with_settings(load: Load, told: dict[str, Any]) -> Load:
+    if not told:
+        return load
+    more: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
+    if "choices" in more and "metric" not in more:
+        more["metric"] = "choice"
+
+    def loaded() -> Published:
+        task = load()
+        return replace(task, asking=replace(task.asking, **more))
+
+    return loaded
+
+
+def found(folder: Path) -> Iterator[tuple[str, Load]]:
+    """A folder that is a published set as a whole is not looked into further, nor is one that a suite works in."""
+    if (folder / LOCK).is_file():
+        return
+    if raft.is_raft(folder):
+        yield folder.name, partial(raft.load, folder)
+        return
+    if (name := lines.task_in(folder)) is not None:
+        yield name, partial(lines.load, folder)
+        return
+    if tweeteval.is_tweeteval(folder):
+        yield tweeteval.name_of(folder), partial(tweeteval.load, folder)
+        return
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.suffix.lower() in READERS]
+    stems = {path.stem for path in files}
+    for path in files:
+        if path.name == SETTINGS or (path.stem.endswith(TESTED) and path.stem.removesuffix(TESTED) in stems):
+            continue
+        kind = next((kind for kind in (bbh, pairs) if kind_of(kind)(path)), None)
+        yield path.stem, partial(kind.load if kind else load_any, path)
+    for inner in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        yield from found(inner)
+
+
+def kind_of(module: Any) -> Callable[[Path], bool]:
+    return bbh.is_bbh if module is bbh else pairs.is_pairs
+
+
+def load_any(path: Path) -> Published:
+    """Any file of examples, asked as `fit` asks."""
+    dataset = load_examples(path)
+    if dataset.are_documents:
+        raise UserError("documents, not examples", where=str(path), hint="give prompt and completion")
+    asking = Asking(auto(dataset), choices=dataset.choices, bare=False)
+    beside = next((one for one in sorted(path.parent.glob(f"{path.stem}{TESTED}.*")) if one.suffix in READERS), None)
+    tested: tuple[Example, ...] = ()
+    if beside is not None:
+        loaded = load_examples(beside, choices="rows", keep_duplicates=True)
+        tested = tuple(replace(one, id=f"test-{one.id}") for one in loaded.examples)
+    return Published(path.stem, dataset.examples, asking, tested)

@@ -1,0 +1,51 @@
+"""SST-2, SUBJ and TREC as they are shared: a line is a label's number, then the text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from fewfit.errors import UserError
+from fewfit.suites.tasks.task import Asking, Published, numbered
+
+LABELS = {
+    "sst2": {"0": "negative", "1": "positive"},
+    "subj": {"0": "subjective", "1": "objective"},
+    "trec": {"0": "description", "1": "entity", "2": "abbreviation", "3": "human", "4": "location", "5": "number"},
+}
+# Names of files by task: what is learnt from, and what is tested on where that is a file of its own.
+FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "sst2": (("stsa.binary.train.txt", "stsa.binary.dev.txt"), ("stsa.binary.test.txt",)),
+    "subj": (("subj.all", "subj.2000.txt"), ()),
+    "trec": (("TREC.train.all", "TREC.train.2000.txt"), ("TREC.test.all", "TREC.test.txt")),
+}
+
+
+def read(path: Path, labels: dict[str, str]) -> Iterator[tuple[str, str]]:
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+        label, _, text = line.partition(" ")
+        if not text.strip():
+            continue
+        if label not in labels:
+            raise UserError(f"the label {label!r}", where=f"{path}:{number}", hint=f"one of {', '.join(labels)}")
+        yield text.strip(), labels[label]
+
+
+def task_in(folder: Path) -> str | None:
+    """Which of them a folder holds."""
+    return next((name for name, (learnt, _) in FILES.items() if first_of(folder, learnt)), None)
+
+
+def first_of(folder: Path, names: tuple[str, ...]) -> Path | None:
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def load(folder: Path) -> Published:
+    name = task_in(folder)
+    assert name is not None
+    learnt, tested = (first_of(folder, names) for names in FILES[name])
+    assert learnt is not None
+    labels = LABELS[name]
+    asking = Asking("choice", choices=tuple(sorted(labels.values())))
+    test = numbered(read(tested, labels), "test-") if tested else ()
+    return Published(name, numbered(read(learnt, labels)), asking, test)
