@@ -86,8 +86,9 @@ def in_stream(rows: Sequence[Mapping[str, Any]], lanes: Sequence[Lane]) -> dict[
 
 def break_even(selection: Selection, lanes: Sequence[Lane], made: Sequence[Cost]) -> dict[str, Any] | None:
     """The recommended lane, if it trains, else the best with the shortest prompt, against the best that prompts with
-    examples. `queries` is None where a query of the tuned one costs no less. Every prompt is reckoned whole: where a
-    server keeps what they all begin with, tuning takes longer to pay."""
+    examples. `spent` are tokens, those trained on weighed by their passes; `queries` is None where a query of the tuned
+    one costs no less. Every prompt is reckoned whole: where a server keeps what they all begin with, tuning takes
+    longer to pay."""
     named, of = {lane.name: lane for lane in lanes}, {one.name: one for one in made}
     tuned = [selection.best_of_kind[kind] for kind in ("ft", "icl+ft") if kind in selection.best_of_kind]
     if not tuned or "icl" not in selection.best_of_kind:
@@ -99,7 +100,8 @@ def break_even(selection: Selection, lanes: Sequence[Lane], made: Sequence[Cost]
         return None
     spent = PASSES[named[ours].tune] * one.trained_tokens + one.inferred_tokens
     saved = other.query_tokens - one.query_tokens
-    return {"tuned": ours, "prompted": theirs, "queries": math.ceil(spent / saved) if saved > 0 else None}
+    queries = math.ceil(spent / saved) if saved > 0 else None
+    return {"tuned": ours, "prompted": theirs, "queries": queries, "spent": spent}
 
 
 def as_json(made: Sequence[Cost]) -> list[dict[str, Any]]:
