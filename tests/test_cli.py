@@ -22,10 +22,11 @@ from fewfit.errors import EnvironmentProblem, Interrupted, NoUsableLane, UserErr
 RESULT_KEYS = {
     "schema", "run", "best", "metric", "score", "interval", "prequential", "prequential_interval", "majority",
     "majority_answer", "verdict", "settled", "lanes", "test", "costs", "break_even", "labels", "seconds",
+    "kind", "leader", "n", "seeds", "criterion", "flat", "nothing_learnt", "rising", "best_of_kind", "comparisons",
 }  # fmt: skip
 LANE_KEYS = {
     "name", "model", "kind", "shots", "lr", "updates", "n", "prequential", "score", "interval",
-    "accuracy", "nll", "tokens", "status",
+    "accuracy", "nll", "tokens", "status", "shots_at_use", "rising", "counted_from",
 }  # fmt: skip
 FEW = ("--methods", "zero-shot,icl,ft", "--shots", "2", "--lr", "1e-3", "--updates", "1", "--no-race")
 

@@ -27,7 +27,7 @@ def confusion(run: Evidence) -> Markup | None:
     ]
     told = (
         f"What {names[0]} answered, of the predictions that its score is made from"
-        f"{'' if run.is_flat else ': of a lane that trains the last half, of one that prompts those with all examples'}."
+        f"{'' if run.is_flat else ' (of a lane that trains the last half; else those behind all its examples)'}."
     )
     return section("classes", "Right and wrong by class", tag("p", told, class_="quiet"), first, more)
 

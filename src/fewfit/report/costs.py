@@ -24,8 +24,8 @@ def costs(run: Evidence) -> Markup | None:
     rows = [row(one, inferred, one["name"] == run.result["best"]) for one in made]
     whole = table("Costs by lane", heads(*names, numbers=names[1:], sortable=True), rows, class_="sortable")
     told = (
-        "Under one seed. Seconds are the lane's share of the run's, by the work that it was, on the machine of the run; a "
-        "lane that only prompts costs nothing to make."
+        "Under one seed. Seconds are the lane's share of the run's, by the work that it was, on the machine of the "
+        "run; a lane that only prompts costs nothing to make."
     )
     line = cost_line(run.result)
     return section(
@@ -78,8 +78,8 @@ def break_even_chart(run: Evidence) -> Markup | None:
         legend.append((colour, name))
     chart.dot(queries, spent + queries * tuned["query_tokens"], "k-plain", f"{queries:,} queries")
     caption = (
-        "Tokens, training and queries together (a token trained on counts as its passes). Every prompt is reckoned whole: "
-        "where a server keeps what all prompts begin with, tuning takes longer to pay."
+        "Tokens, training and queries together (a token trained on counts as its passes). Every prompt is reckoned "
+        "whole: where a server keeps what all prompts begin with, tuning takes longer to pay."
     )
     return figure(chart, f"Tuning is the cheaper from some {queries:,} queries on.", caption, legend)
 

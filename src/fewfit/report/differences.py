@@ -43,8 +43,8 @@ def differences(run: Evidence) -> Markup | None:
     ]
     where = "over all questions" if run.is_flat else "over the last half of the stream, where lanes have learnt"
     caption = (
-        f"The best lane of one kind less the best of the other, example by example, {where}; both choices are paid for in "
-        "the interval. Prompting is zero-shot and icl together. Right of the line the first is ahead."
+        f"The best lane of one kind less the best of the other, example by example, {where}; both choices are paid for "
+        "in the interval. Prompting is zero-shot and icl together. Right of the line the first is ahead."
     )
     columns = ("kinds", "lanes", "difference", "95%", "over all", "what may be said")
     return section(

@@ -19,8 +19,8 @@ from fewfit.select.verdict import shortened
 
 @dataclass(frozen=True)
 class Evidence:
-    """`with_text` False: nothing of the examples, nor of what was answered to them, may be shown. `tokenizers` are those
-    at hand, by the name that their model's lanes carry; others are loaded where a prompt is to be rendered again."""
+    """`with_text` False: nothing of the examples, nor of what was answered to them, may be shown. `tokenizers` are
+    those at hand, by the name that their model's lanes carry; others are loaded where a prompt is rendered again."""
 
     folder: Path
     record: dict[str, Any]

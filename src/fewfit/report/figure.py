@@ -1,5 +1,5 @@
-"""Charts as plain SVG: scales, axes, and what is drawn between them. Colours are classes, which the page's style has for
-light and for dark.
+"""Charts as plain SVG: scales, axes, and what is drawn between them. Colours are classes, which the page's style has
+for light and for dark.
 
 A chart is a picture with a name and a description for those who do not see it; its numbers stand in a table beside it.
 """
@@ -29,7 +29,7 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     step = 10.0 ** math.floor(math.log10((high - low) / most))
     step *= next(one for one in (1, 2, 5, 10) if (high - low) / (step * one) <= most)
     first = math.ceil(low / step - 1e-9)
-    return [round(step * k, 12) for k in range(first, int(math.floor(high / step + 1e-9)) + 1)]
+    return [round(step * k, 12) for k in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
 @dataclass

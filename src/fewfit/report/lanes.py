@@ -22,9 +22,9 @@ def lanes(run: Evidence) -> Markup:
     caption = f"{len(ordered)} lanes, the best score first"
     told = (
         "Score: of 100 on new data, as the lane would be delivered, with an interval that holds for all lanes at once "
-        "(the recommended lane's score is corrected for its having been chosen). Stream: the plain mean over all that it "
-        "predicted. Nats: an answer's negative log-likelihood. Tokens: of a query's prompt. Lanes that were dropped or "
-        "diverged count with the rows that they have."
+        "(the recommended lane's score is corrected for its having been chosen). Stream: the plain mean over all that "
+        "it predicted. Nats: an answer's negative log-likelihood. Tokens: of a query's prompt. Lanes that were dropped "
+        "or diverged count with the rows that they have."
     )
     return section(
         "lanes",

@@ -7,7 +7,8 @@ from html import escape
 from typing import Any
 
 VOID = ("br", "input", "meta")
-# What a page would obey, or could not hold: control characters, halves of pairs, marks that turn the direction of writing.
+# What a page would obey, or could not hold: control characters, halves of pairs, marks that turn the
+# direction of writing.
 SIGNS = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n"}
 SIGNS |= {code: f"\\x{code:02x}" for code in range(0x7F, 0xA0)}
 SIGNS |= {code: f"\\u{code:04x}" for code in (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
@@ -33,7 +34,7 @@ def plain(value: Any) -> str:
     return escape(str(value).translate(SIGNS), quote=True)
 
 
-def tag(name: str, *children: Any, **attributes: Any) -> Markup:
+def tag(name: str, /, *children: Any, **attributes: Any) -> Markup:
     """`class_` is class, `data_v` data-v; an attribute of None or False is left out, one of True has no value."""
     words = [name]
     for key, value in attributes.items():

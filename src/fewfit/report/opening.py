@@ -1,4 +1,4 @@
-"""The first screen: the verdict in words, the winner and what to expect of it, the best of each kind, what to do next."""
+"""The first screen: the verdict, the winner and what to expect of it, the best of each kind, what to do next."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from fewfit import __version__
 from fewfit.report.markup import Markup, tag
 
 GENERATOR = "fewfit"
+REPORT = "report.html"
 
 
 def page(title: str, sections: Iterable[Markup | None]) -> str:

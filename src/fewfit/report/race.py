@@ -48,8 +48,8 @@ def race(run: Evidence) -> Markup | None:
     gone = sum(lane["status"] != "done" for lane in run.result["lanes"])
     told = "; ".join(f"{name} ends at {points(means[name][-1][1])}" for name in leading)
     caption = (
-        "Of 100, the mean over all that a lane had predicted by then, each example before it was trained on. The best of "
-        "each kind are drawn heavier, with the 95% band of their mean, uncorrected; "
+        "Of 100, the mean over all that a lane had predicted by then, each example before it was trained on. The best "
+        "of each kind are drawn heavier, with the 95% band of their mean, uncorrected; "
         + (f"{gone} that left early or diverged fade and end in a dot." if gone else "no lane left early.")
     )
     return section(

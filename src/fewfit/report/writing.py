@@ -17,13 +17,12 @@ from fewfit.report.lanes import lanes
 from fewfit.report.mistakes import mistakes
 from fewfit.report.more import more
 from fewfit.report.opening import heading, opening
-from fewfit.report.page import GENERATOR, page
+from fewfit.report.page import GENERATOR, REPORT, page
 from fewfit.report.race import race
 from fewfit.report.repeat import repeat, warnings
 from fewfit.report.shots import shots
 from fewfit.run import folders
 
-REPORT = "report.html"
 SECTIONS = (opening, race, lanes, shots, heat, differences, confusion, more, costs, mistakes, warnings, repeat)
 
 
