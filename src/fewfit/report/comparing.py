@@ -119,7 +119,7 @@ def scores(compared: Sequence[Compared]) -> Markup:
         if one.test is not None:
             chart.dot(one.test, -k - 0.28, f"test {kind_class(one.kind)}", "test examples", 4)
     kinds = [kind for kind in KINDS if kind in {one.kind for one in compared}]
-    legend = [(kind_class(kind), kind) for kind in kinds]
+    legend: list[tuple[str, str]] = [(kind_class(kind), kind) for kind in kinds]
     if any(one.majority is not None for one in compared):
         legend.append(("majority", "knowing the labels alone"))
     caption = "The recommended lane of each run, coloured by its kind; hollow: on a test file."

@@ -20,7 +20,10 @@ def differences(run: Evidence) -> Markup | None:
         return None
     reach = max(0.1, *(abs(end) for each in made for end in each["interval"]))
     chart = Chart((-reach, 0.5 - len(made)), (reach, 0.5), height=56 + ROW * len(made), left=210)
-    chart.x_axis([(value, signed(value).removesuffix(".0")) for value in ticks(-reach, reach, 8)], "points of 100")
+    chart.x_axis(
+        [(value, signed(value).removesuffix(".0") if value else "0") for value in ticks(-reach, reach, 10)],
+        "points of 100",
+    )
     chart.y_rows([f"{each['this']} − {each['other']}" for each in made])
     chart.stroke((0.0, 0.5), (0.0, 0.5 - len(made)), "zero")
     for k, each in enumerate(made):

@@ -52,7 +52,7 @@ def row(run: Evidence, lane: dict[str, Any], several: bool) -> Markup:
         number(lane["updates"] or "–", lane["updates"]),
         number(lane["n"], lane["n"]),
         number(points(lane["score"]) or "–", lane["score"]),
-        tag("td", span(lane["interval"]) if lane.get("interval") else "–"),
+        tag("td", span(lane["interval"]), data_v=lane["interval"][0]) if lane.get("interval") else tag("td", "–"),
         number(points(lane["prequential"]) or "–", lane["prequential"]),
         number("–" if lane["nll"] is None else f"{lane['nll']:.2f}", lane["nll"]),
         number("–" if lane.get("tokens") is None else f"{lane['tokens']:,.0f}", lane.get("tokens")),

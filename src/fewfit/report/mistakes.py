@@ -104,7 +104,12 @@ def one_line(text: str) -> str:
 def answers_table(row: dict[str, Any], best: str, others: dict[str, dict[str, Any] | None]) -> Markup:
     likely = row["probs"] is not None
     graded = any(one is not None and 0.0 < one["score"] < 1.0 for one in (row, *others.values()))
-    names = ["", "answer", *(["score"] if graded else []), *(["its probability", "of the right one"] if likely else [])]
+    names = [
+        "lane",
+        "answer",
+        *(["score"] if graded else []),
+        *(["its probability", "of the right one"] if likely else []),
+    ]
     rows = [tag("tr", tag("th", "right answer", scope="row"), tag("td", data(row["gold"], most=LONGEST_ANSWER)),
                 [tag("td")] * (len(names) - 2))]  # fmt: skip
     for name, one in ((best, row), *others.items()):

@@ -37,7 +37,7 @@ def winner(run: Evidence) -> Markup:
         facts.append(f"corrected for the choice among {len(run.lanes)} lanes")
     told = [tag("p", "of 100 on new data; ", "; ".join(facts), ".", class_="quiet")]
     if result["majority"] is not None:
-        told.append(tag("p", f"{points(result['majority'])}: {always(run)}.", class_="quiet"))
+        told.append(tag("p", f"{points(result['majority'])}: ", always(run), ".", class_="quiet"))
     for row in result["test"] or ():
         if row["name"] == result["best"]:
             text = f"{points(row['score'])} ({span(row['interval'])}) on {row['n']} test examples that no lane saw."
@@ -103,10 +103,9 @@ def advice(run: Evidence) -> list[tuple[str, list[str]]]:
     predict = [f"fewfit predict {folder} --in prompts.jsonl --out answers.jsonl"]
     if run.labels is not None or result["metric"] != "choice":  # else each prompt brings its own options
         predict.insert(0, f'fewfit predict {folder} "PROMPT"')
+    out: list[tuple[str, list[str]]] = [("Use it.", predict)]
     if result.get("nothing_learnt"):
         out = [("Serve none of these yet. Try another model, a clearer instruction or more examples.", [])]
-    else:
-        out = [("Use it.", predict)]
     if not result["settled"] and not result.get("nothing_learnt") and len(run.best_of_kind) > 1:
         out.append((settling(run), []))
     if result.get("rising"):

@@ -42,7 +42,9 @@ def race(run: Evidence) -> Markup | None:
         chart.line(line, f"{kind_class(lane['kind'])} {rank}", title)
         if left:
             chart.dot(*line[-1], f"{kind_class(lane['kind'])} left", title, 3)
-    legend = [(kind_class(kind), f"{kind}: {name}") for kind, name in run.best_of_kind.items()]
+    legend = [
+        (kind_class(kind), name if name == kind else f"{kind}: {name}") for kind, name in run.best_of_kind.items()
+    ]
     if run.result["majority"] is not None:
         legend.append(("majority", "knowing the labels alone"))
     gone = sum(lane["status"] != "done" for lane in run.result["lanes"])
@@ -72,4 +74,5 @@ def thinned(line: list[tuple[int, float]]) -> list[tuple[int, float]]:
 
 
 def band(line: list[tuple[int, float]]) -> list[tuple[float, float, float]]:
-    return [(i, *clopper_pearson(mean * i, i)) for i, mean in line]
+    """From a tenth of the stream on: before, it covers all there is."""
+    return [(i, *clopper_pearson(mean * i, i)) for i, mean in line if i >= line[-1][0] // 10]
