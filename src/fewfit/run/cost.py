@@ -8,6 +8,7 @@ adapters (no gradients of the frozen weights) and three for all weights.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -65,22 +66,30 @@ def costs(
 def asked_tokens(rows: Sequence[Mapping[str, Any]], lanes: Sequence[Lane], flat: bool) -> dict[str, float]:
     """Tokens that each lane's prompts took to be predicted behind, under one seed; where all begin with the same
     documents (`flat`), that beginning is computed once."""
-    out = {}
-    for lane in lanes:
-        tokens = [row["prompt_tokens"] for row in rows if row["lane"] == lane.name]
-        seeds = len({row["seed"] for row in rows if row["lane"] == lane.name}) or 1
+    out, of = {}, by_lane(rows)
+    for name in [lane.name for lane in lanes]:
+        tokens = [row["prompt_tokens"] for row in of[name]]
+        seeds = len({row["seed"] for row in of[name]}) or 1
         beginning = min(tokens, default=0) if flat else 0
-        out[lane.name] = (sum(tokens) - beginning * max(0, len(tokens) - seeds)) / seeds
+        out[name] = (sum(tokens) - beginning * max(0, len(tokens) - seeds)) / seeds
     return out
 
 
 def in_stream(rows: Sequence[Mapping[str, Any]], lanes: Sequence[Lane]) -> dict[str, float]:
     """Tokens that each lane trained on under one seed, taking replayed prompts to be as long as predicted ones."""
-    out = {}
+    out, of = {}, by_lane(rows)
     for lane in lanes:
-        mine = [row["prompt_tokens"] + row["tokens"] for row in rows if row["lane"] == lane.name] if lane.trains else []
-        seeds = len({row["seed"] for row in rows if row["lane"] == lane.name}) or 1
-        out[lane.name] = sum(mine) / seeds * lane.updates * lane.batch
+        mine = of[lane.name] if lane.trains else []
+        seeds = len({row["seed"] for row in mine}) or 1
+        tokens = sum(row["prompt_tokens"] + row["tokens"] for row in mine)
+        out[lane.name] = tokens / seeds * lane.updates * lane.batch
+    return out
+
+
+def by_lane(rows: Sequence[Mapping[str, Any]]) -> defaultdict[str, list[Mapping[str, Any]]]:
+    out: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        out[row["lane"]].append(row)
     return out
 
 
