@@ -45,9 +45,9 @@ def compare(
     ] = None,
     **flags: Any,
 ) -> None:
-    """Put runs beside each other: several models, or several data sets.
+    """Put several runs beside each other.
 
-    A table here, and with --out a page of the report's kind.
+    Several models or data sets: a table here, and with --out a page of the same kind as the report.
     """
     from fewfit.report.comparing import as_json, caution, write_comparison
     from fewfit.report.comparing import compare as compared_runs
