@@ -230,6 +230,7 @@ def test_no_text_leaves_the_examples_out(tmp_path: Path) -> None:
         folder = made_run(tmp_path / metric, secret, choices=choices, metric=metric, answer=lambda *_: "private x")
         whole, without = page_of(folder), page_of(folder, with_text=False)
         assert "private prompt" in whole and "private answer" in whole
+        assert str(tmp_path) in whole and str(tmp_path) not in without
         assert "private prompt" not in without and "private x" not in without and "id7" not in without
         assert ("private answer" in without) == (choices is not None)  # labels are no examples
         check_safe(without)

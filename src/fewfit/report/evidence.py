@@ -84,6 +84,16 @@ class Evidence:
     def models(self) -> str:
         return ", ".join(str(one["name"]) for one in self.record["models"])
 
+    @property
+    def place(self) -> str:
+        """The run's folder, in a page that may be shown around its name alone."""
+        return str(self.folder) if self.with_text else self.folder.name
+
+    @property
+    def data(self) -> str:
+        of = self.record["data"]
+        return (of["path"] if self.with_text else None) or of["source"]
+
     def says(self, text: str) -> str:
         """A sentence of the run's. A commonest answer that is no label is text of the examples."""
         answer = self.result.get("majority_answer")

@@ -99,7 +99,7 @@ def next_steps(run: Evidence) -> Markup:
 
 def advice(run: Evidence) -> list[tuple[str, list[str]]]:
     """What to do, and the commands that do it."""
-    result, folder = run.result, shlex.quote(str(run.folder))
+    result, folder = run.result, shlex.quote(run.place)
     predict = [f"fewfit predict {folder} --in prompts.jsonl --out answers.jsonl"]
     if run.labels is not None or result["metric"] != "choice":  # else each prompt brings its own options
         predict.insert(0, f'fewfit predict {folder} "PROMPT"')

@@ -32,7 +32,7 @@ def listed(title: str, lines: list[str]) -> Any:
 def repeat(run: Evidence) -> Markup:
     record, facts = run.record, []
     of = record["data"]
-    facts.append(("Data", f"{of['path'] or of['source']}: {of['n']} {run.what}, {fingerprint(of['digest'])}"))
+    facts.append(("Data", f"{run.data}: {of['n']} {run.what}, {fingerprint(of['digest'])}"))
     for part in ("documents", "test"):
         if record.get(part):
             facts.append((part.capitalize(), f"{record[part]['n']}, {fingerprint(record[part]['digest'])}"))
@@ -52,7 +52,7 @@ def repeat(run: Evidence) -> Markup:
         "repeat",
         "To repeat it",
         tag("p", "In Python, with what was asked:"),
-        tag("pre", call(record)),
+        tag("pre", call(run)),
         rows("The run", facts),
         [rendering(model) for model in record["models"]] if run.with_text else None,
         tag(
@@ -86,12 +86,12 @@ def rendering(model: dict[str, Any]) -> Markup:
     return tag("details", tag("summary", f"How prompts are written for {model['name']}"), rows("Prompts", facts))
 
 
-def call(record: dict[str, Any]) -> str:
+def call(run: Evidence) -> str:
     """`fewfit.fit(…)` with all that was given."""
-    asked = record["asked"]
+    asked = run.record["asked"]
     given = {name: one["value"] for name, one in asked.items() if (one or {}).get("source") == "given"}
     if (preset := asked.get("preset")) and preset["value"] != "quick":
         given.setdefault("preset", preset["value"])
-    words = [repr(record["data"]["path"] or record["data"]["source"])]
+    words = [repr(run.data)]
     words += [f"{name}={value!r}" for name, value in given.items() if name not in OF_PLACES]
     return f"fewfit.fit({', '.join(words)})"

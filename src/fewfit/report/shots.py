@@ -16,7 +16,8 @@ APART = 0.06  # of a step: the two sides' dots do not hide each other
 
 def shots(run: Evidence) -> Markup | None:
     """None where all lanes have equally many."""
-    scored = [lane for lane in run.result["lanes"] if lane["score"] is not None]
+    model = run.best["model"]  # the recommended lane's: what another needs is another question
+    scored = [lane for lane in run.result["lanes"] if lane["score"] is not None and lane["model"] == model]
     counts = sorted({lane["shots"] for lane in scored})
     if len(counts) < 2:
         return None
@@ -45,5 +46,7 @@ def shots(run: Evidence) -> Markup | None:
         "A dot is a lane, with its interval; the lines go through the mean of those that ended (rates and updates "
         "together). Lanes that left early are faded and not in the mean. All numbers are in the table of lanes."
     )
+    if len(run.record["models"]) > 1:
+        caption += f" Of {model} alone."
     name = f"Score by examples in the prompt. {'; '.join(told)}."
     return section("shots", "Examples in the prompt", figure(chart, name, caption, legend))
