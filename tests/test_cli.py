@@ -22,10 +22,11 @@ from fewfit.errors import EnvironmentProblem, Interrupted, NoUsableLane, UserErr
 RESULT_KEYS = {
     "schema", "run", "best", "metric", "score", "interval", "prequential", "prequential_interval", "majority",
     "majority_answer", "verdict", "settled", "lanes", "test", "costs", "break_even", "labels", "seconds",
+    "kind", "leader", "n", "seeds", "criterion", "flat", "nothing_learnt", "rising", "best_of_kind", "comparisons",
 }  # fmt: skip
 LANE_KEYS = {
     "name", "model", "kind", "shots", "lr", "updates", "n", "prequential", "score", "interval",
-    "accuracy", "nll", "tokens", "status",
+    "accuracy", "nll", "tokens", "status", "shots_at_use", "rising", "counted_from",
 }  # fmt: skip
 FEW = ("--methods", "zero-shot,icl,ft", "--shots", "2", "--lr", "1e-3", "--updates", "1", "--no-race")
 
@@ -228,7 +229,8 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert run([]) == 0
     shown = capsys.readouterr().out
-    assert [c for c in ("fit", "plan", "resume", "inspect", "predict", "demo") if f"\n  {c} " not in shown] == []
+    known = ("fit", "plan", "resume", "inspect", "predict", "report", "compare", "demo")
+    assert [c for c in known if f"\n  {c} " not in shown] == []
     commands = shown.split("Commands:")[1].splitlines()
     assert [line for line in commands if line.endswith("...")] == [], "each line says all that it says"
 

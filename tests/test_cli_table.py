@@ -11,11 +11,12 @@ import pytest
 from rich.console import Console
 
 from fewfit.cli import board as boards
-from fewfit.cli.board import Board, clock, spark
+from fewfit.cli.board import Board, spark
 from fewfit.cli.closing import lanes_table, next_commands
 from fewfit.cli.closing import test_table as judged_table
 from fewfit.cli.table import Lines, LiveTable, drawn, progress_line, table
 from fewfit.grid import PRESETS, Grid, Lane
+from fewfit.report.numbers import clock
 from fewfit.run import folders
 from fewfit.run.watch import RunInfo
 

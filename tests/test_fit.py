@@ -21,11 +21,12 @@ from tests.models_made import tiny
 from tests.streams_made import examples
 from tests.tokenizers_made import byte_level
 
-RESULT = ["schema", "run", "best", "metric", "score", "interval", "prequential", "prequential_interval", "majority",
-          "majority_answer", "verdict", "settled", "lanes", "test", "costs", "break_even", "labels",
-          "seconds"]  # fmt: skip
-LANE = ["name", "model", "kind", "shots", "lr", "updates", "n", "prequential", "score",
-        "interval", "accuracy", "nll", "tokens", "status"]  # fmt: skip
+RESULT = ["schema", "run", "best", "kind", "leader", "n", "seeds", "criterion", "flat", "metric", "score", "interval",
+          "prequential", "prequential_interval", "majority", "majority_answer", "verdict", "settled",
+          "nothing_learnt", "rising", "best_of_kind", "comparisons", "lanes", "test", "costs", "break_even",
+          "labels", "seconds"]  # fmt: skip
+LANE = ["name", "model", "kind", "shots", "shots_at_use", "lr", "updates", "n", "prequential", "score", "interval",
+        "accuracy", "nll", "tokens", "rising", "counted_from", "status"]  # fmt: skip
 SMALL = {"methods": ["zero-shot", "icl", "ft", "icl+ft"], "shots": [2], "lr": [3e-3], "updates": [2]}
 
 

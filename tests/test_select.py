@@ -235,11 +235,12 @@ def test_the_json_is_what_fit_promises() -> None:
     found = chosen({ZERO: hits(20, 0.5), FT1: hits(20, 0.8)}).as_json()
     assert set(found) == {
         "best", "metric", "score", "interval", "prequential", "prequential_interval", "majority", "majority_answer",
-        "verdict", "settled", "lanes",
+        "verdict", "settled", "lanes", "kind", "leader", "n", "seeds", "criterion", "flat", "nothing_learnt", "rising",
+        "best_of_kind", "comparisons",
     }  # fmt: skip
     assert set(found["lanes"][0]) == {
         "name", "model", "kind", "shots", "lr", "updates", "n", "prequential", "score", "interval", "accuracy", "nll",
-        "tokens", "status",
+        "tokens", "status", "shots_at_use", "rising", "counted_from",
     }  # fmt: skip
     assert found["best"] == "ft-u1" and found["lanes"][0]["name"] == "zero-shot"
     assert found["interval"][0] <= found["score"] <= found["interval"][1]

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fewfit.errors import UserError
+from fewfit.errors import FewfitError, UserError
 from fewfit.metrics import Metric
 from fewfit.metrics import metric as find_metric
 from fewfit.models import local
 from fewfit.models.local import Loaded
 from fewfit.models.remote import served
 from fewfit.predictions import read as read_predictions
+from fewfit.report.writing import write_report
 from fewfit.run import folders
 from fewfit.run.prepare import Prepared, judged_by_what_is_told, load_models, prepare, read, wrap
 from fewfit.run.watch import Callbacks, OnLane, OnRow, Watch
@@ -64,6 +65,11 @@ class Run:
         """The product, ready to predict. A model that was handed to `fit` is used again, not loaded twice."""
         best = next(lane for lane in self.lanes if lane["name"] == self.best)
         return load(self.folder, model=self._models.get(best["model"]))
+
+    def report(self, out: str | Path | None = None, *, with_text: bool = True) -> Path:
+        """Writes what the run found as a page that opens offline, `report.html` in its folder; without the examples
+        where `with_text` is False."""
+        return write_report(self.folder, out, with_text=with_text)
 
     def __repr__(self) -> str:
         low, high = self.interval
@@ -176,7 +182,12 @@ def _run(prepared: Prepared, judge: Metric, watch: Watch) -> Run:
     from fewfit.run.execute import execute  # torch with it, which `plan` does without
 
     objects = {lane: one.model for lane, one in prepared.loaded.items() if one.ref.digest.startswith("weights:")}
-    return Run(prepared.folder, execute(prepared, judge, watch), objects)
+    run = Run(prepared.folder, execute(prepared, judge, watch), objects)
+    try:
+        write_report(run.folder, tokenizers={lane: one.tokenizer for lane, one in prepared.loaded.items()})
+    except (FewfitError, OSError) as error:  # the run is done and on disk, whatever became of its page
+        watch.phase(f"no report was written ({error}); try: fewfit report {run.folder}")
+    return run
 
 
 def refuse_changed_data(record: dict[str, Any], where: Path) -> None:

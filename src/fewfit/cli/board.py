@@ -183,20 +183,3 @@ def spark(means: list[float], width: int = 12) -> str:
     count = min(width, len(means))
     picked = [means[(k + 1) * len(means) // count - 1] for k in range(count)]
     return "".join(BLOCKS[min(len(BLOCKS) - 1, max(0, int(value * len(BLOCKS))))] for value in picked)
-
-
-def points(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f}"
-
-
-def clock(seconds: float | None) -> str:
-    if seconds is None:
-        return "–"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02d}s"
-    if whole < 48 * 3600:
-        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
-    return f"{whole / 86400:.1f}d"

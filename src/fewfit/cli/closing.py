@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fewfit.cli.board import clock, points
 from fewfit.cli.flags import ENDPOINTS, FLAGS, LANES, MODELS, PROMPTS, ROWS, SCORES, spelled
 from fewfit.grid import KINDS, short
 from fewfit.metrics.patterns import shortened
+from fewfit.report.costs import cost_line
+from fewfit.report.numbers import clock, points, span
+from fewfit.report.page import REPORT
 from fewfit.settings import DEFAULTS
 
 MOST_ROWS = 20
@@ -40,7 +42,8 @@ def closing(result: dict[str, Any], folder: Path, *, next_steps: bool = True) ->
     for warning in result.get("warnings", ()):
         console.print(f"Note: {warning}.", markup=False)
     console.print()
-    lies = f"The run lies in {folder} ({clock(result['seconds'])})."
+    lies = f"The run lies in {folder} ({clock(result['seconds'])})"
+    lies += ", and report.html in it shows it all." if (folder / REPORT).exists() else "."
     console.print(f"{lies} Next:" if next_steps else lies, markup=False)
     for command in next_commands(result, folder) if next_steps else ():
         console.print(f"  {command}", markup=False, soft_wrap=True)
@@ -113,10 +116,6 @@ def legend(result: dict[str, Any]) -> str:
     )
 
 
-def span(interval: Sequence[float]) -> str:
-    return f"{points(interval[0])} to {points(interval[1])}"
-
-
 def test_table(result: dict[str, Any]) -> Any:
     from rich.table import Table
 
@@ -140,24 +139,6 @@ def label_line(labels: dict[str, dict[str, float]]) -> str:
     more = f" and {len(ours) - len(few)} more" if len(ours) > len(few) else ""
     told = ", ".join(f"{shortened(name)} {points(ours[name])} and {points(theirs[name])}" for name in few)
     return f"Labels of 100 examples, and of 100 of the test: {told}{more}."
-
-
-def cost_line(result: dict[str, Any]) -> str | None:
-    """What training cost, and from how many queries on it pays."""
-    even = result.get("break_even")
-    if even is None:
-        return None
-    tuned, prompted = (
-        next(one for one in result["costs"] if one["name"] == even[side]) for side in ("tuned", "prompted")
-    )
-    spent = f"{tuned['trained_tokens']:,} tokens ({clock(tuned['train_seconds'])})"
-    if tuned["inferred_tokens"]:
-        spent += f" and inferring {tuned['inferred_tokens']:,} ({clock(tuned['infer_seconds'])})"
-    queries = (
-        f"a query reads {tuned['query_tokens']:,.0f} tokens, of {even['prompted']} {prompted['query_tokens']:,.0f}"
-    )
-    pays = "it never pays by that" if even["queries"] is None else f"it pays from some {even['queries']:,} queries on"
-    return f"Cost: training {even['tuned']} took about {spent}; {queries}: {pays}."
 
 
 def next_commands(result: dict[str, Any], folder: Path) -> list[str]:

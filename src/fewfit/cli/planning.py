@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from fewfit.cli.board import clock
 from fewfit.grid import KINDS, short
+from fewfit.report.numbers import clock
 
 WIDE = 100
 MOST_ROWS = 30

@@ -8,10 +8,10 @@ Nothing else shows a wrong mask as quickly as looking at one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Any
 
 from fewfit.render import Loss, Rendered, loss_mask
+from fewfit.render.marked import marked_text
 from fewfit.render.rendered import Span
 
 OPEN, CLOSE = "⟦", "⟧"
@@ -23,7 +23,7 @@ def show(rendered: Rendered, tokenizer: Any, *, color: bool, loss: Loss = "every
     mask = loss_mask(rendered, loss)
     lines = [_counts(rendered, mask, loss), *(f"note: {warning}" for warning in rendered.warnings), ""]
     parts = []
-    for marked, text in _runs(rendered.ids, _stretches(rendered, mask), tokenizer):
+    for marked, text in marked_text(rendered, mask, tokenizer):
         parts.append(_marked(text, color) if marked else _visible(text))
     return "\n".join(lines) + "\n" + "".join(parts)
 
@@ -44,39 +44,6 @@ def _counts(rendered: Rendered, mask: Sequence[int], loss: Loss) -> str:
         f"demonstration{'' if shots == 1 else 's'}{whose}, {len(rendered.ids) - rendered.prompt_tokens} of answer; "
         f"{sum(mask)} carry loss ({loss})"
     )
-
-
-def _stretches(rendered: Rendered, mask: Sequence[int]) -> list[tuple[bool, int, int]]:
-    """Stretches of tokens (carry loss, start, end); answers that touch stay apart."""
-    starts = {start for start, _ in rendered.spans}
-    turn = 0
-    labels = []
-    for n, carries in enumerate(mask):
-        turn += n in starts
-        labels.append((bool(carries), turn if carries else -1))
-    stretches = []
-    at = 0
-    for (carries, _), group in groupby(labels):
-        length = sum(1 for _ in group)
-        stretches.append((carries, at, at + length))
-        at += length
-    return stretches
-
-
-def _runs(ids: Sequence[int], stretches: Sequence[tuple[bool, int, int]], tokenizer: Any) -> list[tuple[bool, str]]:
-    def decoded(start: int, end: int) -> str:
-        return str(
-            tokenizer.decode(list(ids[start:end]), skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        )
-
-    runs = []
-    before = ""
-    for marked, start, end in stretches:
-        # SentencePiece drops the space of a first token, so a stretch is read as what it adds to all before it
-        upto = decoded(0, end)
-        runs.append((marked, upto[len(before) :] if upto.startswith(before) else decoded(start, end)))
-        before = upto
-    return runs
 
 
 def _marked(text: str, color: bool) -> str:

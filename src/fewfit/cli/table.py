@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
-from fewfit.cli.board import Board, clock, earlier_scores, points, spark
+from fewfit.cli.board import Board, earlier_scores, spark
+from fewfit.report.numbers import clock, points
 from fewfit.run.watch import RunInfo, Watch
 
 MOST_ROWS = 20

@@ -8,6 +8,7 @@ adapters (no gradients of the frozen weights) and three for all weights.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -65,29 +66,38 @@ def costs(
 def asked_tokens(rows: Sequence[Mapping[str, Any]], lanes: Sequence[Lane], flat: bool) -> dict[str, float]:
     """Tokens that each lane's prompts took to be predicted behind, under one seed; where all begin with the same
     documents (`flat`), that beginning is computed once."""
-    out = {}
-    for lane in lanes:
-        tokens = [row["prompt_tokens"] for row in rows if row["lane"] == lane.name]
-        seeds = len({row["seed"] for row in rows if row["lane"] == lane.name}) or 1
+    out, of = {}, by_lane(rows)
+    for name in [lane.name for lane in lanes]:
+        tokens = [row["prompt_tokens"] for row in of[name]]
+        seeds = len({row["seed"] for row in of[name]}) or 1
         beginning = min(tokens, default=0) if flat else 0
-        out[lane.name] = (sum(tokens) - beginning * max(0, len(tokens) - seeds)) / seeds
+        out[name] = (sum(tokens) - beginning * max(0, len(tokens) - seeds)) / seeds
     return out
 
 
 def in_stream(rows: Sequence[Mapping[str, Any]], lanes: Sequence[Lane]) -> dict[str, float]:
     """Tokens that each lane trained on under one seed, taking replayed prompts to be as long as predicted ones."""
-    out = {}
+    out, of = {}, by_lane(rows)
     for lane in lanes:
-        mine = [row["prompt_tokens"] + row["tokens"] for row in rows if row["lane"] == lane.name] if lane.trains else []
-        seeds = len({row["seed"] for row in rows if row["lane"] == lane.name}) or 1
-        out[lane.name] = sum(mine) / seeds * lane.updates * lane.batch
+        mine = of[lane.name] if lane.trains else []
+        seeds = len({row["seed"] for row in mine}) or 1
+        tokens = sum(row["prompt_tokens"] + row["tokens"] for row in mine)
+        out[lane.name] = tokens / seeds * lane.updates * lane.batch
+    return out
+
+
+def by_lane(rows: Sequence[Mapping[str, Any]]) -> defaultdict[str, list[Mapping[str, Any]]]:
+    out: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        out[row["lane"]].append(row)
     return out
 
 
 def break_even(selection: Selection, lanes: Sequence[Lane], made: Sequence[Cost]) -> dict[str, Any] | None:
     """The recommended lane, if it trains, else the best with the shortest prompt, against the best that prompts with
-    examples. `queries` is None where a query of the tuned one costs no less. Every prompt is reckoned whole: where a
-    server keeps what they all begin with, tuning takes longer to pay."""
+    examples. `spent` are tokens, those trained on weighed by their passes; `queries` is None where a query of the tuned
+    one costs no less. Every prompt is reckoned whole: where a server keeps what they all begin with, tuning takes
+    longer to pay."""
     named, of = {lane.name: lane for lane in lanes}, {one.name: one for one in made}
     tuned = [selection.best_of_kind[kind] for kind in ("ft", "icl+ft") if kind in selection.best_of_kind]
     if not tuned or "icl" not in selection.best_of_kind:
@@ -99,7 +109,8 @@ def break_even(selection: Selection, lanes: Sequence[Lane], made: Sequence[Cost]
         return None
     spent = PASSES[named[ours].tune] * one.trained_tokens + one.inferred_tokens
     saved = other.query_tokens - one.query_tokens
-    return {"tuned": ours, "prompted": theirs, "queries": math.ceil(spent / saved) if saved > 0 else None}
+    queries = math.ceil(spent / saved) if saved > 0 else None
+    return {"tuned": ours, "prompted": theirs, "queries": queries, "spent": spent}
 
 
 def as_json(made: Sequence[Cost]) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 Interval = tuple[float, float]
@@ -32,6 +32,7 @@ class LaneResult:
     tokens: float | None  # of a query's prompt
     rising: bool
     status: str
+    counted_from: int | None = None  # the place in the stream from which on its rows tell how it is when delivered
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,12 @@ class Selection:
         """The part of `fit --json` that is known here. Strict JSON: no NaN."""
         return {
             "best": self.best.name,
+            "kind": self.best.kind,
+            "leader": self.leader,
+            "n": self.n,
+            "seeds": self.seeds,
+            "criterion": self.criterion,
+            "flat": self.flat,
             "metric": self.metric,
             "score": self.best.score,
             "interval": list(self.best.interval),
@@ -121,12 +128,17 @@ class Selection:
             "majority_answer": None if self.majority is None else self.majority.answer,
             "verdict": self.verdict,
             "settled": self.settled,
+            "nothing_learnt": self.nothing_learnt,
+            "rising": self.best.rising,
+            "best_of_kind": self.best_of_kind,
+            "comparisons": [as_lists(each) for each in self.comparisons],
             "lanes": [
                 {
                     "name": lane.name,
                     "model": lane.model,
                     "kind": lane.kind,
                     "shots": lane.shots,
+                    "shots_at_use": lane.shots_at_use,
                     "lr": lane.lr,
                     "updates": lane.updates,
                     "n": lane.n,
@@ -136,11 +148,17 @@ class Selection:
                     "accuracy": lane.accuracy,
                     "nll": lane.nll,
                     "tokens": lane.tokens,
+                    "rising": lane.rising,
+                    "counted_from": lane.counted_from,
                     "status": lane.status,
                 }
                 for lane in self.lanes
             ],
         }
+
+
+def as_lists(comparison: Comparison) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(comparison).items()}
 
 
 def turned(comparison: Comparison) -> Comparison:

@@ -160,6 +160,7 @@ class Table:
         there_R = ~np.isnan(self.stream.score_LR[index])
         score_R, example_R = self.stream.score_LR[index][there_R], self.stream.example_R[there_R]
         nll_R, tokens_R = self.nll_LR[index], self.tokens_LR[index]
+        telling_R = self.telling_LR[index]
         return LaneResult(
             name=lane.name,
             model=lane.model,
@@ -174,9 +175,10 @@ class Table:
             interval=None if estimate is None else (estimate.low, estimate.high),
             accuracy=mean_or_none(self.correct_LR[index][there_R]),
             nll=mean_or_none(nll_R[np.isfinite(nll_R)]),
-            tokens=mean_or_none(tokens_R[self.telling_LR[index] & np.isfinite(tokens_R)]),
+            tokens=mean_or_none(tokens_R[telling_R & np.isfinite(tokens_R)]),
             rising=rising,
             status=self.statuses[index],
+            counted_from=int(self.stream.place_R[telling_R].min()) if telling_R.any() else None,
         )
 
 
