@@ -49,6 +49,7 @@ class Text:
     place: int = 0  # of the next token to be read
     owner: int = NOBODY
     behind: int = NOTHING  # the owner of its beginning
+    reused: int = 0  # tokens of it that had been read for others
 
     def unread(self) -> Sequence[int]:
         return self.new[-1:] or self.prompt[self.place :]
@@ -61,6 +62,7 @@ class Beginning:
     owner: int
     length: int
     used: int = 0  # the step in which it was last asked for
+    asked: int = 0  # texts that have asked for it
     texts: int = 0  # that stand behind it
 
 
@@ -93,7 +95,7 @@ class Writing:
     def has_room(self, text: Text) -> bool:
         """For one text there always is; more are read in one forward up to so many tokens."""
         fresh = sum(len(one.unread()) for one in self.active if not one.new)
-        size = len(text.prompt) - self.start + sum(map(len, text.tails))
+        size = len(text.prompt) - max(self.start, text.beginning) + sum(map(len, text.tails))
         return not self.active or (len(self.active) < self.texts and (fresh == 0 or fresh + size <= packed.TOKENS))
 
     def add(self, text: Text) -> None:
@@ -101,6 +103,8 @@ class Writing:
         if text.beginning > self.start:
             kept = self._kept(text)
             text.behind, text.place = kept.owner, kept.length
+            text.reused = kept.length if kept.asked else 0
+            kept.asked += 1
             kept.texts += 1
         self.active.append(text)
 
