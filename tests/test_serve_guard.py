@@ -23,7 +23,19 @@ from fewfit.errors import EnvironmentProblem, UserError
 from fewfit.serve import Limits
 from fewfit.serve.serving import Address, address, listen
 
-LIMITS = Limits(body=20_000, queue=6, texts=4, seconds=60, patience=1.0, connections=40, new_tokens=3000)
+LIMITS = Limits(body=20_000, queue=6, texts=4, seconds=60, new_tokens=3000)
+HURRIED = Limits(patience=1.0, idle=1, connections=20)
+
+
+def read(connection: socket.socket, mark: bytes) -> bytes:
+    """What comes up to the mark, or to the end."""
+    told = b""
+    while mark not in told and (more := connection.recv(10_000)):
+        told += more
+    return told
+
+
+HEAD = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 LONG = {"model": "base", "prompt": "The sea", "max_tokens": 3000}  # no end of text comes in it
 
 
@@ -36,6 +48,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def server(folders: dict[str, Path]) -> Iterator[Served]:
     with served(folders, limits=LIMITS) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def hurried(folders: dict[str, Path]) -> Iterator[Served]:
+    with served(folders, limits=HURRIED) as found:
         yield found
 
 
@@ -212,10 +230,9 @@ def test_addresses_of_other_machines_need_a_key(monkeypatch: pytest.MonkeyPatch)
 def test_bodies_that_are_too_large(server: Served) -> None:
     """Told by its length, and sent without one. Break seen to fail: only the length that is told counts."""
     assert ask(server, small(prompt="x" * 30_000))[0] == 413
-    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)
-    parts = iter([b"x" * 8000] * 4)
-    connection.request("POST", "/v1/completions", parts, {"Content-Type": "application/json"}, encode_chunked=True)
-    assert connection.getresponse().status == 413
+    chunk = b"2000\r\n" + b"x" * 0x2000 + b"\r\n"
+    with connected(server, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + 3 * chunk) as connection:
+        assert connection.recv(10_000).startswith(b"HTTP/1.1 413 ")
 
 
 def connected(server: Served, text: bytes) -> socket.socket:
@@ -225,40 +242,36 @@ def connected(server: Served, text: bytes) -> socket.socket:
     return made
 
 
-HEAD = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-
-
 @pytest.mark.parametrize(
     "sent",
     [b"", b"POST /v1/comp", HEAD, HEAD + b"Content-Length: 500\r\n\r\n{"],
     ids=["nothing", "part of a line", "part of a head", "part of a body"],
 )
-def test_who_is_too_slow_is_turned_away(server: Served, sent: bytes) -> None:
+def test_who_is_too_slow_is_turned_away(hurried: Served, sent: bytes) -> None:
     """Breaks seen to fail: no clock for the head; none for the body."""
-    with connected(server, sent) as connection:
-        told = connection.recv(10_000)
+    with connected(hurried, sent) as connection:
+        told = read(connection, b'"code": "too_slow"')
     assert told.startswith(b"HTTP/1.1 408 ") and b'"code": "too_slow"' in told
 
 
-def test_a_second_request_may_not_be_slow_either(server: Served) -> None:
+def test_a_second_request_may_not_be_slow_either(hurried: Served) -> None:
     body = json.dumps(small()).encode()
-    with connected(server, HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body) as connection:
-        assert connection.recv(10_000).startswith(b"HTTP/1.1 200 ")
+    with connected(hurried, HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body) as connection:
+        assert read(connection, b'"total_tokens"').startswith(b"HTTP/1.1 200 ")
         connection.sendall(HEAD)
-        assert connection.recv(10_000).startswith(b"HTTP/1.1 408 ")
+        assert read(connection, b"too_slow").startswith(b"HTTP/1.1 408 ")
 
 
-def test_too_many_connections_are_turned_away(server: Served) -> None:
+def test_too_many_connections_are_turned_away(hurried: Served) -> None:
     """Break seen to fail: no limit."""
-    held = [connected(server, b"") for _ in range(LIMITS.connections)]
+    held = [connected(hurried, b"") for _ in range(HURRIED.connections)]
     try:
-        told = held[-1]
-        with connected(server, b"") as one_more:
-            assert b"too_many_connections" in one_more.recv(10_000) or b"too_many_connections" in told.recv(10_000)
+        with connected(hurried, b"") as one_more:
+            assert b"too_many_connections" in read(one_more, b"too_many_connections")
     finally:
         for connection in held:
             connection.close()
-    until(lambda: ask(server, path="/health", method="GET")[0] == 200)
+    until(lambda: ask(hurried, path="/health", method="GET")[0] == 200)
 
 
 def test_a_full_queue_says_so(server: Served) -> None:
@@ -325,7 +338,7 @@ def test_a_forward_that_fails_fails_its_requests_alone(folders: dict[str, Path],
 
 
 def test_what_is_under_way_is_finished_at_the_end(folders: dict[str, Path]) -> None:
-    """Break seen to fail: the scheduler closed before the requests are answered."""
+    """Break seen to fail: no time left for it."""
     found: list[Any] = []
     with served(folders) as server:
         client = server.client()
@@ -360,7 +373,7 @@ def test_metrics_count_what_was_asked(server: Served) -> None:
 
     before, odd = count("/v1/completions", 200), count("other", 404)
     ask(server, small())
-    ask(server, path='/made"up\n', method="GET") if False else ask(server, path="/made-up", method="GET")
+    ask(server, path="/made-up", method="GET")
     assert count("/v1/completions", 200) == before + 1 and count("other", 404) == odd + 1
     text = ask(server, path="/metrics", method="GET")[1]
     assert "made-up" not in text and 'fewfit_request_seconds_bucket{le="+Inf"}' in text

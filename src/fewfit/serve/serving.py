@@ -90,6 +90,7 @@ def prepared(house: Any, at: Address, limits: Limits) -> tuple[Any, Any]:
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        timeout_keep_alive=limits.idle,
         timeout_graceful_shutdown=int(limits.grace),
     )
     return uvicorn.Server(config), service
