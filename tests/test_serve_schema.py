@@ -25,7 +25,7 @@ SENT = 60  # requests to each address
 def test_no_request_breaks_the_server(tmp_path: Path) -> None:
     """No 5xx, and what is refused is refused in OpenAI's form. Half of the requests have a model that is there.
 
-    Break seen to fail: a stop of an empty text let through to where it ends nothing.
+    Break seen to fail: conversations that no bundle takes not refused by the server itself.
     """
     folders = bundles(tmp_path)
     with served(folders, limits=LIMITS) as server:
