@@ -11,7 +11,20 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from fewfit.cli import augmenting, cache, demo, fit, inspecting, models, output, predicting, reporting, selecting, suite
+from fewfit.cli import (
+    augmenting,
+    cache,
+    demo,
+    fit,
+    inspecting,
+    models,
+    output,
+    predicting,
+    reporting,
+    selecting,
+    serving,
+    suite,
+)  # fmt: skip
 
 
 class Ending(Exception):
@@ -58,6 +71,7 @@ app.command("inspect", cls=Grouped)(inspecting.inspect)
 app.command("predict", cls=Grouped)(predicting.predict)
 app.command("report", cls=Grouped)(reporting.report)
 app.command("compare", cls=Grouped)(reporting.compare)
+app.command("serve", cls=Grouped)(serving.serve)
 app.command("augment", cls=Grouped)(augmenting.augment)
 app.command("select-demos", cls=Grouped)(selecting.select_demos)
 app.command("models", cls=Grouped)(models.models)

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from fewfit.engine.mixed import Adapted
 from fewfit.engine.rowmap import Adapter, Pass
 
 
@@ -20,7 +21,7 @@ class Wrapped:
 
     def __init__(self, model: Any, names: Sequence[str]):
         self.model = model
-        self.now: Pass | None = None
+        self.now: Pass | Adapted | None = None
         self._before: list[tuple[nn.Module, Any]] = []
         modules = dict(model.named_modules())
         self.modules = {name: modules[name] for name in names}
@@ -45,7 +46,7 @@ class Wrapped:
         self.now = None
 
     @contextmanager
-    def using(self, now: Pass | None) -> Iterator[None]:
+    def using(self, now: Pass | Adapted | None) -> Iterator[None]:
         """Within, rows meet the adapters of this pass."""
         before, self.now = self.now, now
         try:

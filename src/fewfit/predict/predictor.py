@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from fewfit import draw
 from fewfit.bundle import Bundle
 from fewfit.bundle import load as load_bundle
-from fewfit.demonstrations import Moment, chooser
-from fewfit.demonstrations.delivery import purpose, query_number, sets_of_query
 from fewfit.engine.beginning import prefix
 from fewfit.engine.generate import greedy
 from fewfit.engine.likelihood import logp as likelihoods
@@ -22,11 +20,12 @@ from fewfit.engine.score import one_token_apart
 from fewfit.engine.task import TINY, best_choice, mean_nll, mean_probs, softmax
 from fewfit.errors import UserError
 from fewfit.examples.example import Example
-from fewfit.models import installed, local
 from fewfit.models.digest import of_object
 from fewfit.models.lent import as_it_was, put_adapter_on, take_adapter_off
+from fewfit.predict.loading import base_model, own_tokenizer
+from fewfit.predict.prompts import choices_of, prompts_of
 from fewfit.predict.queries import Asked, Query, as_example, grouped, row
-from fewfit.render import Prompt, Renderer
+from fewfit.render import Renderer
 from fewfit.writing import Decoding
 from fewfit.writing.sampling import adjustment
 
@@ -35,7 +34,6 @@ Ids = tuple[int, ...]
 BATCH = 32  # rows of one forward
 SLACK = 8  # tokens at the end of what all prompts begin with that a query may change
 WORTH_KEEPING = 16  # a shorter prefix costs less than the care for it
-KNOWN_ATTENTION = ("sdpa", "eager")  # others need a device or a package that may not be here
 
 
 class Predictor:
@@ -64,16 +62,13 @@ class Predictor:
             return
         if model is not None:  # a model that was tuned whole stands in the bundle itself; only the place is taken over
             device = str(next(model.parameters()).device)
-        self._model = self._own(device)
+        self._model = base_model(self.bundle, device)
         if self.bundle.weights == "adapter":
             put_adapter_on(self._model, self.bundle.folder)
 
     def _read(self, bundle: Bundle | str | Path, tokenizer: Any) -> None:
         self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
-        if tokenizer is None:  # the bundle brings its own, which may take seconds to read
-            ref = local.ModelRef(str(self.bundle.folder), None, str(self.bundle.folder), "")
-            tokenizer = local.tokenizer_of(self.bundle.folder, ref)
-        self.tokenizer = tokenizer
+        self.tokenizer = own_tokenizer(self.bundle) if tokenizer is None else tokenizer
         self.renderer = Renderer(self.tokenizer, self.bundle.settings)
 
     def _checked(self, model: Any) -> Any:
@@ -88,31 +83,6 @@ class Predictor:
             )
         return model
 
-    def _own(self, device: str) -> Any:
-        bundle, base = self.bundle, self.bundle.model
-        settings: dict[str, Any] = {"device": device, "dtype": base.dtype, "quantize": base.quantize}
-        settings["attention"] = base.attention if base.attention in KNOWN_ATTENTION else None
-        if bundle.weights == "model":
-            return local.load_model(bundle.folder, revision=None, **{**settings, "quantize": None})[0]
-        name, revision = base.name, base.revision
-        if base.from_hub:
-            revision = base.digest
-        elif base.folder and base.name not in installed.NAMES and not base.from_gguf:
-            name = base.folder
-        if not name:
-            raise UserError(
-                "was made with a model that was handed in as an object", where=str(bundle.folder), hint="give model=…"
-            )
-        model, ref = local.load_model(name, revision=revision, digest=base.digest, **settings)
-        found = of_object(model) if base.digest.startswith("weights:") else ref.digest
-        if found != base.digest:
-            raise UserError(
-                f"{name} is not the model that the bundle was made with (its contents differ)",
-                where=str(bundle.folder),
-                hint="put the old one back, or hand the model in: model=…",
-            )
-        return model
-
     def predict(self, queries: Sequence[Query], *, nll: bool = True) -> list[dict[str, Any]]:
         """One row a query, in their order: {"id", "prediction", "probs", "nll"}.
 
@@ -124,23 +94,13 @@ class Predictor:
         examples = [as_example(query, number) for number, query in enumerate(queries, start=1)]
         if not examples:
             return []
-        asked = [Asked(n, example, *one) for n, example in enumerate(examples) for one in self._prompts(example)]
+        asked = [
+            Asked(n, example, *one)
+            for n, example in enumerate(examples)
+            for one in prompts_of(self.bundle, self.renderer, example)
+        ]
         with self._embodied(asked):
             return self._choose(examples, asked, nll) if self.bundle.by_choice else self._write(examples, asked, nll)
-
-    def _prompts(self, query: Example) -> Iterator[tuple[int | None, Prompt]]:
-        """The query behind its set of demonstrations, or behind several; each with the set's number."""
-        bundle = self.bundle
-        apart = replace(query, id="\0query")  # its number must not be taken for an example's
-        if not bundle.sets:  # its chooser takes from the pool for this query: as for example n + 1
-            for k in range(bundle.lane.members):
-                at = Moment(bundle.seed, bundle.n + 1, 1, f"{purpose(k)} of query {query_number(query)}")
-                demos = chooser(bundle.lane.demonstrations).choose(bundle.pool, apart, bundle.lane.shots_at_use, at)
-                yield None, self.renderer.prompt(demos, query)
-            return
-        for k in sets_of_query(bundle.lane, query, len(bundle.sets)):
-            demos = [one for one in bundle.sets[k] if not one.conflicts_with(apart)]  # nor was it its own in the stream
-            yield k, self.renderer.prompt(demos, query)
 
     def close(self) -> None:
         """Give the model's memory back. The predictor is of no use afterwards."""
@@ -150,7 +110,7 @@ class Predictor:
 
     def _choose(self, examples: Sequence[Example], asked: Sequence[Asked], wanted: bool) -> list[dict[str, Any]]:
         """The likeliest choice; of several prompts by the mean of their probabilities."""
-        names = [self._choices(example) for example in examples]
+        names = [choices_of(self.bundle, example) for example in examples]
         ids = [self.renderer.continuations(one.prompt, names[one.query]) for one in asked]
         logp, apart = self._logp([one.prompt.ids for one in asked], ids)
         probs = [mean_probs(one) for one in grouped(asked, [softmax(names[a.query], p) for a, p in zip(asked, logp)])]
@@ -196,16 +156,6 @@ class Predictor:
             for j, text in zip(some, texts, strict=True):
                 new[j] = text
         return new
-
-    def _choices(self, example: Example) -> tuple[str, ...]:
-        choices = example.choices or self.bundle.choices
-        if not choices:
-            raise UserError(
-                "has no choices, and those of the examples were each row's own",
-                where=f"query {example.id}",
-                hint='give {"prompt": …, "choices": […]}',
-            )
-        return choices
 
     # ---- the model ---------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,179 @@
+"""How many requests does `fewfit serve` answer, and what do shared forwards and the shared beginning give?
+
+    OMP_NUM_THREADS=1 python -m benchmarks.serving --requests 5000 --json results/serving.json
+
+A bundle of the toy `lab` with 8 demonstrations in its prompt writes the rotated words of the demo's test file, one
+short text a request; the server has a process of its own, and clients of plain HTTP/1.1, each with one connection and
+one request at a time, share another. Every answer is compared with what `fewfit predict` says to the same query.
+
+load        so many requests of 64 clients
+together    32 clients, as it is served, and with one text a forward
+beginning   32 clients, with the demonstrations' keys kept (that is `together`), and with every prompt computed whole,
+            also with fewer at a time: in a row of tokens that share nothing, all are compared with all
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.records import markdown, publish
+
+SHOTS, CLIENTS, MANY = 8, 32, 64
+DATA = Path(__file__).parents[1] / "src" / "fewfit" / "demo" / "data"
+
+
+def rows(name: str) -> list[dict[str, str]]:
+    return [json.loads(line) for line in (DATA / name).read_text(encoding="utf-8").splitlines()]
+
+
+def save_bundle(folder: Path) -> None:
+    from fewfit import bundle
+    from fewfit.examples.example import Example
+    from fewfit.grid import Lane
+    from fewfit.models import local
+    from fewfit.render import Renderer
+
+    lab = local.load("lab", device="cpu", dtype="float32")
+    examples = [Example(str(n), row["prompt"], row["completion"]) for n, row in enumerate(rows("rotate.jsonl"), 1)]
+    renderer = Renderer.resolve(lab.tokenizer, examples, max_new_tokens=32)
+    bundle.save(
+        folder,
+        lane=Lane(shots=SHOTS),
+        seed=0,
+        n=len(examples),
+        loaded=lab,
+        settings=renderer.settings,
+        metric="match",
+        sets=[examples[:SHOTS]],
+        end_ids=renderer.end_ids,
+        end_text=renderer.end_text,
+    )
+
+
+# ---- the server, in a process of its own -----------------------------------------------------------------------------
+
+
+def serve_until_told(folder: str, texts: int, reuse: bool, pipe: Any) -> None:
+    import torch
+
+    from fewfit.serve import Limits
+    from fewfit.serve.house import load
+    from fewfit.serve.serving import running
+
+    torch.set_num_threads(1)
+    house = load([f"served={folder}"], device="cpu", reuse=reuse)
+    with running(house, limits=Limits(texts=texts, seconds=600)) as (url, service):
+        pipe.send(url)
+        pipe.recv()
+        pipe.send(service.metrics.text())
+
+
+@contextmanager
+def server(folder: Path, *, texts: int = 32, reuse: bool = True) -> Iterator[str]:
+    spawn = multiprocessing.get_context("spawn")
+    here, there = spawn.Pipe()
+    process = spawn.Process(target=serve_until_told, args=(str(folder), texts, reuse, there))
+    process.start()
+    try:
+        yield here.recv()
+        here.send("stop")
+        here.recv()
+    finally:
+        process.join(30)
+        process.kill()
+
+
+# ---- clients ---------------------------------------------------------------------------------------------------------
+
+
+async def one_client(url: str, queries: Sequence[str], numbers: Iterator[int], told: list[Any]) -> None:
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    for number in numbers:
+        body = json.dumps({"model": "served", "prompt": queries[number % len(queries)]}).encode()
+        start = time.perf_counter()
+        head = f"POST /v1/completions HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        answer = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        size = int(answer.split("content-length: ")[1].split("\r\n")[0])
+        content = json.loads(await reader.readexactly(size))
+        status = int(answer.split(" ")[1])
+        text = content["choices"][0]["text"] if status == 200 else content["error"]["message"]
+        told.append((number, status, text, time.perf_counter() - start))
+    writer.close()
+
+
+async def ask_all(url: str, queries: Sequence[str], requests: int, clients: int) -> tuple[list[Any], float]:
+    told: list[Any] = []
+    numbers = iter(range(requests))
+    start = time.perf_counter()
+    await asyncio.gather(*(one_client(url, queries, numbers, told) for _ in range(clients)))
+    return told, time.perf_counter() - start
+
+
+def measured(
+    folder: Path, what: str, queries: Sequence[str], wanted: Sequence[str], requests: int, clients: int, **settings: Any
+) -> dict[str, Any]:
+    with server(folder, **settings) as url:
+        asyncio.run(ask_all(url, queries, min(clients, requests), clients))  # the first are slower: threads, caches
+        told, seconds = asyncio.run(ask_all(url, queries, requests, clients))
+    latency = sorted(one[3] for one in told)
+    record = {
+        "what": what,
+        "clients": clients,
+        "requests": requests,
+        "answered": sum(status == 200 for _, status, _, _ in told),
+        "as_predict": sum(text == wanted[n % len(wanted)] for n, _, text, _ in told),
+        "seconds": round(seconds, 2),
+        "a_second": round(requests / seconds, 1),
+        "median_ms": round(1000 * statistics.median(latency), 1),
+        "p99_ms": round(1000 * latency[min(len(latency) - 1, int(0.99 * len(latency)))], 1),
+    }
+    print(json.dumps(record), flush=True)
+    return record
+
+
+def table(records: Sequence[dict[str, Any]]) -> str:
+    head = ["", "clients", "requests", "answered", "as predict says", "seconds", "a second", "median ms", "99% ms"]
+    keys = ("what", "clients", "requests", "answered", "as_predict", "seconds", "a_second", "median_ms", "p99_ms")
+    return markdown([head, *([str(one[key]) for key in keys] for one in records)])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--requests", type=int, default=5000)
+    parser.add_argument("--compared", type=int, default=200)
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    from fewfit.predict import Predictor
+
+    queries = [row["prompt"] for row in rows("rotate-test.jsonl")]
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made) / "bundle"
+        save_bundle(folder)
+        wanted = [row["prediction"] for row in Predictor(folder, device="cpu").predict(queries, nll=False)]
+        compared = (queries, wanted, asked.compared, CLIENTS)
+        records = [
+            measured(folder, "together: one text a forward", *compared, texts=1),
+            measured(folder, "together: as it is served", *compared),
+            measured(folder, "beginning: every prompt whole", *compared, reuse=False),
+            measured(folder, "beginning: the same, 4 texts a forward", *compared, reuse=False, texts=4),
+            measured(folder, "load", queries, wanted, asked.requests, MANY),
+        ]
+    text = table(records)
+    print(text)
+    publish(asked.json, __doc__, text, model="lab", records=records)
+
+
+if __name__ == "__main__":
+    main()
