@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from fewfit.cli import augmenting, cache, demo, fit, inspecting, models, output, predicting, selecting, suite
+from fewfit.cli import augmenting, cache, demo, exporting, fit, inspecting, models, output, predicting, selecting, suite
 
 
 class Ending(Exception):
@@ -56,6 +56,8 @@ app.command("plan", cls=Grouped)(fit.plan)
 app.command("resume", cls=Grouped)(fit.resume)
 app.command("inspect", cls=Grouped)(inspecting.inspect)
 app.command("predict", cls=Grouped)(predicting.predict)
+app.command("export", cls=Grouped)(exporting.export)
+app.command("push", cls=Grouped)(exporting.push)
 app.command("augment", cls=Grouped)(augmenting.augment)
 app.command("select-demos", cls=Grouped)(selecting.select_demos)
 app.command("models", cls=Grouped)(models.models)

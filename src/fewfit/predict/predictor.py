@@ -21,9 +21,10 @@ from fewfit.engine.score import one_token_apart
 from fewfit.engine.task import TINY, best_choice, mean_nll, mean_probs, softmax
 from fewfit.errors import UserError
 from fewfit.examples.example import Example
-from fewfit.models import installed, local
+from fewfit.models import local
 from fewfit.models.digest import of_object
 from fewfit.models.lent import as_it_was, put_adapter_on, take_adapter_off
+from fewfit.predict.base import base_model
 from fewfit.predict.queries import Asked, Query, as_example, grouped, row
 from fewfit.render import Prompt, Renderer
 
@@ -32,7 +33,6 @@ Ids = tuple[int, ...]
 BATCH = 32  # rows of one forward
 SLACK = 8  # tokens at the end of what all prompts begin with that a query may change
 WORTH_KEEPING = 16  # a shorter prefix costs less than the care for it
-KNOWN_ATTENTION = ("sdpa", "eager")  # others need a device or a package that may not be here
 
 
 class Predictor:
@@ -61,7 +61,7 @@ class Predictor:
             return
         if model is not None:  # a model that was tuned whole stands in the bundle itself; only the place is taken over
             device = str(next(model.parameters()).device)
-        self._model = self._own(device)
+        self._model = base_model(self.bundle, device)
         if self.bundle.weights == "adapter":
             put_adapter_on(self._model, self.bundle.folder)
 
@@ -82,31 +82,6 @@ class Predictor:
                 "the model handed in is not the one that the bundle was made with (its weights differ)",
                 where=where,
                 hint="give that one, unchanged",
-            )
-        return model
-
-    def _own(self, device: str) -> Any:
-        bundle, base = self.bundle, self.bundle.model
-        settings: dict[str, Any] = {"device": device, "dtype": base.dtype, "quantize": base.quantize}
-        settings["attention"] = base.attention if base.attention in KNOWN_ATTENTION else None
-        if bundle.weights == "model":
-            return local.load_model(bundle.folder, revision=None, **{**settings, "quantize": None})[0]
-        name, revision = base.name, base.revision
-        if base.from_hub:
-            revision = base.digest
-        elif base.folder and base.name not in installed.NAMES and not base.from_gguf:
-            name = base.folder
-        if not name:
-            raise UserError(
-                "was made with a model that was handed in as an object", where=str(bundle.folder), hint="give model=…"
-            )
-        model, ref = local.load_model(name, revision=revision, digest=base.digest, **settings)
-        found = of_object(model) if base.digest.startswith("weights:") else ref.digest
-        if found != base.digest:
-            raise UserError(
-                f"{name} is not the model that the bundle was made with (its contents differ)",
-                where=str(bundle.folder),
-                hint="put the old one back, or hand the model in: model=…",
             )
         return model
 
