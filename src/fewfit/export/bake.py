@@ -62,17 +62,18 @@ def surroundings(renderer: Renderer, demos: Sequence[Example]) -> Surroundings:
                 hint="take it out of the examples and fit again, or serve with fewfit",
                 code="lookalike",
             )
-    first = "" if renderer.settings.chat else beginning(renderer)
     before, after = layout.text.split(mark)
     meant = renderer.encoder.encode(layout.pieces, special=not renderer.settings.chat).ids
-    read = tuple(renderer.tokenizer(first + layout.text, add_special_tokens=False)["input_ids"])
-    if meant != read:
-        raise UserError(
-            "its prompt, written as text, is read as other tokens than were tested",
-            hint="serve with fewfit, or take text that looks like special tokens out of the examples and fit again",
-            code="lookalike",
-        )
-    return Surroundings(first + before, after)
+    first = "" if renderer.settings.chat else beginning(renderer)
+    # SentencePiece's tokenizers put a space before a text, and not behind a special token that is written in it.
+    for start in dict.fromkeys([first, f"{first} " if first else first]):
+        if tuple(renderer.tokenizer(start + layout.text, add_special_tokens=False)["input_ids"]) == meant:
+            return Surroundings(start + before, after)
+    raise UserError(
+        "its prompt, written as text, is read as other tokens than were tested",
+        hint="serve with fewfit, or take text that looks like special tokens out of the examples and fit again",
+        code="lookalike",
+    )
 
 
 def beginning(renderer: Renderer) -> str:

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fewfit.bundle import Bundle
@@ -71,16 +71,17 @@ def export(
             weights.write_generation(bundle, work.renderer, temporary)
         if "template" in wanted and "peft" not in wanted and "merged" not in wanted:
             checks.append(template_alone(work, answers, device, tell))
-        commands = [
-            serving.vllm_line(bundle, to.absolute(), kind, template=work.template is not None)
-            for kind in served_kinds(work, wanted)
-        ]
+        served = served_kinds(work, wanted)
+        here, there = (
+            tuple(serving.vllm_line(bundle, place, kind, template_file(work, kind, wanted)) for kind in served)
+            for place in (None, to.absolute())
+        )
         if "peft" in wanted:
             notes += [f"vLLM will not take the adapter: {one}" for one in serving.adapter_problems(temporary / "peft")]
         stop = tuple(serving.stops(bundle, work.renderer))
-        made = Export(to, tuple(wanted), left_out, tuple(checks), tuple(commands), stop, tuple(notes))
-        write_json(temporary / RECORD, {"schema": 1, **made.as_json(), "folder": to.name})
-        (temporary / "README.md").write_text(guide(made, bundle), encoding="utf-8")
+        made = Export(to, tuple(wanted), left_out, tuple(checks), there, stop, tuple(notes))
+        write_json(temporary / RECORD, {"schema": 1, **made.as_json(), "folder": to.name, "commands": list(here)})
+        (temporary / "README.md").write_text(guide(replace(made, commands=here), bundle), encoding="utf-8")
         os.replace(temporary, to)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -114,7 +115,7 @@ def settle(work: Work, kinds: Sequence[str], number: int | None) -> tuple[list[s
         try:
             refuse_impossible(work, kind, number)
         except UserError as error:
-            if kinds or (number is not None and error.code == "no-one-set"):
+            if kinds or (number is not None and kind in BAKED):
                 raise
             left_out[kind] = error.line()
             wanted.remove(kind)
@@ -238,3 +239,10 @@ def served_kinds(work: Work, wanted: Sequence[str]) -> list[str]:
     if not found and "template" in wanted and not work.bundle.lane.trains:
         found = ["template"]
     return found
+
+
+def template_file(work: Work, kind: str, wanted: Sequence[str]) -> str | None:
+    """From the export's folder on; beside weights it lies anyhow."""
+    if work.template is None:
+        return None
+    return "template.jinja" if "template" in wanted else f"{kind}/chat_template.jinja"

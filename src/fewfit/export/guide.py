@@ -29,7 +29,18 @@ def guide(made: Export, bundle: Bundle) -> str:
         "- `generation_config.json`: greedy, up to the end of an answer",
     ]
     if made.commands:
-        lines += ["", "## Serving", "", "```sh", *made.commands, "```", "", *asking(made, bundle)]
+        lines += [
+            "",
+            "## Serving",
+            "",
+            "In this folder, with vLLM:",
+            "",
+            "```sh",
+            *made.commands,
+            "```",
+            "",
+            *asking(made, bundle),
+        ]
     lines += ["", "## Compared with the bundle", "", *(f"- {check.line()}" for check in made.checks)]
     lines += [f"- {note}" for note in made.notes]
     lines += [f"- no {kind}: {why}" for kind, why in made.left_out.items()]

@@ -21,25 +21,27 @@ RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 CONTEXT = 4096  # Ollama cuts a longer prompt off at its beginning, silently
 
 
-def vllm_line(bundle: Bundle, to: Path, kind: str, *, template: bool) -> str:
-    """`kind` is `peft`, `merged`, or `template` for the base model as it is. `to` holds generation_config.json."""
+def vllm_line(bundle: Bundle, to: Path | None, kind: str, template: str | None) -> str:
+    """`kind` is `peft`, `merged`, or `template` for the base model as it is. `to` holds generation_config.json; None
+    is the folder that the line is typed in."""
+    place = "." if to is None else str(to)
     base = bundle.model
     words = ["vllm", "serve"]
     if kind == "merged":
-        words += [str(to / "merged"), "--served-model-name", bundle.lane.name]
+        words += [f"{place}/merged", "--served-model-name", bundle.lane.name]
     else:
         words += [base.folder or base.name, *(["--revision", base.digest] if base.from_hub else [])]
     words += ["--dtype", base.dtype]
     if kind == "peft":
         rank = next((one for one in RANKS if one >= bundle.lane.rank), bundle.lane.rank)
         words += ["--enable-lora", "--max-lora-rank", str(rank)]
-        words += ["--lora-modules", f"{bundle.lane.name}={to / 'peft'}"]
+        words += ["--lora-modules", f"{bundle.lane.name}={place}/peft"]
     if kind == "template":
         words += ["--served-model-name", bundle.lane.name]
-    if template:
-        words += ["--chat-template", str(to / "template.jinja")]
+    if template is not None:
+        words += ["--chat-template", f"{place}/{template}"]
     # Else vLLM samples at temperature 1, or as the base model's own file says, and stops at the base model's ends.
-    words += ["--generation-config", str(to), "--override-generation-config", json.dumps({"temperature": 0})]
+    words += ["--generation-config", place, "--override-generation-config", json.dumps({"temperature": 0})]
     return shlex.join(words)
 
 
