@@ -82,8 +82,7 @@ def answered(folder: Path, queries: list[Example], stop: str) -> list[tuple[str,
 def test_plain_libraries_give_the_bundles_answers(name: str, form: str, tmp_path: Path) -> None:
     """Promise 6, by the folders alone: PEFT, merged weights, and the template in both.
 
-    Breaks seen to fail: the template without its last demonstration; weights merged twice; the adapter's file of
-    another lane.
+    Breaks seen to fail: the template without its last demonstration; the adapter taken off instead of merged.
     """
     base = tmp_path / "base"
     loaded = chatting(base, name) if form == "chat" else local.load(model_folder(base, name), device="cpu")
