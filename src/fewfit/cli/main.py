@@ -15,6 +15,7 @@ from fewfit.cli import (
     augmenting,
     cache,
     demo,
+    exporting,
     fit,
     inspecting,
     models,
@@ -72,6 +73,8 @@ app.command("predict", cls=Grouped)(predicting.predict)
 app.command("report", cls=Grouped)(reporting.report)
 app.command("compare", cls=Grouped)(reporting.compare)
 app.command("serve", cls=Grouped)(serving.serve)
+app.command("export", cls=Grouped)(exporting.export)
+app.command("push", cls=Grouped)(exporting.push)
 app.command("augment", cls=Grouped)(augmenting.augment)
 app.command("select-demos", cls=Grouped)(selecting.select_demos)
 app.command("models", cls=Grouped)(models.models)

@@ -17,11 +17,18 @@ def own_tokenizer(bundle: Bundle) -> Any:
     return local.tokenizer_of(bundle.folder, local.ModelRef(str(bundle.folder), None, str(bundle.folder), ""))
 
 
-def base_model(bundle: Bundle, device: str) -> Any:
-    """Without an adapter; where the lane tuned all of the model, that model."""
+def base_model(bundle: Bundle, device: str, *, dtype: str | None = None) -> Any:
+    """Without the adapter; a model that was tuned whole stands in the bundle itself.
+
+    `dtype` is another than the bundle ran in, and then nothing is quantized.
+    """
     base = bundle.model
-    settings: dict[str, Any] = {"device": device, "dtype": base.dtype, "quantize": base.quantize}
-    settings["attention"] = base.attention if base.attention in KNOWN_ATTENTION else None
+    settings: dict[str, Any] = {
+        "device": device,
+        "dtype": dtype or base.dtype,
+        "quantize": None if dtype else base.quantize,
+        "attention": base.attention if base.attention in KNOWN_ATTENTION else None,
+    }
     if bundle.weights == "model":
         return local.load_model(bundle.folder, revision=None, **{**settings, "quantize": None})[0]
     name, revision = base.name, base.revision

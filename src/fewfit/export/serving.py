@@ -1,0 +1,115 @@
+"""What servers are told: the line that starts vLLM, and Ollama's Modelfile.
+
+Neither takes a template or decoding from an adapter's folder, so both are given here, for lanes without demonstrations
+too. Flags as in vLLM 0.32's own --help, the Modelfile as Ollama's parser reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from itertools import groupby
+from pathlib import Path
+
+from fewfit.bundle import Bundle
+from fewfit.bundle.folder import ADAPTER
+from fewfit.export.bake import Surroundings, beginning
+from fewfit.render import Renderer
+
+# What --max-lora-rank may be in every release of vLLM that knows it as a list.
+RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+CONTEXT = 4096  # Ollama cuts a longer prompt off at its beginning, silently
+
+
+def vllm_line(bundle: Bundle, to: Path | None, kind: str, template: str | None) -> str:
+    """`kind` is `peft`, `merged`, or `template` for the base model as it is. `to` holds generation_config.json; None
+    is the folder that the line is typed in."""
+    place = "." if to is None else str(to)
+    base = bundle.model
+    words = ["vllm", "serve"]
+    if kind == "merged":
+        words += [f"{place}/merged", "--served-model-name", bundle.lane.name]
+    else:
+        words += [base.folder or base.name, *(["--revision", base.digest] if base.from_hub else [])]
+    words += ["--dtype", base.dtype]
+    if kind == "peft":
+        rank = next((one for one in RANKS if one >= bundle.lane.rank), bundle.lane.rank)
+        words += ["--enable-lora", "--max-lora-rank", str(rank)]
+        words += ["--lora-modules", f"{bundle.lane.name}={place}/peft"]
+    if kind == "template":
+        words += ["--served-model-name", bundle.lane.name]
+    if template is not None:
+        words += ["--chat-template", f"{place}/{template}"]
+    # Else vLLM samples at temperature 1, or as the base model's own file says, and stops at the base model's ends.
+    words += ["--generation-config", place, "--override-generation-config", json.dumps({"temperature": 0})]
+    return shlex.join(words)
+
+
+def adapter_problems(folder: Path) -> list[str]:
+    """Why vLLM would refuse the adapter."""
+    config = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))
+    problems = []
+    if config.get("peft_type") != "LORA":
+        problems.append(f"it is {config.get('peft_type')}, and only LORA is served")
+    if config.get("bias", "none") != "none" or config.get("lora_bias"):
+        problems.append("it trains biases")
+    if config.get("modules_to_save"):
+        problems.append(f"it replaces whole modules ({', '.join(config['modules_to_save'])})")
+    if config.get("use_dora"):
+        problems.append("it is DoRA")
+    if config.get("r", 0) > RANKS[-1]:
+        problems.append(f"its rank {config['r']} is above {RANKS[-1]}")
+    return problems
+
+
+def stops(bundle: Bundle, renderer: Renderer) -> list[str]:
+    """What a client has to give as `stop`: an end mark that is no token of its own, and so in no server's files."""
+    return [] if renderer.encoder.token(bundle.end_text) is not None else [bundle.end_text]
+
+
+# ---- Ollama ----------------------------------------------------------------------------------------------------------
+
+
+def modelfile(bundle: Bundle, renderer: Renderer, around: Surroundings, weights: str) -> str:
+    """`weights` is the folder of the merged model, as seen from the Modelfile.
+
+    An ADAPTER line would be shorter, but Ollama 0.34.1 and later make no model of one.
+    """
+    special = [renderer.encoder.decode([id]) for id in sorted(bundle.end_ids)]
+    ends = dict.fromkeys([*stops(bundle, renderer), *special])
+    before = around.before
+    if before.startswith(first := beginning(renderer)):  # Ollama puts it there by itself
+        before = before.removeprefix(first)
+    lines = [
+        "# Made by fewfit. `ollama create NAME -f Modelfile` in this folder reads the safetensors named below.",
+        "# A release that takes GGUF alone wants the file that llama.cpp's convert_hf_to_gguf.py makes of them.",
+        f"FROM {weights}",
+        f'TEMPLATE """{go_text(before)}{{{{ .Prompt }}}}{go_text(around.after)}"""',
+        "PARAMETER temperature 0",
+        "PARAMETER repeat_penalty 1",
+        f"PARAMETER num_predict {bundle.max_new_tokens}",
+        f"PARAMETER num_ctx {bundle.settings.max_length or CONTEXT}",
+        *(f"PARAMETER stop {quoted(end)}" for end in ends),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def go_text(text: str) -> str:
+    """Text that Go's templates and Ollama's parser leave as it is: the one reads braces, the other quotes, and what is
+    not printed it drops."""
+
+    def is_odd(character: str) -> bool:
+        return character in '{"' or not (character.isprintable() or character == "\n")
+
+    def inside(character: str) -> str:
+        return '\\"' if character == '"' else character if character == "{" else f"\\U{ord(character):08x}"
+
+    out = []
+    for odd, run in groupby(text, is_odd):
+        letters = list(run)
+        out.append('{{ "' + "".join(map(inside, letters)) + '" }}' if odd else "".join(letters))
+    return "".join(out)
+
+
+def quoted(text: str) -> str:
+    return f'"""{text}"""' if '"' in text else f'"{text}"'
