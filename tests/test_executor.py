@@ -268,7 +268,7 @@ def test_what_helpers_would_do_otherwise_is_run_alone(quantization, chooser, alo
         SimpleNamespace(
             loaded=loaded, tracks=[1, 2], team=SimpleNamespace(lanes=(Lane(shots=1, demonstrations=chooser),))
         ),
-        SimpleNamespace(record={"metric": "choice"}),
+        SimpleNamespace(record={"metric": "choice"}, prepared=SimpleNamespace(part=None)),
     )
     monkeypatch.setattr(execute, "processors", lambda: 2)
     assert execute.helpers_possible(work, session) == (0 if alone else 1)

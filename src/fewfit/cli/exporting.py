@@ -40,7 +40,7 @@ def export(
     ] = 100,
     **flags: Any,
 ) -> None:
-    """Write what other libraries and servers take, and say how often it answers otherwise."""
+    """Write what other libraries and servers take.
     from fewfit import bundle
     from fewfit.export import export as write
 
@@ -85,7 +85,7 @@ def push(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Send without asking.")] = False,
     **flags: Any,
 ) -> None:
-    """Put a bundle on the Hugging Face hub, in a private repository.
+    """Put a bundle on the Hugging Face hub.
 
     What is sent is listed first, with the files that hold text of your examples, and nothing is sent without a yes.
     """

@@ -32,10 +32,10 @@ def serve(
     queue: Annotated[int, typer.Option(metavar="N", help="Under way or waiting; beyond it 429.", min=1)] = 256,
     time_limit: Annotated[float, typer.Option(metavar="SECONDS", help="Of one request.", min=0.1)] = 120.0,
 ) -> None:
-    """Serve what runs have delivered, by OpenAI's interface.
+    """Serve what runs have delivered behind OpenAI's interface.
 
     A client sends its query and no more: demonstrations, instruction, template and adapter are the bundle's. `model` is
-    the run's name; `base` is the model without any of them. Needs the extra `serve`.
+    the run's name; `base` is the model without any of them. A page at / tries it out. Needs the extra `serve`.
     """
     from fewfit.run import folders
     from fewfit.serve.limits import Limits

@@ -9,8 +9,8 @@
     optim.py       a lane's parameters and their stock optimizer;  rates.py  its schedule;  targets.py  where they sit
     score.py       what logits say of an answer;  forward.py, places.py  logits at some places of some rows
     generate.py    greedy text;  prefix.py, beginning.py  after a shared start;  keyvalue.py  choices over kept keys
-    joint.py       many texts in one row of tokens, joining as they come: packed.py (its mask), mixed.py (each text's own
-                   adapter)
+    joint.py       many texts in one row of tokens, joining as they come: packed.py (its mask), mixed.py (an adapter for
+                   each text)
     memory.py      how much there is, and what is done when it does not suffice;  recompute.py  layers run again
     threads.py, borrowed.py   the process and the model, left as they were found
 

@@ -21,7 +21,7 @@ from fewfit.serve.refusal import Refusal
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+OWN_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 OPEN = frozenset({"/", "/health"})  # without a key: nothing of anybody's is told there
 UNKNOWN = "other"
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fewfit.errors import EnvironmentProblem, UserError
+from fewfit.serve.gate import OWN_NAMES
 from fewfit.serve.limits import Limits
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -33,10 +34,8 @@ class Address:
     @property
     def hosts(self) -> frozenset[str] | None:
         """None: any."""
-        from fewfit.serve.gate import LOOPBACK as OWN
-
         named = {name.lower() for name in self.names}
-        return frozenset(OWN | named) if self.is_loopback else frozenset(named) or None
+        return OWN_NAMES | named if self.is_loopback else frozenset(named) or None
 
 
 def address(host: str, port: int, api_key_env: str | None, names: Sequence[str] = ()) -> Address:
