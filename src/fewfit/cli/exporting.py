@@ -40,7 +40,7 @@ def export(
     ] = 100,
     **flags: Any,
 ) -> None:
-    """Write what other libraries and servers take.
+    """Write what other libraries and servers take."""
     from fewfit import bundle
     from fewfit.export import export as write
 
