@@ -96,8 +96,8 @@ def by_lane(rows: Sequence[Mapping[str, Any]]) -> defaultdict[str, list[Mapping[
 def break_even(selection: Selection, lanes: Sequence[Lane], made: Sequence[Cost]) -> dict[str, Any] | None:
     """The recommended lane, if it trains, else the best with the shortest prompt, against the best that prompts with
     examples. `spent` are tokens, those trained on weighed by their passes; `queries` is None where a query of the tuned
-    one costs no less. Every prompt is reckoned whole: where a server keeps what they all begin with, tuning takes
-    longer to pay."""
+    one costs no less: as many examples in a prompt cost as much, whichever they are. Every prompt is reckoned whole:
+    where a server keeps what they all begin with, tuning takes longer to pay."""
     named, of = {lane.name: lane for lane in lanes}, {one.name: one for one in made}
     tuned = [selection.best_of_kind[kind] for kind in ("ft", "icl+ft") if kind in selection.best_of_kind]
     if not tuned or "icl" not in selection.best_of_kind:
@@ -109,7 +109,8 @@ def break_even(selection: Selection, lanes: Sequence[Lane], made: Sequence[Cost]
         return None
     spent = PASSES[named[ours].tune] * one.trained_tokens + one.inferred_tokens
     saved = other.query_tokens - one.query_tokens
-    queries = math.ceil(spent / saved) if saved > 0 else None
+    fewer = named[ours].shots_at_use < named[theirs].shots_at_use
+    queries = math.ceil(spent / saved) if fewer and saved > 0 else None
     return {"tuned": ours, "prompted": theirs, "queries": queries, "spent": spent}
 
 

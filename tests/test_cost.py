@@ -1,0 +1,28 @@
+"""From how many queries on a tuned lane is the cheaper."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from fewfit.grid import Lane
+from fewfit.run.cost import break_even
+
+FT, BOTH, PROMPT = Lane(lr=1e-3, updates=1), Lane(shots=4, lr=1e-3, updates=1), Lane(shots=4)
+
+
+@pytest.mark.parametrize(("tuned", "queries"), [(FT, 30), (BOTH, None)])
+def test_as_many_examples_in_a_prompt_cost_as_much(tuned: Lane, queries: int | None) -> None:
+    """A token more or less is which examples they are. Break seen to fail: any difference of tokens taken for a saving."""
+    tokens = {FT.name: 20, BOTH.name: 121, PROMPT.name: 122}
+    made: list[Any] = [
+        SimpleNamespace(name=name, query_tokens=n, trained_tokens=1000 if "lr" in name else 0, inferred_tokens=0)
+        for name, n in tokens.items()
+    ]
+    best = {"icl": PROMPT.name, tuned.kind: tuned.name}
+    selection: Any = SimpleNamespace(best=SimpleNamespace(name=tuned.name), best_of_kind=best)
+    found = break_even(selection, [FT, BOTH, PROMPT], made)
+    assert found is not None and found["queries"] == (None if queries is None else pytest.approx(queries, abs=20))
+    assert (found["tuned"], found["prompted"]) == (tuned.name, PROMPT.name)
