@@ -15,7 +15,7 @@ FT, BOTH, PROMPT = Lane(lr=1e-3, updates=1), Lane(shots=4, lr=1e-3, updates=1), 
 
 @pytest.mark.parametrize(("tuned", "queries"), [(FT, 30), (BOTH, None)])
 def test_as_many_examples_in_a_prompt_cost_as_much(tuned: Lane, queries: int | None) -> None:
-    """A token more or less is which examples they are. Break seen to fail: any difference of tokens taken for a saving."""
+    """A token more or less says which examples they are. Break seen to fail: it is taken for a saving."""
     tokens = {FT.name: 20, BOTH.name: 121, PROMPT.name: 122}
     made: list[Any] = [
         SimpleNamespace(name=name, query_tokens=n, trained_tokens=1000 if "lr" in name else 0, inferred_tokens=0)
