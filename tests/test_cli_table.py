@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from fewfit.cli import board as boards
-from fewfit.cli.board import Board, spark
+from fewfit.run import board as boards
+from fewfit.run.board import Board, spark
 from fewfit.cli.closing import lanes_table, next_commands
 from fewfit.cli.closing import test_table as judged_table
 from fewfit.cli.table import Lines, LiveTable, drawn, progress_line, table

@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("prompts",),
     ("augment", "judges", "search", "select", "bundle", "predict"),
     ("run",),
-    ("api", "plan", "suites", "report", "serve", "export", "bridges"),
+    ("api", "plan", "suites", "report", "live", "serve", "export", "bridges"),
     ("cli", "demo"),
     ("__main__",),
 )

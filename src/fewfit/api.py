@@ -184,7 +184,8 @@ def _run(prepared: Prepared, judge: Metric, watch: Watch) -> Run:
     objects = {lane: one.model for lane, one in prepared.loaded.items() if one.ref.digest.startswith("weights:")}
     run = Run(prepared.folder, execute(prepared, judge, watch), objects)
     try:
-        write_report(run.folder, tokenizers={lane: one.tokenizer for lane, one in prepared.loaded.items()})
+        tokenizers = {lane: one.tokenizer for lane, one in prepared.loaded.items()}
+        write_report(run.folder, with_text=folders.shows_text(prepared.record), tokenizers=tokenizers)
     except (FewfitError, OSError) as error:  # the run is done and on disk, whatever became of its page
         watch.phase(f"no report was written ({error}); try: fewfit report {run.folder}")
     return run

@@ -100,6 +100,7 @@ class Settings:
     # What becomes of it.
     final: Literal["stream", "refit"] = "stream"
     out: str | Path | None = None
+    no_text: bool = False  # the run's pages leave out the examples
 
     def __post_init__(self) -> None:
         for name, known in OPTIONS.items():

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import gc
-from typing import Annotated, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fewfit.cli import flags as f
 from fewfit.cli import output
+
+if TYPE_CHECKING:
+    from fewfit.run.watch import Watch
 
 Data = Annotated[
     str,
@@ -30,38 +36,67 @@ Memory = Annotated[
         rich_help_panel=f.RUN,
     ),
 ]
+Watched = Annotated[
+    bool,
+    typer.Option(
+        "--watch",
+        help="Show the race on a page of this machine's own while it runs; its address is printed at the start.",
+        rich_help_panel=f.RUN,
+    ),
+]
+Port = Annotated[
+    int | None,
+    typer.Option(
+        "--watch-port",
+        metavar="PORT",
+        help="Where the page of --watch is served.  [default: any that is free]",
+        show_default=False,
+        rich_help_panel=f.RUN,
+    ),
+]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, or `last`.", show_default=False)]
 
 
-@f.takes(*f.MODELS, *f.ENDPOINTS, *f.LANES, *f.SCORES, *f.PROMPTS, *f.ROWS, "final", "out", "quiet", "json_", "yes")
-def fit(data: Data, **flags: Any) -> None:
+@f.takes(
+    *f.MODELS,
+    *f.ENDPOINTS,
+    *f.LANES,
+    *f.SCORES,
+    *f.PROMPTS,
+    *f.ROWS,
+    "final",
+    "out",
+    "no_text",
+    "quiet",
+    "json_",
+    "yes",
+)
+def fit(data: Data, watch: Watched = False, watch_port: Port = None, **flags: Any) -> None:
     """Compare prompting, tuning and both on your examples.
 
     Every lane predicts each example before it may train on it, so no example is spent on a validation split. The best
     one is made ready to serve.
     """
     settings = f.values(flags)
-    from fewfit.cli.table import table
-
-    with table(quiet=flags["quiet"]) as watch:
+    with shown(watch, watch_port, quiet=flags["quiet"]) as told:
         from fewfit import api
 
-        run = api.fit(data, watch=watch, **settings)
+        run = api.fit(data, watch=told, **settings)
     finish(run, flags["json_"])
 
 
 @f.takes("quiet", "json_")
-def resume(run: RunName, **flags: Any) -> None:
+def resume(run: RunName, watch: Watched = False, watch_port: Port = None, **flags: Any) -> None:
     """Go on with a run that was stopped.
 
     All settings are the run's; changed data or models are refused.
     """
-    from fewfit.cli.table import table
+    from fewfit.run import folders
 
-    with table(quiet=flags["quiet"]) as watch:
+    with shown(watch, watch_port, quiet=flags["quiet"], run=folders.find(run)) as told:
         from fewfit import api
 
-        done = api.resume(run, watch=watch)
+        done = api.resume(run, watch=told)
     finish(done, flags["json_"])
 
 
@@ -83,6 +118,19 @@ def plan(data: Data, memory: Memory = None, **flags: Any) -> None:
 
         show(made)
     gc.freeze()  # nor is a second to be spent on it at the very end
+
+
+@contextmanager
+def shown(watch: bool, port: int | None, *, quiet: bool, run: Path | None = None) -> Iterator[Watch | None]:
+    """How a run is told while it goes on: on the terminal, and on a page where that is wanted."""
+    from fewfit.cli.table import table
+    from fewfit.live.watching import watching
+
+    def tell(line: str) -> None:
+        output.say(f"fewfit: {line}")
+
+    with table(quiet=quiet) as told, watching(watch, told, port=port, run=run, tell=tell) as both:
+        yield both
 
 
 def finish(run: Any, as_json: bool) -> None:

@@ -270,6 +270,7 @@ FLAGS: dict[str, Flag] = {
         "examples, shuffled.", RUN,
     ),
     "out": Flag("Where the run is written.", RUN, shown="runs/<data>-<model>-<time>", metavar="DIR"),
+    "no_text": Flag("Leave the examples, and what was answered to them, out of the report and the live page.", RUN),
     "quiet": Flag("No progress on stderr.", RUN, names=("--quiet", "-q"), switch=True),
     "json_": Flag("One line of JSON on stdout.", RUN, switch=True),
     "yes": Flag("Accepted for scripts; nothing is ever asked.", RUN, names=("--yes", "-y"), switch=True),

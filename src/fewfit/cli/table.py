@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
-from fewfit.cli.board import Board, earlier_scores, spark
 from fewfit.report.numbers import clock, points
+from fewfit.run.board import Board, earlier_scores, spark
 from fewfit.run.watch import RunInfo, Watch
 
 MOST_ROWS = 20

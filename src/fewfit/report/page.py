@@ -17,26 +17,31 @@ REPORT = "report.html"
 
 def page(title: str, sections: Iterable[Markup | None]) -> str:
     """Sections are told apart by their ids; those that there are stand in the list of contents."""
-    there = [one for one in sections if one]
-    style, script = part("style.css"), part("page.js")
-    policy = (
-        f"default-src 'none'; script-src '{digest(script)}'; style-src '{digest(style)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    head = tag(
+    return frame(title, part("style.css"), part("page.js"), tag("main", [one for one in sections if one]))
+
+
+def frame(title: str, style: str, script: str, *body: Markup, more: str = "", head: Markup | None = None) -> str:
+    """`more` of a policy, where the page may ask for anything."""
+    inside = tag(
         "head",
         tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=policy),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy(style, script) + more),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="generator", content=f"{GENERATOR} {__version__}"),
         tag("meta", name="referrer", content="no-referrer"),
         tag("title", title),
+        head,
         tag("style", Markup(style)),
     )
-    body = tag(
-        "body", tag("main", there), tag("footer", f"Made by fewfit {__version__}."), tag("script", Markup(script))
+    outside = tag("body", *body, tag("footer", f"Made by fewfit {__version__}."), tag("script", Markup(script)))
+    return f"<!doctype html>\n{tag('html', inside, outside, lang='en')}\n"
+
+
+def policy(style: str, script: str) -> str:
+    return (
+        f"default-src 'none'; script-src '{digest(script)}'; style-src '{digest(style)}'; "
+        "base-uri 'none'; form-action 'none'"
     )
-    return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
 
 
 def section(id: str, title: str, *parts: object) -> Markup:
@@ -44,9 +49,9 @@ def section(id: str, title: str, *parts: object) -> Markup:
 
 
 @lru_cache
-def part(name: str) -> str:
+def part(name: str, folder: Path = Path(__file__).parent) -> str:
     """Our own style and script. Neither may hold what ends its element: they stand in it as they are."""
-    text = Path(__file__).with_name(name).read_text(encoding="utf-8")
+    text = (folder / name).read_text(encoding="utf-8")
     assert "</" not in text and "<!--" not in text, name
     return text
 

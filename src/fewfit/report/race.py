@@ -12,16 +12,19 @@ from fewfit.report.page import section
 from fewfit.stats import clopper_pearson
 
 POINTS = 80  # of a line; more than that no screen shows
+LEFT = ("dropped", "diverged")
 NAMED = 40  # lanes; of more only the best of each kind are named where the pointer stands
 
 
 def race(run: Evidence) -> Markup | None:
-    """None where there was no stream."""
+    """None where there was no stream, or nothing of it yet."""
     if run.is_flat:
         return None
     means = {name: thinned(running_means(run.scores(name))) for name in run.lanes}
     means = {name: line for name, line in means.items() if line}
-    n = max(line[-1][0] for line in means.values())
+    if not means:
+        return None
+    n = run.record["data"]["n"]
     chart = Chart((1, 0.0), (max(n, 2), 1.0), height=360)
     chart.x_axis([(one, f"{one:g}") for one in ticks(1, max(n, 2), 8) if one == int(one)], "examples predicted so far")
     chart.y_axis(hundredths())
@@ -31,11 +34,11 @@ def race(run: Evidence) -> Markup | None:
     for name in leading:
         chart.band(band(means[name]), kind_class(run.lanes[name]["kind"]))
     order = sorted(
-        means, key=lambda name: (name == run.best["name"], name in leading, run.lanes[name]["status"] == "done")
+        means, key=lambda name: (name == run.best["name"], name in leading, run.lanes[name]["status"] not in LEFT)
     )
     for name in order:
         lane, line = run.lanes[name], means[name]
-        left = lane["status"] != "done"
+        left = lane["status"] in LEFT
         rank = "best" if name == run.best["name"] else "main" if name in leading else "left" if left else "other"
         named = f"{name}: {points(line[-1][1])} over {lane['n']}{', ' + lane['status'] if left else ''}"
         title = named if len(means) <= NAMED or name in leading else None
@@ -47,12 +50,12 @@ def race(run: Evidence) -> Markup | None:
     ]
     if run.result["majority"] is not None:
         legend.append(("majority", "knowing the labels alone"))
-    gone = sum(lane["status"] != "done" for lane in run.result["lanes"])
-    told = "; ".join(f"{name} ends at {points(means[name][-1][1])}" for name in leading)
+    gone = sum(lane["status"] in LEFT for lane in run.result["lanes"])
+    told = "; ".join(f"{name} stands at {points(means[name][-1][1])}" for name in leading)
     caption = (
         "Of 100, the mean over all that a lane had predicted by then, each example before it was trained on. The best "
         "of each kind are drawn heavier, with the 95% band of their mean, uncorrected; "
-        + (f"{gone} that left early or diverged fade and end in a dot." if gone else "no lane left early.")
+        + (f"{gone} that left early or diverged fade and end in a dot." if gone else "none has left early.")
     )
     return section(
         "race",
@@ -62,8 +65,8 @@ def race(run: Evidence) -> Markup | None:
 
 
 def running_means(scores: list[tuple[int, float]]) -> list[tuple[int, float]]:
-    totals = accumulate(score for _, score in scores)
-    return [(i, total / count) for count, ((i, _), total) in enumerate(zip(scores, totals, strict=True), start=1)]
+    """After so many examples. While a lane that only prompts is under way these are not the first ones."""
+    return [(n, total / n) for n, total in enumerate(accumulate(score for _, score in scores), start=1)]
 
 
 def thinned(line: list[tuple[int, float]]) -> list[tuple[int, float]]:
@@ -75,4 +78,4 @@ def thinned(line: list[tuple[int, float]]) -> list[tuple[int, float]]:
 
 def band(line: list[tuple[int, float]]) -> list[tuple[float, float, float]]:
     """From a tenth of the stream on: before, it covers all there is."""
-    return [(i, *clopper_pearson(mean * i, i)) for i, mean in line if i >= line[-1][0] // 10]
+    return [(n, *clopper_pearson(mean * n, n)) for n, mean in line if n >= line[-1][0] // 10]

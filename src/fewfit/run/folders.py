@@ -116,6 +116,11 @@ def record(folder: Path) -> dict[str, Any]:
     return loaded
 
 
+def shows_text(record: dict[str, Any]) -> bool:
+    """Whether the run's pages may show its examples: what --no-text said at its start."""
+    return not record["asked"].get("no_text", {}).get("value", False)
+
+
 def result(folder: Path) -> dict[str, Any]:
     path = folder / RESULT
     if not path.exists():

@@ -44,32 +44,46 @@ OnRow = Callable[[dict[str, Any]], None]
 OnLane = Callable[[str, int, str], None]
 
 
-class Callbacks:
+class Together:
+    """Several watches, or none, as one."""
+
+    def __init__(self, *watches: Watch | None):
+        self.watches = [one for one in watches if one is not None]
+
+    def begin(self, info: RunInfo) -> None:
+        for one in self.watches:
+            one.begin(info)
+
+    def phase(self, text: str) -> None:
+        for one in self.watches:
+            one.phase(text)
+
+    def row(self, lane: str, seed: int, row: dict[str, Any], done_share: float) -> None:
+        for one in self.watches:
+            one.row(lane, seed, row, done_share)
+
+    def lane(self, lane: str, seed: int, status: str) -> None:
+        for one in self.watches:
+            one.lane(lane, seed, status)
+
+    def end(self, result: dict[str, Any] | None) -> None:
+        for one in self.watches:
+            one.end(result)
+
+
+class Callbacks(Together):
     """Plain functions as a watch, beside another one if there is any."""
 
     def __init__(self, inner: Watch | None = None, on_row: OnRow | None = None, on_lane: OnLane | None = None):
-        self.inner, self.on_row, self.on_lane = inner, on_row, on_lane
-
-    def begin(self, info: RunInfo) -> None:
-        if self.inner:
-            self.inner.begin(info)
-
-    def phase(self, text: str) -> None:
-        if self.inner:
-            self.inner.phase(text)
+        super().__init__(inner)
+        self.on_row, self.on_lane = on_row, on_lane
 
     def row(self, lane: str, seed: int, row: dict[str, Any], done_share: float) -> None:
-        if self.inner:
-            self.inner.row(lane, seed, row, done_share)
+        super().row(lane, seed, row, done_share)
         if self.on_row:
             self.on_row(row)
 
     def lane(self, lane: str, seed: int, status: str) -> None:
-        if self.inner:
-            self.inner.lane(lane, seed, status)
+        super().lane(lane, seed, status)
         if self.on_lane:
             self.on_lane(lane, seed, status)
-
-    def end(self, result: dict[str, Any] | None) -> None:
-        if self.inner:
-            self.inner.end(result)

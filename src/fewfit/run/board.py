@@ -101,13 +101,17 @@ class Board:
 
     # ---- what is shown ---------------------------------------------------------------------------------------------
 
-    def best(self) -> str | None:
-        """The best mean so far among lanes that have seen a fair part of the stream; early means say little."""
+    def best(self, kind: str | None = None) -> str | None:
+        """The best mean so far, of one kind or of all, among lanes that are still in the race and have seen a fair part
+        of the stream; early means say little."""
         most = max((state.counted for state in self.lanes.values()), default=0)
         known = [
             (state.rank, name)
             for name, state in self.lanes.items()
-            if state.mean is not None and state.counted >= max(1, most // 3) and self.status(name) != "diverged"
+            if kind in (None, state.lane.kind)
+            and state.mean is not None
+            and state.counted >= max(1, most // 3)
+            and self.status(name) not in ("dropped", "diverged")
         ]
         return max(known, key=lambda one: one[0])[1] if known else None
 
