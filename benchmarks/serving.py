@@ -1,15 +1,20 @@
 """How many requests does `fewfit serve` answer, and what do shared forwards and the shared beginning give?
 
     OMP_NUM_THREADS=1 python -m benchmarks.serving --requests 5000 --json results/serving.json
+    OMP_NUM_THREADS=1 python -m benchmarks.serving --model smollm2 --json results/serving-smollm2.json
 
-A bundle of the toy `lab` with 8 demonstrations in its prompt writes the rotated words of the demo's test file, one
-short text a request; the server has a process of its own, and clients of plain HTTP/1.1, each with one connection and
-one request at a time, share another. Every answer is compared with what `fewfit predict` says to the same query.
+A bundle with 8 demonstrations in its prompt answers the demo's test file, one short text a request (the toy `lab`: words
+rotated; `smollm2`: the past tense of verbs). The server has a process of its own, and clients of plain HTTP/1.1, each
+with one connection and one request at a time, share another. Every answer is compared with what `fewfit predict` says to
+the same query. On the toy:
 
 load        so many requests of 64 clients
 together    32 clients, as it is served, and with one text a forward
 beginning   32 clients, with the demonstrations' keys kept (that is `together`), and with every prompt computed whole,
             also with fewer at a time: in a row of tokens that share nothing, all are compared with all
+
+On `smollm2`: the 100 queries of the file by OpenAI's own client, one at a time and 32 at once; and 200 (the file twice)
+of one plain client with the demonstrations' keys kept and with every prompt computed whole.
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,26 +38,43 @@ SHOTS, CLIENTS, MANY = 8, 32, 64
 DATA = Path(__file__).parents[1] / "src" / "fewfit" / "demo" / "data"
 
 
+@dataclass(frozen=True)
+class Course:
+    """What a model is asked: files of the demo, and the instruction."""
+
+    examples: str
+    test: str
+    instruction: str | None = None
+
+
+COURSES = {
+    "lab": Course("rotate.jsonl", "rotate-test.jsonl"),
+    "smollm2": Course("english/past-tense.jsonl", "english/past-tense-test.jsonl", "Write the past tense of the verb."),
+}
+
+
 def rows(name: str) -> list[dict[str, str]]:
     return [json.loads(line) for line in (DATA / name).read_text(encoding="utf-8").splitlines()]
 
 
-def save_bundle(folder: Path) -> None:
+def save_bundle(folder: Path, model: str) -> None:
     from fewfit import bundle
     from fewfit.examples.example import Example
     from fewfit.grid import Lane
     from fewfit.models import local
     from fewfit.render import Renderer
 
-    lab = local.load("lab", device="cpu", dtype="float32")
-    examples = [Example(str(n), row["prompt"], row["completion"]) for n, row in enumerate(rows("rotate.jsonl"), 1)]
-    renderer = Renderer.resolve(lab.tokenizer, examples, max_new_tokens=32)
+    course, loaded = COURSES[model], local.load(model, device="cpu", dtype="float32")
+    examples = [Example(str(n), row["prompt"], row["completion"]) for n, row in enumerate(rows(course.examples), 1)]
+    renderer = Renderer.resolve(
+        loaded.tokenizer, examples, max_new_tokens=32, instruction=course.instruction, chat="off"
+    )
     bundle.save(
         folder,
         lane=Lane(shots=SHOTS),
         seed=0,
         n=len(examples),
-        loaded=lab,
+        loaded=loaded,
         settings=renderer.settings,
         metric="match",
         sets=[examples[:SHOTS]],
@@ -113,20 +136,41 @@ async def one_client(url: str, queries: Sequence[str], numbers: Iterator[int], t
     writer.close()
 
 
-async def ask_all(url: str, queries: Sequence[str], requests: int, clients: int) -> tuple[list[Any], float]:
+async def openai_client(url: str, queries: Sequence[str], numbers: Iterator[int], told: list[Any]) -> None:
+    from openai import AsyncOpenAI
+
+    async with AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=600) as client:
+        for number in numbers:
+            start = time.perf_counter()
+            answer = await client.chat.completions.create(
+                model="served", messages=[{"role": "user", "content": queries[number % len(queries)]}]
+            )
+            told.append((number, 200, answer.choices[0].message.content, time.perf_counter() - start))
+
+
+async def ask_all(
+    url: str, queries: Sequence[str], requests: int, clients: int, ask: Any = one_client
+) -> tuple[list[Any], float]:
     told: list[Any] = []
     numbers = iter(range(requests))
     start = time.perf_counter()
-    await asyncio.gather(*(one_client(url, queries, numbers, told) for _ in range(clients)))
+    await asyncio.gather(*(ask(url, queries, numbers, told) for _ in range(clients)))
     return told, time.perf_counter() - start
 
 
 def measured(
-    folder: Path, what: str, queries: Sequence[str], wanted: Sequence[str], requests: int, clients: int, **settings: Any
+    folder: Path,
+    what: str,
+    queries: Sequence[str],
+    wanted: Sequence[str],
+    requests: int,
+    clients: int,
+    ask: Any = one_client,
+    **settings: Any,
 ) -> dict[str, Any]:
     with server(folder, **settings) as url:
         asyncio.run(ask_all(url, queries, min(clients, requests), clients))  # the first are slower: threads, caches
-        told, seconds = asyncio.run(ask_all(url, queries, requests, clients))
+        told, seconds = asyncio.run(ask_all(url, queries, requests, clients, ask))
     latency = sorted(one[3] for one in told)
     record = {
         "what": what,
@@ -151,28 +195,43 @@ def table(records: Sequence[dict[str, Any]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=sorted(COURSES), default="lab")
     parser.add_argument("--requests", type=int, default=5000)
     parser.add_argument("--compared", type=int, default=200)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     from fewfit.predict import Predictor
 
-    queries = [row["prompt"] for row in rows("rotate-test.jsonl")]
+    queries = [row["prompt"] for row in rows(COURSES[asked.model].test)]
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made) / "bundle"
-        save_bundle(folder)
+        save_bundle(folder, asked.model)
         wanted = [row["prediction"] for row in Predictor(folder, device="cpu").predict(queries, nll=False)]
-        compared = (queries, wanted, asked.compared, CLIENTS)
-        records = [
-            measured(folder, "together: one text a forward", *compared, texts=1),
-            measured(folder, "together: as it is served", *compared),
-            measured(folder, "beginning: every prompt whole", *compared, reuse=False),
-            measured(folder, "beginning: the same, 4 texts a forward", *compared, reuse=False, texts=4),
-            measured(folder, "load", queries, wanted, asked.requests, MANY),
-        ]
+        records = (on_the_toy if asked.model == "lab" else on_a_real_one)(folder, queries, wanted, asked)
     text = table(records)
     print(text)
-    publish(asked.json, __doc__, text, model="lab", records=records)
+    publish(asked.json, __doc__, text, model=asked.model, records=records)
+
+
+def on_the_toy(folder: Path, queries: Sequence[str], wanted: Sequence[str], asked: Any) -> list[dict[str, Any]]:
+    compared = (queries, wanted, asked.compared, CLIENTS)
+    return [
+        measured(folder, "together: one text a forward", *compared, texts=1),
+        measured(folder, "together: as it is served", *compared),
+        measured(folder, "beginning: every prompt whole", *compared, reuse=False),
+        measured(folder, "beginning: the same, 4 texts a forward", *compared, reuse=False, texts=4),
+        measured(folder, "load", queries, wanted, asked.requests, MANY),
+    ]
+
+
+def on_a_real_one(folder: Path, queries: Sequence[str], wanted: Sequence[str], asked: Any) -> list[dict[str, Any]]:
+    every, compared = (queries, wanted, len(queries)), (queries, wanted, asked.compared, 1)
+    return [
+        measured(folder, "openai client: one at a time", *every, 1, ask=openai_client),
+        measured(folder, "openai client: 32 at once", *every, CLIENTS, ask=openai_client),
+        measured(folder, "beginning: kept", *compared),
+        measured(folder, "beginning: every prompt whole", *compared, reuse=False),
+    ]
 
 
 if __name__ == "__main__":

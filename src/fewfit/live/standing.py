@@ -46,7 +46,7 @@ def evidence_of(
          "status": board.status(name)}
         for name, state in board.lanes.items()
     ]  # fmt: skip
-    leading = {kind: name for kind in KINDS if (name := board.best(kind)) is not None}
+    leading = {kind: best for kind in KINDS if (best := board.best(kind)) is not None}
     result = {"lanes": lanes, "best": board.best(), "best_of_kind": leading, "majority": board.info.majority}
     return Evidence(folder, record, result, rows, {}, with_text=False, tokenizers={})
 
