@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from fewfit.run import board as boards
-from fewfit.run.board import Board, spark
 from fewfit.cli.closing import lanes_table, next_commands
 from fewfit.cli.closing import test_table as judged_table
 from fewfit.cli.table import Lines, LiveTable, drawn, progress_line, table
 from fewfit.grid import PRESETS, Grid, Lane
 from fewfit.report.numbers import clock
+from fewfit.run import board as boards
 from fewfit.run import folders
+from fewfit.run.board import Board, spark
 from fewfit.run.watch import RunInfo
 
 QUICK = Grid.of(**PRESETS["quick"]).lanes

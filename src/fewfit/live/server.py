@@ -107,8 +107,11 @@ class Handler(BaseHTTPRequestHandler):
         try:
             known = self.headers.get("If-None-Match")
             shown, deadline = self.server.view.shown(), time.monotonic() + HOLD
-            while shown.tag == known and time.monotonic() < deadline and not self.server.closing:
-                time.sleep(LOOK)
+            while shown.tag == known and time.monotonic() < deadline:
+                if self.server.closing:
+                    deadline = 0.0  # one last look: the end was told before
+                else:
+                    time.sleep(LOOK)
                 shown = self.server.view.shown()
             if shown.tag == known:
                 self.answer(304, b"", ETag=shown.tag)

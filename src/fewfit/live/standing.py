@@ -15,6 +15,7 @@ from fewfit.grid import KINDS
 from fewfit.live.tracks import TrackReader
 from fewfit.report.evidence import Evidence
 from fewfit.report.numbers import points
+from fewfit.run import folders
 from fewfit.run.board import Board
 from fewfit.run.watch import RunInfo
 from fewfit.select.verdict import SPOKEN, capitalised
@@ -37,7 +38,7 @@ def board_of(info: RunInfo, tracks: Mapping[tuple[str, int], TrackReader]) -> Bo
 def evidence_of(
     folder: Path, record: dict[str, Any], board: Board, tracks: Mapping[tuple[str, int], TrackReader]
 ) -> Evidence:
-    """As the sections of the report take it: the lanes so far, and no text."""
+    """As the sections of the report take it: the lanes so far, and no examples."""
     rows: dict[str, list[dict[str, Any]]] = {}
     for (name, _), track in tracks.items():
         rows.setdefault(name, []).extend(row for row in track.rows if row["score"] is not None)
@@ -48,7 +49,7 @@ def evidence_of(
     ]  # fmt: skip
     leading = {kind: best for kind in KINDS if (best := board.best(kind)) is not None}
     result = {"lanes": lanes, "best": board.best(), "best_of_kind": leading, "majority": board.info.majority}
-    return Evidence(folder, record, result, rows, {}, with_text=False, tokenizers={})
+    return Evidence(folder, record, result, rows, {}, with_text=folders.shows_text(record), tokenizers={})
 
 
 def so_far(board: Board, record: dict[str, Any]) -> str:
@@ -81,7 +82,7 @@ def how_surely(board: Board, record: dict[str, Any]) -> str:
     if not dropped:
         return f"No lane is surely behind yet: nothing is settled.{broken}"
     reason = "behind" if record.get("halvings") else "surely behind"
-    others = "nothing is settled between the others." if left > 1 else "it alone is left."
+    others = "between the others nothing is settled before the end." if left > 1 else "it alone is left."
     return f"{counted(dropped)} of {len(statuses)} lanes dropped out, {reason}; {others}{broken}"
 
 
