@@ -22,8 +22,8 @@ def test_every_flag_of_the_design_is_there(capsys: pytest.CaptureFixture[str]) -
     """Break seen to fail: one flag left out."""
     missing = """preset methods shots lr updates rank tune optimizer loss replay demos seeds model revision
     budget race no-race metric choices instruction no-instruction system template chat chat-template-kwargs
-    max-length input output labels order skip-bad keep-duplicates test final device dtype quantize out quiet json
-    yes"""
+    max-length input output labels order skip-bad keep-duplicates test final device dtype quantize out no-text
+    watch watch-port quiet json yes"""
     assert run(["fit", "--help"]) == 0
     shown = capsys.readouterr().out
     assert [flag for flag in re.findall(r"[a-z-]+", missing) if not re.search(rf"--{flag}\b", shown)] == []

@@ -41,7 +41,7 @@ class Server(ThreadingHTTPServer):
             ) from None
         self.view, self.token = view, token
         self.closing = False
-        self.open_pages = 0
+        self.asking: set[Handler] = set()
         self.last_asked = float("-inf")
         self._places = threading.BoundedSemaphore(MOST)
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": LOOK}, daemon=True)
@@ -63,7 +63,7 @@ class Server(ThreadingHTTPServer):
         deadline = time.monotonic() + LAST_WORDS
         if time.monotonic() - self.last_asked < HOLD + SLOWEST:
             time.sleep(LOOK)  # one that was just answered asks again
-            while self.open_pages and time.monotonic() < deadline:
+            while self.asking and time.monotonic() < deadline:
                 time.sleep(0.05)
         self.shutdown()
         self.server_close()
@@ -103,7 +103,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def show(self) -> None:
         self.server.last_asked = time.monotonic()
-        self.server.open_pages += 1
+        self.server.asking.add(self)
         try:
             known = self.headers.get("If-None-Match")
             shown, deadline = self.server.view.shown(), time.monotonic() + HOLD
@@ -119,7 +119,7 @@ class Handler(BaseHTTPRequestHandler):
                 policy = security_policy()
                 self.answer(200, shown.html, content_type="text/html", ETag=shown.tag, Content_Security_Policy=policy)
         finally:
-            self.server.open_pages -= 1
+            self.server.asking.discard(self)
 
     def refuse(self, status: int, text: str, **headers: str) -> None:
         self.answer(status, f"{text}\n".encode(), **headers)
