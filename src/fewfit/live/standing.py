@@ -18,7 +18,7 @@ from fewfit.report.numbers import points
 from fewfit.run import folders
 from fewfit.run.board import Board
 from fewfit.run.watch import RunInfo
-from fewfit.select.verdict import SPOKEN, capitalised
+from fewfit.select.verdict import SPOKEN
 
 
 def board_of(info: RunInfo, tracks: Mapping[tuple[str, int], TrackReader]) -> Board:
@@ -67,7 +67,7 @@ def so_far(board: Board, record: dict[str, Any]) -> str:
     if len(board.lanes) == 1:
         return f"{name} scores {points(state.mean)} of 100 so far, over {state.counted} of {state.rows} {what}{orders}."
     return (
-        f"{capitalised(SPOKEN[state.lane.kind])} leads so far ({name}): {points(state.mean)} of 100 over "
+        f"Leading so far: {SPOKEN[state.lane.kind]} ({name}), with {points(state.mean)} of 100 over "
         f"{state.counted} of {state.rows} {what}{orders}. {how_surely(board, record)}"
     )
 

@@ -53,7 +53,8 @@ class View:
         self._phase = text
 
     def row(self, lane: str, seed: int, row: dict[str, Any], done_share: float) -> None:
-        """It will stand in the files."""
+        """It will stand in the files; here it ends whatever came before the race."""
+        self._phase = ""
 
     def lane(self, lane: str, seed: int, status: str) -> None:
         """So will that."""
