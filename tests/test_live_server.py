@@ -21,7 +21,7 @@ from fewfit.errors import EnvironmentProblem, UserError
 from fewfit.live import server as serving
 from fewfit.live import view as viewing
 from fewfit.live.server import MOST, Server
-from fewfit.live.view import View
+from fewfit.live.view import Shown, View
 from fewfit.live.watching import ADDRESS, watching
 from fewfit.run import folders
 
@@ -219,10 +219,11 @@ def test_the_run_does_not_wait_for_a_page(view: View, monkeypatch: pytest.Monkey
 # ---- the end ---------------------------------------------------------------------------------------------------------
 
 
-def test_open_pages_are_told_of_the_end(server: Server, view: View, going: Going) -> None:
-    """Break seen to fail: the server closed at once."""
-    tag = ask(server)[1]["etag"]
-    going.predict(40)
+def test_open_pages_are_told_of_the_end(
+    server: Server, view: View, going: Going, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, whenever they last asked. Break seen to fail: the end of the run waits its turn as rows do."""
+    monkeypatch.setattr(viewing, "AT_MOST_EVERY", 60.0)
     tag = ask(server)[1]["etag"]
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(ask, server, If_None_Match=tag)
@@ -232,6 +233,22 @@ def test_open_pages_are_told_of_the_end(server: Server, view: View, going: Going
         server.stop()
         status, _, body = asked.result(timeout=10)
     assert status == 200 and 'data-state="done"' in body
+
+
+def test_a_page_looks_once_more_when_the_server_closes(
+    server: Server, view: View, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was made just before may be old. Break seen to fail: the loop left as soon as the server closes."""
+    old, end = Shown(b"old", "old"), Shown(b"end", "end")
+
+    def shown() -> Shown:
+        if server.closing:
+            return end
+        server.closing = True
+        return old
+
+    monkeypatch.setattr(view, "shown", shown)
+    assert ask(server, If_None_Match="old")[2] == "end"
 
 
 def test_where_nobody_looks_the_end_waits_for_nobody(view: View) -> None:
