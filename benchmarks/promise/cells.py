@@ -44,6 +44,11 @@ class Cell:
         return str(self.record["task"])
 
     @property
+    def tried_every_way(self) -> bool:
+        """Of delivering, not only the one that is used."""
+        return "fixed" in self.tests[PER_QUERY.name]
+
+    @property
     def metric(self) -> str:
         return "choice" if self.task in CLOSED else "exact"
 
