@@ -2,7 +2,7 @@
 
 A cell holds what any rule of choosing and any estimate can be judged by afterwards: each row's score and likelihood,
 and for lanes with demonstrations the test answers under rotating draws (a query gets one of sixteen sets by its hash,
-which is a draw for each query but for the sixteen). Cells of the first order are for judging other ways of delivering as
+which is a draw for each query but for the sixteen). Where every way is tried, it can judge other ways of delivering as
 well: the same with labels in turn, four fixed sets and their averages, and what the sets make of the other examples.
 """
 
@@ -68,7 +68,7 @@ def renderer_of(loaded: Loaded, task: Task) -> Renderer:
     )
 
 
-def record(loaded: Loaded, task: Task, *, every_way: bool) -> dict[str, Any]:
+def record(loaded: Loaded, task: Task, every_way: bool) -> dict[str, Any]:
     renderer = renderer_of(loaded, task)
     examples = tuple(with_choices(one, task) for one in task.learnt)
     rows = Rows(examples, renderer, metric("exact" if task.choices is None else "choice"), order="file")
