@@ -7,7 +7,7 @@ by what the model answers in the first turn. The folder is that of selecting.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from fewfit.examples import as_dict
 from fewfit.examples.example import Example
 from fewfit.files import one_line, publish, write_json
 from fewfit.judges import Judge, Question
-from fewfit.prompts import ChatPrompt, Conversation, Prompter, UrialPrompt, talk
+from fewfit.prompts import Conversation, Prompter, UrialPrompt, showing, talk
 from fewfit.search.judged import JudgedScorer
 from fewfit.search.pool import Added, Pool
 from fewfit.search.searching import Found, OnStep, refuse_impossible, search
@@ -41,9 +41,7 @@ class Prompted:
 
     def prompter(self, added: Added) -> Prompter:
         shown = (*(self.candidates[one] for one in added), *self.prompt.demonstrations)
-        if self.chat:
-            return ChatPrompt("searched", self.prompt.rules, shown)
-        return replace(self.prompt, name="searched", demonstrations=shown)
+        return showing(self.prompt, "searched", shown, chat=self.chat)
 
     def refuse(self, demonstrations: Added, questions: Sequence[Question]) -> None:
         """What does not fit would be left out of the prompt, and what was left out must not be scored."""
