@@ -253,7 +253,9 @@ def instructed(
     urial = load(prompt) if prompt else ours()
     decoding = Decoding(max_new_tokens, repetition_penalty=1.15)
     chat = bool(loaded.tokenizer.chat_template)
-    prompted = Prompted(writer, urial, candidates(some, pool, seed), decoding, chat)
+    prompted = Prompted(
+        writer, urial, candidates(some, [*(asked or []), *(held_out or [])], pool, seed), decoding, chat
+    )
     about = {"model": loaded.ref.digest, "dtype": loaded.dtype, "quantize": loading["quantize"]}
     return select_instructions(
         some, asked or [], prompted, by, how, held_out=held_out, seed=seed, about=about, **search

@@ -237,7 +237,7 @@ class Run:
             raise UserError(
                 "--save with a model behind an endpoint", hint="what is served there cannot be put in a bundle"
             )
-        row = saving.best([row for row in rows if row["study"] not in READ])
+        row = saving.best(rows)
         one = condition(row["condition"])
         cell = Cell(row["study"], one, self.asked.sampling, row["seed"])
         probe = self.subject.writer.ids(self.prompter(cell).asked((), saving.PROBE))  # type: ignore[attr-defined]
