@@ -283,7 +283,8 @@ def show(selected: Any) -> None:
     print_table(["set", "calls", f"score on {found.worth.n} held out", "95%"], rows)
     print()
     for one in found.worth.gains:
-        print(f"{one.verdict.capitalize()}: {100 * one.gain:+.1f} points ({100 * one.low:.1f} to {100 * one.high:.1f})")
+        gain = round(100 * one.gain, 1) or 0.0  # never -0.0
+        print(f"{one.verdict.capitalize()}: {gain:+.1f} points ({100 * one.low:.1f} to {100 * one.high:.1f})")
     print(f"On the {found.asked} questions that it was chosen by it scored {100 * found.seen:.1f}.")
     if not found.is_whole:
         print(f"Calls ran out: {len(found.added)} of {found.k} were found; a larger --budget goes on.")
