@@ -91,7 +91,7 @@ def test_a_candidate_that_answers_a_question_is_none() -> None:
 
 
 class Moody:
-    """Says .5, and the second time .6 of every other question."""
+    """Says what it says of each question, and the second time .05 more of every other one."""
 
     name = "moody"
 
@@ -102,8 +102,9 @@ class Moody:
     def judge(self, answered: Sequence[Answered]) -> list[tuple[Verdict, ...]]:
         self.seen += len(answered)
         return [
-            tuple(Verdict(0.6 if self.is_again and int(one.question.id) % 2 else 0.5) for _ in one.answers)
+            tuple(Verdict(own + 0.05 if self.is_again and int(one.question.id) % 2 else own) for _ in one.answers)
             for one in answered
+            for own in [int(one.question.id) / 20]
         ]
 
     def again(self, seed: int, temperature: float) -> Moody:
@@ -119,9 +120,25 @@ def test_how_far_a_judge_agrees_with_itself_is_told_over_conditions() -> None:
     usual = {"questions": "ours", "judge": "moody"}
     one = [row | usual | {"condition": "base"} for row in rows]
     (told,) = with_itself([*one, *(row | {"condition": "urial"} for row in one)])
-    assert told["n"] == 40 and told["same"]["value"] == 0.5 and told["apart"]["value"] == pytest.approx(0.05)
+    assert told["n"] == 40 and told["same"]["value"] == 0.5 and told["apart"]["value"] == pytest.approx(0.025)
     (alone,) = with_itself(one[:1])
     assert told["same"]["interval"] == alone["same"]["interval"], (
         "twenty verdicts of ten questions say no more than ten"
     )
     assert with_itself([{**usual, "scores": [1.0]}]) == []
+
+
+# ---- what would be done ----------------------------------------------------------------------------------------------
+
+
+def test_a_plan_counts_what_a_run_does(lab: Loaded, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Break seen to fail: one turn counted for each question."""
+    line = ["suite", "instruct", "--model", "lab", "--conditions", "base,ft-3,urial@ft-3,random-9", "--number", "2"]
+    line += ["--max-new-tokens", "4", "--out", str(tmp_path / "out"), "--json"]
+    assert command([*line, "--plan"]) == 0 and not (tmp_path / "out").exists()
+    (told,) = json.loads(capsys.readouterr().out)["studies"]
+    assert (told["cells"], told["trainings"], told["answers"], told["new_tokens"]) == (3, 1, 12, 48)
+    assert list(told["left_out"]) == ["random-9"]
+    assert command(line) == 0
+    made = [len(file.read_text().splitlines()) - 1 for file in (tmp_path / "out" / "answers").iterdir()]
+    assert sum(made) == 12 and len(list((tmp_path / "out" / "weights").iterdir())) == 1

@@ -33,7 +33,7 @@ def lab() -> Loaded:
 
 
 def asked(*names: str, **changed: Any) -> subject.Asked:
-    usual = {"studies": ("likelihood",), "max_new_tokens": 32}
+    usual: dict[str, Any] = {"studies": ("likelihood",), "max_new_tokens": 32}
     return subject.Asked("lab", conditions=names, **(usual | changed))
 
 

@@ -67,14 +67,15 @@ def test_what_was_answered_before_a_kill_is_not_asked_again(tmp_path: Path, bloc
 
 
 class Drip:
-    """Gives answers as they end, the last asked first; dies after so many."""
+    """Gives answers as they end, the last asked first; dies after so many, when `lines` are on the disk."""
 
-    def __init__(self, answers: int = 1000):
-        self.left, self.seen = answers, list[Conversation]()
+    def __init__(self, file: Path, answers: int = 1000):
+        self.file, self.left, self.lines, self.seen = file, answers, 0, list[Conversation]()
 
     def stream(self, conversations: Sequence[Conversation]) -> Iterator[tuple[int, str]]:
         for k, one in reversed(list(enumerate(conversations))):
             if not self.left:
+                self.lines = len(self.file.read_text().splitlines())
                 raise KeyboardInterrupt
             self.left -= 1
             self.seen.append(one)
@@ -85,10 +86,10 @@ class Drip:
 def test_of_a_block_that_is_killed_what_had_ended_is_kept(tmp_path: Path, ended: int) -> None:
     """Break seen to fail: lines flushed when the block is done."""
     file, some = tmp_path / "answers.jsonl", questions(5)
-    first, second = Drip(ended), Drip()
+    first, second = Drip(file, ended), Drip(file)
     with pytest.raises(KeyboardInterrupt):
         answer(some, first, file, block=5)
-    assert len(file.read_text().splitlines()) == 1 + ended
+    assert first.lines == 1 + ended
     found = answer(some, second, file, block=5)
     assert len(first.seen) + len(second.seen) == 10 and not set(first.seen) & set(second.seen)
     assert found == answer(some, Echo(), tmp_path / "fresh.jsonl")

@@ -89,6 +89,7 @@ def instruct(
         ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Three conditions, four questions: a minute.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Tell what would be asked and trained, and do nothing.")] = False,
     out: Annotated[
         str | None, typer.Option(metavar="DIR", help="Finished cells are kept there.", show_default="runs/instruct")
     ] = None,
@@ -109,6 +110,7 @@ def instruct(
     from fewfit.suites.instruct import saving, suite
     from fewfit.suites.instruct.agreement import agreements, with_itself
     from fewfit.suites.instruct.examples import Material
+    from fewfit.suites.instruct.planning import planned
     from fewfit.suites.instruct.references import NUMBER, with_references
     from fewfit.suites.instruct.studies import Sampling
     from fewfit.suites.instruct.subject import Asked
@@ -146,6 +148,9 @@ def instruct(
     folder = Path(data) if data else None
     known = searched_on(Path(searched)) if searched else set()
     some = [sets.load(one, folder, asked.number, asked.max_new_tokens, known) for one in asked.questions]
+    if plan:
+        show_plan(planned(asked, material, some), flags["json_"])
+        return
     tell = (lambda what: None) if flags["quiet"] else output.say
     grader = judge_of(judge_model, judge_url, judge_by, folder, tell)
     two = {one.name for one in some if all(len(question.turns) <= 2 for question in one.questions)}
@@ -180,6 +185,17 @@ def instruct(
     if outcome.saved is not None:
         best = saving.best(outcome.rows)["condition"]
         print(f"Best by these questions (on others it may be less good): {best}. fewfit predict {save} 'Tell me of …'")
+
+
+def show_plan(made: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        output.line({"schema": SCHEMA, "studies": made})
+        return
+    names = ("cells", "trainings", "answers", "new_tokens", "read")
+    heads = ["study", "cells", "trainings", "answers", "tokens of them, at most", "references read"]
+    print_table(heads, [[row["study"], *(f"{row[name]:,}" for name in names)] for row in made])
+    for name, why in {name: why for row in made for name, why in row["left_out"].items()}.items():
+        print(f"{name} is left out: {why}")
 
 
 def here(asked: Any, dtype: str, tell: Any) -> Any:
