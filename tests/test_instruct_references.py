@@ -139,7 +139,7 @@ def row(name: str, turn: int, scores: list[float], **more: Any) -> dict[str, Any
 
 
 def test_claims_are_by_the_differences_of_each_answer() -> None:
-    """Answers differ by far more than conditions do. Breaks seen to fail: conditions compared by their means' errors;
+    """Answers differ by far more than conditions do. Breaks seen to fail: conditions compared by other answers;
     a tenth of the whole in place of a tenth of the gain."""
     answers = [-1.0 - 0.5 * k for k in range(30)]
 
