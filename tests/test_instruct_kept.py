@@ -132,7 +132,7 @@ def test_how_far_a_judge_agrees_with_itself_is_told_over_conditions() -> None:
 
 
 def test_a_plan_counts_what_a_run_does(lab: Loaded, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Break seen to fail: one turn counted for each question."""
+    """Break seen to fail: only the first question counted."""
     line = ["suite", "instruct", "--model", "lab", "--conditions", "base,ft-3,urial@ft-3,random-9", "--number", "2"]
     line += ["--max-new-tokens", "4", "--out", str(tmp_path / "out"), "--json"]
     assert command([*line, "--plan"]) == 0 and not (tmp_path / "out").exists()
