@@ -20,8 +20,8 @@ import typer
 from fewfit.demonstrations import CHOOSERS
 from fewfit.errors import UserError
 from fewfit.examples.text import shorten
-from fewfit.metrics import NAMED
 from fewfit.grid import AUTO, KINDS, TTT
+from fewfit.metrics import NAMED
 from fewfit.settings import ALL_SHOTS, DEFAULTS, OPTIONS, TYPES, seconds
 
 C = TypeVar("C", bound=Callable[..., Any])

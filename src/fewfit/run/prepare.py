@@ -169,7 +169,7 @@ def read(asked: Settings, data: Any) -> Material:
     seeds = asked.number_of_seeds
     if documents is None and asked.chooses_shots:
         choosing.refuse_few(len(dataset))
-    grid = asked.lanes((None,), len(dataset)) if documents is None else lanes_on_documents(asked, len(documents), (None,))
+    grid = grid_of(asked, dataset, documents, (None,))
     for lane in grid.lanes:
         if chooser(lane.demonstrations).per_query and lane.deliver == "fixed":
             raise UserError(f"--demos {lane.demonstrations} --deliver fixed", hint="it chooses for each query")
@@ -189,6 +189,12 @@ def read(asked: Settings, data: Any) -> Material:
     at = Path(data).expanduser().resolve() if isinstance(data, str | Path) else None
     digest = None if at is None else sha256(at.read_bytes()).hexdigest()
     return Material(dataset, test, judge, seeds, None if at is None else str(at), digest, documents=documents)
+
+
+def grid_of(asked: Settings, dataset: Dataset, documents: Dataset | None, models: Sequence[str | None]) -> Grid:
+    if documents is not None:
+        return lanes_on_documents(asked, len(documents), models)
+    return asked.lanes(models, len(dataset))
 
 
 def judged_by_what_is_told(asked: Settings, material: Material, loaded: dict[str | None, Loaded]) -> Material:
@@ -270,8 +276,7 @@ def prepare(
     """Settles what is left to settle with the models at hand, and writes the run folder."""
     dataset, test, judge, seeds = material.dataset, material.test, material.judge, material.seeds
     documents = material.documents
-    names, n = tuple(loaded), len(documents or dataset)
-    grid = asked.lanes(names, n) if documents is None else lanes_on_documents(asked, n, names)
+    grid = grid_of(asked, dataset, documents, tuple(loaded))
     renderers = {
         name: render_with(one.tokenizer, one.config, dataset, judge.needs, asked, documents)
         for name, one in loaded.items()
