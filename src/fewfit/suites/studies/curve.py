@@ -7,7 +7,7 @@ what always the same number loses; all of them lose something, since the best is
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from statistics import fmean, stdev
 from typing import NamedTuple
 
@@ -93,20 +93,25 @@ def told(cell: Cell) -> str:
 
 def summary(some: Sequence[Cell]) -> str:
     """Over tasks."""
+    from scipy.stats import t as student
+
     fixed = [k for k in SHOTS if all(k in cell.accuracy for cell in some)]
-    told = {"the curve's best": mean_of(some, lambda cell: cell.lost_by(CURVE))}
-    told["the best by a third of the examples"] = mean_of(some, lambda cell: cell.lost_by(THIRD))
-    told |= {f"always {k}": mean_of(some, lambda cell, k=k: cell.lost(k)) for k in fixed}
-    points = ", ".join(f"{what} {100 * value:.1f}" for what, value in told.items() if value is not None)
-    ranks = [value for cell in some if (value := cell.correlation) is not None]
-    spread = f" ± {1.96 * stdev(ranks) / math.sqrt(len(ranks)):.2f}" if len(ranks) > 2 else ""
+    lost: dict[str, list[float | None]] = {
+        "the curve's best": [cell.lost_by(CURVE) for cell in some],
+        "the best by a third of the examples": [cell.lost_by(THIRD) for cell in some],
+        **{f"always {k}": [cell.lost(k) for cell in some] for k in fixed},
+    }
+    means = {what: fmean(known) for what, values in lost.items() if len(known := told_of(values)) == len(some)}
+    points = ", ".join(f"{what} {100 * value:.1f}" for what, value in means.items())
+    ranks = told_of([cell.correlation for cell in some])
+    half = float(student.ppf(0.975, len(ranks) - 1)) * stdev(ranks) / math.sqrt(len(ranks)) if len(ranks) > 2 else 0.0
+    spread = f" ± {half:.2f}" if half else ""
     correlation = f"rank correlation {fmean(ranks):.2f}{spread} over {len(ranks)} tasks; " if ranks else ""
     return f"{correlation}points lost against the best on the test: {points}"
 
 
-def mean_of(some: Sequence[Cell], value: Callable[[Cell], float | None]) -> float | None:
-    known = [told for cell in some if (told := value(cell)) is not None]
-    return fmean(known) if len(known) == len(some) else None
+def told_of(values: Sequence[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
 
 
 def lane_of(kind: str, shots: int) -> Lane:
