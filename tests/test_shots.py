@@ -52,6 +52,7 @@ def test_every_example_is_asked_at_every_number_of_shots(n: int) -> None:
 
 
 def test_a_set_holds_none_twice() -> None:
+    """Nor two of one group. Break seen to fail: the next k, whatever they are."""
     order = [replace(one, group=str(k // 2)) for k, one in enumerate(examples(10))]
     assert all(len({demo.group for demo in some}) == 3 for some in sets_of(order, 3))
 
@@ -137,7 +138,7 @@ def prepared(loaded: Loaded, folder: Path, n: int = 30, **more: Any) -> Any:
 
 
 def test_lanes_that_train_have_the_shots_that_are_likeliest(loaded: Loaded, tmp_path: Path) -> None:
-    """Lanes that prompt keep all, so that their choice is seen. Break seen to fail: prompting lanes narrowed, too."""
+    """Lanes that prompt keep all, so that their choice is seen."""
     record = prepared(loaded, tmp_path / "run").record
     (told,) = record["shots"]
     lanes = [Lane.from_json(one) for one in record["lanes"]]
@@ -156,6 +157,7 @@ def test_where_nothing_is_tuned_nothing_is_chosen(loaded: Loaded, tmp_path: Path
 
 
 def test_a_grid_is_narrowed_model_by_model() -> None:
+    """Break seen to fail: prompting lanes narrowed, too."""
     grid = Grid.of(shots=AUTO_SHOTS, model=("a", "b"))
     kept = shots.narrowed(grid, {"a": 2, "b": 16})
     assert {(x.model, x.shots) for x in kept.lanes if x.kind == "icl+ft"} == {("a", 2), ("b", 16)}
@@ -174,7 +176,7 @@ def test_what_it_cannot_choose_by_is_refused(loaded: Loaded, tmp_path: Path) -> 
 
 
 def test_passes_leave_each_out_once() -> None:
-    """Breaks seen to fail: passes without end at n; the newest not first."""
+    """Breaks seen to fail: uniform replay; the newest not first."""
     for n in (1, 4, 7):
         targets = [draw.replayed(n, u, seed=0, replay="passes") for u in range(1, 3 * n + 1)]
         assert targets[0] == n

@@ -61,7 +61,7 @@ def test_shots_that_no_curve_has_are_not_among_them() -> None:
 
 
 def test_rows_hold_the_curve_of_their_own_examples(loaded: Loaded, tmp_path: Path) -> None:
-    """A third of 36 examples are the 12 of the smaller cell. Break seen to fail: the last third."""
+    """A third of 36 examples are the 12 of the smaller cell."""
     conditions = tuple(one for one in studies.study("curve").conditions if one.name in ("icl-0", "icl-1"))
     asked = Asked("tiny", (made(48, 6),), (12, 36), conditions, alone=True, curve=curve_study.SHOTS)
     rows = suite.run(asked, loaded, tmp_path)
