@@ -155,6 +155,7 @@ def test_a_run_is_followed_from_before_its_folder_is_there_to_its_end(going: Goi
     verdict = folders.result(going.folder)["verdict"]
     assert 'data-state="done"' in end and verdict in Parsed(end).text and f"{going.folder}/report.html" in end
     assert "recommended" in end.lower() and "The race" in end
+    assert "<button" not in end, "nothing sorts here"
 
 
 def test_a_run_that_was_stopped_says_how_to_go_on(going: Going) -> None:

@@ -58,7 +58,7 @@ def done(run: Evidence) -> str:
         aria_labelledby="report-title",
     )
     said = f"The run is done. {run.says(run.result['verdict'])}"
-    return framed(f"done: {heading(run)}", DONE, said, [opening(run), there, race(run), lanes(run)])
+    return framed(f"done: {heading(run)}", DONE, said, [opening(run), there, race(run), lanes(run, sortable=False)])
 
 
 def top(at: Moment) -> Markup:

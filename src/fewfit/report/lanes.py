@@ -14,7 +14,8 @@ from fewfit.report.page import section
 NUMBERS = ("shots", "rate", "updates", "n", "score", "stream", "nats", "tokens")
 
 
-def lanes(run: Evidence) -> Markup:
+def lanes(run: Evidence, *, sortable: bool = True) -> Markup:
+    """`sortable` where the page's script sorts."""
     several = len(run.record["models"]) > 1
     names = ["lane", "kind", *(["model"] if several else []), "shots", "rate", "updates", "n", "score", "95%", "stream",
              "nats", "tokens", "status"]  # fmt: skip
@@ -32,9 +33,9 @@ def lanes(run: Evidence) -> Markup:
         tag("p", told, class_="quiet"),
         table(
             caption,
-            heads(*names, numbers=NUMBERS, sortable=True),
+            heads(*names, numbers=NUMBERS, sortable=sortable),
             [row(run, lane, several) for lane in ordered],
-            class_="sortable",
+            class_="sortable",  # which keeps its cells on one line, too
         ),
     )
 
