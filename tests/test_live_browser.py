@@ -118,7 +118,7 @@ def test_a_lost_connection_is_told_and_found_again(browser: Any, going: Going, v
 
 
 def test_focus_and_the_reader_of_the_screen_are_left_in_peace(browser: Any, going: Going, view: View) -> None:
-    """Breaks seen to fail: focus not given back; every page's words spoken."""
+    """Breaks seen to fail: focus not given back; nor the place scrolled to; what was said said again with every page."""
     with served(view) as server:
         page, _ = opened(browser, server.url, viewport={"width": 360, "height": 800})
         comes(page, "#said", "leads so far")
@@ -142,7 +142,7 @@ def test_focus_and_the_reader_of_the_screen_are_left_in_peace(browser: Any, goin
 @pytest.mark.parametrize("scheme", ("light", "dark"))
 @pytest.mark.parametrize("name", ("usual", "hostile"))
 def test_no_serious_finding_of_axe(browser: Any, tmp_path: Path, name: str, scheme: str) -> None:
-    """Break seen to fail: `progress` without a name."""
+    """Break seen to fail: the chart without a name."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs pip install '.[browser]'")
     texts = clean(HOSTILE)
     hostile = [Example(f"{k}", f"{k} {text}", HOSTILE[k % 2]) for k, text in enumerate(texts * 3)]

@@ -82,8 +82,7 @@ def follow(url: str, until: str, counts: list[int]) -> str:
 
 
 def test_a_run_is_watched_through_a_kill_to_its_end(tmp_path: Path) -> None:
-    """Breaks seen to fail: shards read to their end (numbers went back after the kill); a new token each time; the
-    server closed before the end was told."""
+    """Breaks seen to fail: a new token each time; the report not told of --no-text."""
     made(tmp_path)
     out, counts = tmp_path / "run", []  # type: tuple[Path, list[int]]
     process = start(tmp_path, "fit", "data.jsonl", "--model", "model", "--out", "run", "--no-text", *GRID)
