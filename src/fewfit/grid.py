@@ -77,7 +77,9 @@ class Lane:
         if (self.lr > 0) != (self.updates > 0):
             raise UserError(f"a lane with lr={self.lr:g} and updates={self.updates}", hint="give both or neither")
         if self.kl and self.tune == "full":
-            raise UserError("kl in a lane that tunes the whole model", hint="no frozen model is left beside it: tune lora")
+            raise UserError(
+                "kl in a lane that tunes the whole model", hint="there is no frozen one beside it: tune lora"
+            )
         for name, (least, most) in BOUNDS.items():
             value = getattr(self, name)
             if value is not None and not least <= value <= most:

@@ -6,12 +6,22 @@ A new study is a file here and its line below.
 from __future__ import annotations
 
 from fewfit.errors import UserError
-from fewfit.suites.studies import demonstrations, loss, parameters, replay, shots, size
+from fewfit.suites.studies import (
+    demonstrations,
+    forgetting,
+    loss,
+    noise,
+    order,
+    parameters,
+    replay,
+    shots,
+    size,
+    transfer,
+)
 from fewfit.suites.studies.study import Study
 
-STUDIES: dict[str, Study] = {
-    one.name: one for one in (loss.STUDY, shots.STUDY, parameters.STUDY, replay.STUDY, demonstrations.STUDY, size.STUDY)
-}
+EVERY = (loss, shots, parameters, replay, demonstrations, size, forgetting, noise, order, transfer)
+STUDIES: dict[str, Study] = {one.STUDY.name: one.STUDY for one in EVERY}
 
 __all__ = ["STUDIES", "Study", "study"]
 

@@ -15,7 +15,7 @@ from statistics import fmean, stdev
 from typing import Any, Literal
 
 from fewfit.suites.claims import Mean, mean
-from fewfit.suites.tasks.cell import scores_of
+from fewfit.suites.tasks.testing import scores_of
 
 Row = Mapping[str, Any]
 Says = Literal["better", "equal", "worse"]
@@ -52,6 +52,17 @@ def differences(rows: Sequence[Row], this: str, others: Sequence[str]) -> list[D
         if (values := paired(mine, best)) is not None:
             model, task, n = place
             found.append(Difference(model, task, n, this, best[0]["condition"], mean(values, -1.0, 1.0)))
+    return found
+
+
+def of_tasks(rows: Sequence[Row], this: str, other: str) -> list[Difference]:
+    """A task against another that has the same test examples, condition by condition."""
+    found = []
+    for model, task, n in places(rows):
+        for condition in dict.fromkeys(row["condition"] for row in rows) if task == this else ():
+            values = paired(at(rows, (model, this, n), condition), at(rows, (model, other, n), condition))
+            if values is not None:
+                found.append(Difference(model, this, n, condition, f"{condition} on {other}", mean(values, -1.0, 1.0)))
     return found
 
 
