@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from peft import PeftModel
 from test_tasks_suite import made, row
 
 from fewfit import bundle
@@ -20,14 +22,13 @@ from fewfit.errors import UserError
 from fewfit.examples import Example
 from fewfit.grid import Lane
 from fewfit.models.local import Loaded
-from fewfit.run import deliver
 from fewfit.suites import studies
 from fewfit.suites.studies.forgetting import TEXT
 from fewfit.suites.tasks import cell, suite
 from fewfit.suites.tasks.altered import AS_SHOWN, altered, choosers_of, crossed, wrong
 from fewfit.suites.tasks.comparing import of_tasks
 from fewfit.suites.tasks.condition import Condition
-from fewfit.suites.tasks.elsewhere import Elsewhere, paragraphs_of, prompted
+from fewfit.suites.tasks.elsewhere import Elsewhere, paragraphs_of
 from fewfit.suites.tasks.suite import Asked
 from fewfit.suites.tasks.task import Asking, Published, Task, hold_out
 from fewfit.suites.tasks.testing import numbers
@@ -94,7 +95,7 @@ def test_what_is_delivered_shows_wrong_answers_too(loaded: Loaded, monkeypatch: 
 def test_wrong_answers_are_learnt(loaded: Loaded) -> None:
     """All of them wrong, of two labels: what is tuned on them does the opposite on the very examples it has seen."""
     task = replace(made(), test=made().pool[:8])
-    lanes = [Condition("ft", (replace(FT, updates=20),))]
+    lanes = [Condition("ft", (replace(FT, updates=10),))]
     pools = [task, wrong("w", task, 1.0, "taught"), wrong("w", task, 1.0, "shown")]
     right, turned, unseen = (cell.measure(loaded, one, 8, 0, lanes)[0] for one in pools)
     assert right["accuracy"] > 0.6 and turned["accuracy"] < 0.4 and unseen["scores"] == right["scores"]
@@ -157,10 +158,9 @@ def test_what_is_measured_elsewhere_is_of_the_tuned_weights(loaded: Loaded, monk
     real = Elsewhere.measure
 
     def measure(self: Elsewhere, loaded: Any, folder: Path, task: Task, chat: str) -> dict[str, Any]:
-        peft = pytest.importorskip("peft")
         whole = loaded.model
         if (folder / "adapter_config.json").is_file():
-            whole = peft.PeftModel.from_pretrained(__import__("copy").deepcopy(whole), str(folder)).merge_and_unload()
+            whole = PeftModel.from_pretrained(copy.deepcopy(whole), str(folder)).merge_and_unload()
         kept[str(bundle.load(folder).lane.kind)] = nats(whole, loaded.tokenizer)
         return real(self, loaded, folder, task, chat)
 
@@ -175,7 +175,7 @@ def test_what_is_measured_elsewhere_is_of_the_tuned_weights(loaded: Loaded, monk
     lane = Condition("icl", (Lane(shots=4, deliver="per-query"),))
     (alone,) = cell.measure(loaded, replace(tasks[1], one_set=True), 14, 0, [lane])
     assert base["prompted"]["shades"] == alone["scores"]
-    assert next(loaded.model.parameters()).requires_grad is False and not hasattr(loaded.model, "peft_config")
+    assert not hasattr(loaded.model, "peft_config")
 
 
 def nats(model: Any, tokenizer: Any) -> float:
@@ -188,20 +188,17 @@ def nats(model: Any, tokenizer: Any) -> float:
     return lost / tokens
 
 
-def test_a_tuned_adapter_is_on_while_another_task_is_prompted(loaded: Loaded, tmp_path: Path) -> None:
-    """An adapter tuned to call all `shades` red and blue the wrong way round shows in their prompts."""
-    task = other()
-    turned = wrong("w", replace(task, test=task.test), 1.0, "taught")
-    kept: list[str | list[float]] = []
-
-    class Watching(Elsewhere):
-        def measure(self, loaded: Any, folder: Path, task: Task, chat: str) -> dict[str, Any]:
-            kept.append(prompted(loaded, bundle.load(folder), replace(other(), test=other().pool), chat))
-            return {}
-
-    lanes = [Condition("base", (Lane(shots=4),)), Condition("both", (Lane(shots=4, lr=1e-2, updates=20),))]
-    cell.measure(loaded, turned, 14, 0, lanes, elsewhere=Watching((), ""))
-    assert len(kept) == 2 and kept[0] != kept[1] and all(len(one) == 14 for one in kept)
+def test_a_tuned_adapter_is_on_while_another_task_is_prompted(loaded: Loaded) -> None:
+    """Tuned to say red whatever it is asked, it says red of the shades as well. Break seen to fail: no adapter in the
+    bundle that the other task is prompted with."""
+    told = other()
+    shades = replace(told, pool=told.pool[:4], test=told.pool[4:])
+    red = replace(made(), pool=tuple(replace(one, completion="red") for one in made().pool), test=made().test[:2])
+    lane = Lane(shots=2, lr=1e-2, updates=10)
+    conditions = [Condition("base", (Lane(shots=2),)), Condition("both", (lane,))]
+    base, tuned = cell.measure(loaded, red, 8, 0, conditions, elsewhere=Elsewhere((shades,), TEXT))
+    expected = "".join("01"[one.completion == "red"] for one in shades.test)
+    assert tuned["prompted"]["shades"] == expected != base["prompted"]["shades"]
 
 
 def test_what_is_asked_elsewhere_is_part_of_what_a_row_is_known_by(loaded: Loaded, tmp_path: Path) -> None:
@@ -256,4 +253,3 @@ def test_studies_look_quickly_at_tasks_of_ones_own(tmp_path: Path, capsys: pytes
     told = json.loads(capsys.readouterr().out)
     assert {row["task"] for row in told["rows"]} == {"sst2", "sentiment-to-sst2"}
     assert sum("another set" in line for line in told["found"]) == 3
-    assert deliver is not None
