@@ -188,17 +188,17 @@ def nats(model: Any, tokenizer: Any) -> float:
     return lost / tokens
 
 
-def test_a_tuned_adapter_is_on_while_another_task_is_prompted(loaded: Loaded) -> None:
-    """Tuned to say red whatever it is asked, it says red of the shades as well. Break seen to fail: no adapter in the
-    bundle that the other task is prompted with."""
+@pytest.mark.parametrize("answer", ["red", "blue"])
+def test_a_tuned_adapter_is_on_while_another_task_is_prompted(answer: str, loaded: Loaded) -> None:
+    """Tuned to say one thing whatever it is asked, it says so of the shades. Break seen to fail: no adapter in
+    the bundle that the other task is prompted with."""
     told = other()
     shades = replace(told, pool=told.pool[:4], test=told.pool[4:])
-    red = replace(made(), pool=tuple(replace(one, completion="red") for one in made().pool), test=made().test[:2])
-    lane = Lane(shots=2, lr=1e-2, updates=10)
-    conditions = [Condition("base", (Lane(shots=2),)), Condition("both", (lane,))]
-    base, tuned = cell.measure(loaded, red, 8, 0, conditions, elsewhere=Elsewhere((shades,), TEXT))
-    expected = "".join("01"[one.completion == "red"] for one in shades.test)
-    assert tuned["prompted"]["shades"] == expected != base["prompted"]["shades"]
+    alike = tuple(replace(one, completion=answer) for one in made().pool)
+    task = replace(made(), pool=alike, test=made().test[:2])
+    conditions = [Condition("both", (Lane(shots=2, lr=1e-2, updates=10),))]
+    (row,) = cell.measure(loaded, task, 8, 0, conditions, elsewhere=Elsewhere((shades,), TEXT))
+    assert row["prompted"]["shades"] == "".join("01"[one.completion == answer] for one in shades.test)
 
 
 def test_what_is_asked_elsewhere_is_part_of_what_a_row_is_known_by(loaded: Loaded, tmp_path: Path) -> None:
