@@ -151,7 +151,7 @@ def test_the_spread_over_orders_is_told_beside_that_of_test_examples() -> None:
 
 def test_what_is_measured_elsewhere_is_of_the_tuned_weights(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     """The untrained lane's figures are the model's own, by plain transformers; the tuned lane's are those of its merged
-    weights. Breaks seen to fail: the adapter left off for the text; the other task's prompts with the base's bundle."""
+    weights. Break seen to fail: the adapter left off for the text."""
     tasks = (made(), other())
     elsewhere = Elsewhere(tasks, TEXT)
     kept: dict[str, Any] = {}
@@ -212,7 +212,7 @@ def test_what_is_asked_elsewhere_is_part_of_what_a_row_is_known_by(loaded: Loade
 
 
 def test_forgetting_is_told_against_the_untrained_model() -> None:
-    """By hand. Break seen to fail: the sign of either."""
+    """By hand. Break seen to fail: the sign of the nats."""
     some = [
         row("base", "10", prompted={"u": "1110"}, text_nll=3.0),
         row("ft", "11", prompted={"u": "0010"}, text_nll=3.5),
