@@ -54,9 +54,9 @@ def study(
     asked = studies.study(name)
     if data is None and not quick:
         raise UserError(f"study {name} without --data", hint="name the folder that its tasks lie in, or --quick")
-    asked = quickly(asked, data is None) if quick else asked
     if conditions:
         asked = only(asked, f.names(conditions, "--conditions"))
+    asked = quickly(asked, data is None) if quick else asked
     folder = Path(data) if data else bundled()
     names = f.names(tasks, "--tasks") if tasks else list(asked.tasks)
     loaded = library(folder).tasks(names, test or (QUICK_TEST if quick else TEST))

@@ -52,16 +52,23 @@ def report(rows: Sequence[Row], found: Sequence[Difference]) -> list[str]:
                 both = [(row, theirs) for row in mine for theirs in base if row["seed"] == theirs["seed"]]
                 if both:
                     values = [value for pair in both for value in differing(*pair)]
-                    lost.append(Difference(model, place[1], place[2], condition, BASE, mean(values, -1.0, 1.0)))
+                    if values:
+                        lost.append(Difference(model, place[1], place[2], condition, BASE, mean(values, -1.0, 1.0)))
                     nats += [row["text_nll"] - theirs["text_nll"] for row, theirs in both]
-            if lost:
-                over = overall(lost)
-                points = f"{100 * fmean(one.value.value for one in lost):.0f}" if over is None else str(over)
+            if nats:
                 lines.append(
-                    f"{model}: {condition} against the untrained model: {points} points on other tasks, prompted; "
-                    f"{fmean(nats):+.3f} nats a token on the text ({min(nats):+.3f} to {max(nats):+.3f})"
+                    f"{model}: {condition} against the untrained model: {points(lost)}{fmean(nats):+.3f} nats a token on the text ({min(nats):+.3f} to {max(nats):+.3f})"
                 )
     return lines
+
+
+def points(lost: Sequence[Difference]) -> str:
+    """Nothing where there was no other task."""
+    if not lost:
+        return ""
+    over = overall(lost)
+    told = f"{100 * fmean(one.value.value for one in lost):.0f}" if over is None else str(over)
+    return f"{told} points on other tasks, prompted; "
 
 
 def differing(row: Row, base: Row) -> list[float]:
