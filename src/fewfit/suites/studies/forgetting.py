@@ -57,7 +57,8 @@ def report(rows: Sequence[Row], found: Sequence[Difference]) -> list[str]:
                     nats += [row["text_nll"] - theirs["text_nll"] for row, theirs in both]
             if nats:
                 lines.append(
-                    f"{model}: {condition} against the untrained model: {points(lost)}{fmean(nats):+.3f} nats a token on the text ({min(nats):+.3f} to {max(nats):+.3f})"
+                    f"{model}: {condition} against the untrained model: {points(lost)}{fmean(nats):+.3f} nats a "
+                    f"token on the text ({min(nats):+.3f} to {max(nats):+.3f})"
                 )
     return lines
 

@@ -67,7 +67,7 @@ def quick(study: Study, bundled: bool = True) -> Study:
     wanted: dict[str, None] = {}
     for pair in study.compared:
         wanted |= dict.fromkeys((pair.this, *pair.others))
-    names = list(wanted)[:QUICK_CONDITIONS]
+    names = [*(wanted or (one.name for one in study.conditions))][:QUICK_CONDITIONS]
     budgets: tuple[int | None, ...] = (QUICK_N,) if len(study.budgets) <= 3 else (3, QUICK_N)
     tasks = study.quick if bundled else study.tasks[: len(study.quick)]
     return replace(only(study, names), tasks=tasks, budgets=budgets)
