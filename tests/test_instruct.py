@@ -215,7 +215,7 @@ def test_a_judge_that_comes_later_reads_the_answers_that_are_there(
     outcome(lab, tmp_path, told)
     made = sorted((tmp_path / "answers").iterdir())[0].read_bytes()
     asking = subject.subject_of(told, lab)
-    monkeypatch.setattr(asking.writer, "write", lambda *a: pytest.fail("written again"))
+    monkeypatch.setattr(asking.writer, "stream", lambda *a: pytest.fail("written again"))
     some = QuestionSet("ours", tuple(own()[:3]))
     loose = RulesJudge("rules-loose", strict=False)
     rows = suite.run(told, asking, MATERIAL, [some], {"ours": [RulesJudge(), loose]}, tmp_path).rows

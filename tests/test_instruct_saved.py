@@ -77,7 +77,15 @@ def test_a_penalty_in_a_bundle_reaches_what_it_writes(lab: Loaded, tmp_path: Pat
 
 def test_the_best_is_of_all_turns_and_of_what_a_bundle_can_hold() -> None:
     def row(name: str, score: float, **more: Any) -> dict[str, Any]:
-        usual = {"judge": "rules", "n": 4, "seed": 0, "temperature": 0, "top_p": 1, "repetition_penalty": 1}
+        usual = {
+            "study": "comparison",
+            "judge": "rules",
+            "n": 4,
+            "seed": 0,
+            "temperature": 0,
+            "top_p": 1,
+            "repetition_penalty": 1,
+        }
         return {"condition": name, "score": score, **usual, **more}
 
     rows = [row("base", 0.4), row("base", 0.4), row("urial", 0.9), row("urial", 0.0), row("urial:shifted", 1.0)]

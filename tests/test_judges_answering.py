@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -64,6 +64,35 @@ def test_what_was_answered_before_a_kill_is_not_asked_again(tmp_path: Path, bloc
     assert len(first.seen) + len(second.seen) == 10 and not set(first.seen) & set(second.seen)
     assert found == answer(some, Echo(), tmp_path / "fresh.jsonl")
     assert answer(some, Echo(0), file) == found  # nothing is left to write
+
+
+class Drip:
+    """Gives answers as they end, the last asked first; dies after so many, when `lines` are on the disk."""
+
+    def __init__(self, file: Path, answers: int = 1000):
+        self.file, self.left, self.lines, self.seen = file, answers, 0, list[Conversation]()
+
+    def stream(self, conversations: Sequence[Conversation]) -> Iterator[tuple[int, str]]:
+        for k, one in reversed(list(enumerate(conversations))):
+            if not self.left:
+                self.lines = len(self.file.read_text().splitlines())
+                raise KeyboardInterrupt
+            self.left -= 1
+            self.seen.append(one)
+            yield k, f"{len(one)} turns, {one[-1].content}"
+
+
+@pytest.mark.parametrize("ended", [1, 3, 7])
+def test_of_a_block_that_is_killed_what_had_ended_is_kept(tmp_path: Path, ended: int) -> None:
+    """Break seen to fail: lines flushed when the block is done."""
+    file, some = tmp_path / "answers.jsonl", questions(5)
+    first, second = Drip(file, ended), Drip(file)
+    with pytest.raises(KeyboardInterrupt):
+        answer(some, first, file, block=5)
+    assert first.lines == 1 + ended
+    found = answer(some, second, file, block=5)
+    assert len(first.seen) + len(second.seen) == 10 and not set(first.seen) & set(second.seen)
+    assert found == answer(some, Echo(), tmp_path / "fresh.jsonl")
 
 
 def test_changed_questions_are_asked_anew_and_other_writers_refused(tmp_path: Path) -> None:

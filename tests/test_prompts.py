@@ -316,6 +316,9 @@ class Echo:
             out.append(Written(*cut(text, decoding), 1, 1))
         return out
 
+    def stream(self, asked: Sequence[AnyAsked], keys: Sequence[str], decoding: Decoding) -> Any:
+        return enumerate(self.write(asked, keys, decoding))
+
     def affirm(self, asked: Sequence[AnyAsked]) -> list[tuple[bool, int]]:
         return []
 

@@ -87,6 +87,9 @@ def test_what_is_added_stands_between_the_rules_and_the_examples_of_the_file() -
             self.texts += [one.text for one in asked]
             return [Written("yes", True, 1, 1) for _ in asked]
 
+        def stream(self, asked: Any, keys: Any, decoding: Any) -> Any:
+            return enumerate(self.write(asked, keys, decoding))
+
         def affirm(self, asked: Any) -> Any:
             raise AssertionError
 

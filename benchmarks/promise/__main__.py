@@ -23,8 +23,9 @@ def empty(loaded: Loaded, task: tasks.Task, cell: dict[str, Any]) -> dict[str, A
 def main() -> None:
     wanted = parser(__doc__, "results/promise.jsonl")
     wanted.add_argument("--empty", action="store_true", help="labels that carry nothing: streams alone")
+    wanted.add_argument("--every-way", action="store_true", help="try other ways of delivering, too")
     asked = wanted.parse_args()
-    every_cell(asked, empty if asked.empty else lambda loaded, task, _: record(loaded, task))
+    every_cell(asked, empty if asked.empty else lambda loaded, task, _: record(loaded, task, asked.every_way))
 
 
 if __name__ == "__main__":

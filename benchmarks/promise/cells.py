@@ -44,8 +44,18 @@ class Cell:
         return str(self.record["task"])
 
     @property
+    def tried_every_way(self) -> bool:
+        """Of delivering, not only the one that is used."""
+        return "fixed" in self.tests[PER_QUERY.name]
+
+    @property
     def metric(self) -> str:
         return "choice" if self.task in CLOSED else "exact"
+
+    @property
+    def labels(self) -> list[str]:
+        """None of free text. What the other labels had of the probability was not recorded one by one."""
+        return sorted({*self.record["golds"], *(self.record["test_golds"] or ())}) if self.task in CLOSED else []
 
     @property
     def tests(self) -> dict[str, Any]:
@@ -68,11 +78,15 @@ class Cell:
         for lane in self.grid.names:
             told = self.stream(lane)
             for i, score in enumerate(told["score"][: self.n], 1):
-                right = told["right"][i - 1] if told["right"] else None
+                probs = None
+                if self.labels:
+                    right = told["right"][i - 1]
+                    others = [label for label in self.labels if label != golds[i - 1]]
+                    probs = {golds[i - 1]: right, **{label: (1 - right) / len(others) for label in others}}
                 yield {
                     "lane": lane, "seed": 0, "i": i, "id": str(i), "score": score, "correct": score >= 1,
                     "nll": told["nll"][i - 1], "tokens": told["tokens"][i - 1], "gold": golds[i - 1],
-                    "probs": None if right is None else {golds[i - 1]: right, "\0other": 1 - right},
+                    "probs": probs,
                 }  # fmt: skip
 
     def tested(self, lane: str, how: str = "rotating") -> list[int]:

@@ -1,9 +1,9 @@
 """One cell: eight lanes stream over 60 examples; at 20 and at 60 all of them answer the test examples.
 
-A cell holds what any rule of choosing, any estimate and any way of delivering can be judged by afterwards: each row's
-score and likelihood, and for lanes with demonstrations the test answers under rotating draws (a query gets one of
-sixteen sets by its hash, which is a draw for each query but for the sixteen), under the same with labels in turn, under
-four fixed sets, and under their averages; and what the sets make of the other examples.
+A cell holds what any rule of choosing and any estimate can be judged by afterwards: each row's score and likelihood,
+and for lanes with demonstrations the test answers under rotating draws (a query gets one of sixteen sets by its hash,
+which is a draw for each query but for the sixteen). Where every way is tried, it can judge other ways of delivering as
+well: the same with labels in turn, four fixed sets and their averages, and what the sets make of the other examples.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def renderer_of(loaded: Loaded, task: Task) -> Renderer:
     )
 
 
-def record(loaded: Loaded, task: Task) -> dict[str, Any]:
+def record(loaded: Loaded, task: Task, every_way: bool) -> dict[str, Any]:
     renderer = renderer_of(loaded, task)
     examples = tuple(with_choices(one, task) for one in task.learnt)
     rows = Rows(examples, renderer, metric("exact" if task.choices is None else "choice"), order="file")
@@ -80,7 +80,9 @@ def record(loaded: Loaded, task: Task) -> dict[str, Any]:
             folders = stream(loaded, rows, memory, before, n, Path(scratch) / str(n))
             seconds[f"stream {n}"] = round(time.monotonic() - start, 1)
             start = time.monotonic()
-            cell[str(n)] = {lane.name: tested(loaded, renderer, task, lane, n, folders, known) for lane in LANES}
+            cell[str(n)] = {
+                lane.name: tested(loaded, renderer, task, lane, n, folders, known, every_way) for lane in LANES
+            }
             seconds[f"test {n}"] = round(time.monotonic() - start, 1)
             before = n
     return {
@@ -164,7 +166,14 @@ def draws(examples: Sequence[Example], n: int, shots: int, chooser: str) -> list
 
 
 def tested(
-    loaded: Loaded, renderer: Renderer, task: Task, lane: Lane, n: int, folders: dict[str, Path], known: dict[Any, Any]
+    loaded: Loaded,
+    renderer: Renderer,
+    task: Task,
+    lane: Lane,
+    n: int,
+    folders: dict[str, Path],
+    known: dict[Any, Any],
+    every_way: bool,
 ) -> dict[str, Any]:
     if lane.trains and lane.name not in folders:
         return {"diverged": True}
@@ -175,6 +184,8 @@ def tested(
             return {"plain": bits(served.answers([], task.tested))}
         sets = draws(task.learnt, n, lane.shots, "random")
         out: dict[str, Any] = {"rotating": bits(rotating(served, sets, task.tested))}
+        if not every_way:
+            return out
         if task.choices is not None:
             out["balanced"] = bits(rotating(served, draws(task.learnt, n, lane.shots, "balanced"), task.tested))
         if not lane.trains and n == SIZES[-1]:

@@ -53,8 +53,7 @@ def delivery(runs: Sequence[Run]) -> str:
     """By task: how far fixed sets stray, and what other ways bring over a draw for each query."""
     out = [["model", "task", "n", "kind", "a draw each", "sd over fixed sets", *(f"{how} less it" for how in OTHERS)]]
     groups: dict[tuple[str, str, int, str], list[tuple[Cell, str]]] = defaultdict(list)
-    for run in runs:
-        cell = run.cell
+    for cell in [run.cell for run in runs if run.cell.tried_every_way]:
         for lane in shots_of(cell):
             groups[cell.model, cell.task, cell.n, lane.kind].append((cell, lane.name))
     for (model, task, n, kind), some in sorted(groups.items()):
@@ -102,7 +101,8 @@ def honesty(runs: Sequence[Run]) -> str:
         if not some:
             continue
         out.append(told(n, "now: the recommended lane, as it is delivered", [now(run) for run in some]))
-        out.append(told(n, "before: Z23, last half, one fixed draw", [before(run, "fixed") for run in some]))
+        tried = [before(run, "fixed") for run in some if run.cell.tried_every_way]
+        out.append(told(n, "before: Z23, last half, one fixed draw", tried))
         out.append(told(n, "before, a draw each", [before(run, "rotating") for run in some]))
         out.append(told(n, "every lane that prompts", [one for run in some for one in each(run, trains=False)]))
         out.append(told(n, "every lane that trains", [one for run in some for one in each(run, trains=True)]))

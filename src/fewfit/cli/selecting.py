@@ -253,7 +253,9 @@ def instructed(
     urial = load(prompt) if prompt else ours()
     decoding = Decoding(max_new_tokens, repetition_penalty=1.15)
     chat = bool(loaded.tokenizer.chat_template)
-    prompted = Prompted(writer, urial, candidates(some, pool, seed), decoding, chat)
+    prompted = Prompted(
+        writer, urial, candidates(some, [*(asked or []), *(held_out or [])], pool, seed), decoding, chat
+    )
     about = {"model": loaded.ref.digest, "dtype": loaded.dtype, "quantize": loading["quantize"]}
     return select_instructions(
         some, asked or [], prompted, by, how, held_out=held_out, seed=seed, about=about, **search
@@ -281,7 +283,8 @@ def show(selected: Any) -> None:
     print_table(["set", "calls", f"score on {found.worth.n} held out", "95%"], rows)
     print()
     for one in found.worth.gains:
-        print(f"{one.verdict.capitalize()}: {100 * one.gain:+.1f} points ({100 * one.low:.1f} to {100 * one.high:.1f})")
+        gain = round(100 * one.gain, 1) or 0.0  # never -0.0
+        print(f"{one.verdict.capitalize()}: {gain:+.1f} points ({100 * one.low:.1f} to {100 * one.high:.1f})")
     print(f"On the {found.asked} questions that it was chosen by it scored {100 * found.seen:.1f}.")
     if not found.is_whole:
         print(f"Calls ran out: {len(found.added)} of {found.k} were found; a larger --budget goes on.")

@@ -172,7 +172,13 @@ class Writing:
                 total -= kept.length
 
 
-def write(
+def write(model: Any, prompts: Sequence[Ids], **how: Any) -> list[Ids]:
+    """New tokens of each prompt; the arguments are those of `stream`."""
+    out = dict(stream(model, prompts, **how))
+    return [out[index] for index in range(len(prompts))]
+
+
+def stream(
     model: Any,
     prompts: Sequence[Ids],
     *,
@@ -182,12 +188,11 @@ def write(
     past: Prefix | None = None,
     texts: int = TEXTS,
     adjust: Callable[[Sequence[int], int, Any, Any], Any] | None = None,
-) -> list[Ids]:
-    """New tokens of each prompt, the end mark included where it was reached; the arguments are `generate.greedy`'s.
-    The model has to be `packed.usable`."""
+) -> Iterator[tuple[int, Ids]]:
+    """The place of a prompt and its new tokens, as soon as they have ended, the end mark included where it was reached;
+    the arguments are `generate.greedy`'s. The model has to be `packed.usable`."""
     writing = Writing(model, past=past, texts=texts)
     waiting = [Text(prompt, index) for index, prompt in reversed(list(enumerate(prompts)))]
-    out: list[Ids] = [()] * len(prompts)
     while waiting or writing.active:
         while waiting and writing.has_room(waiting[-1]):
             writing.add(waiting.pop())
@@ -199,10 +204,9 @@ def write(
             text.new.append(int(logits_NV[0].argmax()))
             end = end_of(text.new[-1:], end_ids, None) or (ended is not None and ended(text.new))
             if end or len(text.new) == max_new_tokens:
-                out[text.index] = tuple(text.new)
                 over.append(text)
         writing.drop(*over)
-    return out
+        yield from ((text.index, tuple(text.new)) for text in over)
 
 
 class Memory:

@@ -2,7 +2,7 @@
 
     answers.jsonl    {"id", "turn", "asked", "answer"}, a line each, on disk as soon as it is there
 
-What the file holds is not made again: a process that is killed loses the answers that were being written. `asked` is a
+What the file holds is not made again: a process that is killed loses the answers that were not ended. `asked` is a
 hash of the conversation, so that answers to other questions are never taken for these.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -29,8 +29,18 @@ class ConversationWriter(Protocol):
         """The next answer in each."""
 
 
+class Streaming(Protocol):
+    def stream(self, conversations: Sequence[Conversation]) -> Iterator[tuple[int, str]]:
+        """The same, each as soon as it is there, with its place."""
+
+
 def answer(
-    questions: Sequence[Question], writer: ConversationWriter, path: str | Path, *, by: str = "", block: int = BLOCK
+    questions: Sequence[Question],
+    writer: ConversationWriter | Streaming,
+    path: str | Path,
+    *,
+    by: str = "",
+    block: int = BLOCK,
 ) -> list[Answered]:
     """All first turns, then all second ones, and so on. One file is of one writer: `by` stands in its first line."""
     path = Path(path)
@@ -54,20 +64,25 @@ def answer(
             missing = [k for k in now if digest(conversations[k]) not in made]
             for start in range(0, len(missing), block):
                 some = missing[start : start + block]
-                written = writer.write([conversations[k] for k in some])
-                for k, text in zip(some, written, strict=True):
-                    asked = digest(conversations[k])
-                    record = {"id": questions[k].id, "turn": turn + 1, "asked": asked, "answer": text}
+                for place, text in streamed(writer, [conversations[k] for k in some]):
+                    question, asked = questions[some[place]], digest(conversations[some[place]])
+                    record = {"id": question.id, "turn": turn + 1, "asked": asked, "answer": text}
                     file.write(one_line(record) + "\n")
+                    file.flush()
+                    os.fsync(file.fileno())
                     made[asked] = text
-                file.flush()
-                os.fsync(file.fileno())
             for k in now:
                 conversations[k] = (*conversations[k], Message("assistant", made[digest(conversations[k])]))
     return [
         Answered(question, tuple(one.content for one in conversation if one.role == "assistant"), by)
         for question, conversation in zip(questions, conversations, strict=True)
     ]
+
+
+def streamed(
+    writer: ConversationWriter | Streaming, conversations: Sequence[Conversation]
+) -> Iterator[tuple[int, str]]:
+    return writer.stream(conversations) if hasattr(writer, "stream") else iter(enumerate(writer.write(conversations)))
 
 
 def digest(conversation: Conversation) -> str:

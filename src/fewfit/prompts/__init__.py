@@ -11,7 +11,7 @@ from fewfit.prompts.chat import ChatPrompt
 from fewfit.prompts.conversation import Conversation, Turn
 from fewfit.prompts.frame import TAG, Frame
 from fewfit.prompts.prompter import Prompter, fitted
-from fewfit.prompts.published import load, ours, parsed
+from fewfit.prompts.published import load, ours, parsed, showing
 from fewfit.prompts.reading import conversations
 from fewfit.prompts.talk import replies, talk
 from fewfit.prompts.urial import UrialPrompt
@@ -30,5 +30,6 @@ __all__ = [
     "ours",
     "parsed",
     "replies",
+    "showing",
     "talk",
 ]

@@ -11,8 +11,10 @@ from typing import NamedTuple
 
 from fewfit.errors import UserError
 from fewfit.examples.text import decode, read_bytes
+from fewfit.prompts.chat import ChatPrompt
 from fewfit.prompts.conversation import Conversation, Turn
 from fewfit.prompts.frame import Frame
+from fewfit.prompts.prompter import Prompter
 from fewfit.prompts.reading import conversations
 from fewfit.prompts.urial import UrialPrompt
 
@@ -31,6 +33,23 @@ def load(path: str | Path, demonstrations: str | Path | None = None, *, frame: F
     if demonstrations is not None:
         prompt = replace(prompt, demonstrations=(*conversations(demonstrations), *prompt.demonstrations))
     return prompt
+
+
+def showing(
+    file: UrialPrompt,
+    name: str,
+    shown: tuple[Conversation, ...],
+    *,
+    chat: bool,
+    rules: bool = True,
+    tag: str = "",
+) -> Prompter:
+    """Other examples in the place of a file's own: in its frame, or by the model's chat template."""
+    told = file.rules if rules else ""
+    if chat:
+        return ChatPrompt(name, told, shown)
+    frame = replace(file.frame, tag=tag) if tag else file.frame
+    return replace(file, name=name, rules=told, demonstrations=shown, frame=frame)
 
 
 def ours() -> UrialPrompt:

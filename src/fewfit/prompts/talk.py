@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from fewfit.prompts.conversation import Turn
@@ -22,8 +22,8 @@ def talk(
         ]  # fmt: skip
         now = [queries[id][turn] for id in asked]
         keys = [f"{id}/{turn + 1}" for id in asked]
-        for id, one in zip(asked, replies(writer, prompter, before, now, keys, decoding), strict=True):
-            told[id].append(one)
+        for n, one in replies(writer, prompter, before, now, keys, decoding):
+            told[asked[n]].append(one)
     return {id: tuple(some) for id, some in told.items()}
 
 
@@ -34,11 +34,13 @@ def replies(
     queries: Sequence[str],
     keys: Sequence[str],
     decoding: Decoding,
-) -> list[Written]:
-    """An answer to each query behind its history. A prompter's own stops come before those of the decoding."""
+) -> Iterator[tuple[int, Written]]:
+    """An answer to each query behind its history, as soon as it is there, with its place. A prompter's own stops come
+    before those of the decoding."""
     decoding = replace(decoding, stop=(*prompter.stop, *decoding.stop))
     asked = [
         fitted(prompter, writer, history, query, decoding.max_new_tokens, where=f"query {key}")
         for history, query, key in zip(histories, queries, keys, strict=True)
     ]
-    return [one._replace(text=prompter.answer(one.text)) for one in writer.write(asked, keys, decoding)]
+    for n, one in writer.stream(asked, keys, decoding):
+        yield n, one._replace(text=prompter.answer(one.text))

@@ -6,8 +6,9 @@ by what the model answers in the first turn. The folder is that of selecting.py.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from fewfit.examples import as_dict
 from fewfit.examples.example import Example
 from fewfit.files import one_line, publish, write_json
 from fewfit.judges import Judge, Question
-from fewfit.prompts import ChatPrompt, Conversation, Prompter, UrialPrompt, talk
+from fewfit.prompts import Conversation, Prompter, UrialPrompt, showing, talk
 from fewfit.search.judged import JudgedScorer
 from fewfit.search.pool import Added, Pool
 from fewfit.search.searching import Found, OnStep, refuse_impossible, search
@@ -27,6 +28,7 @@ from fewfit.search.strategy import Problem, Strategy
 from fewfit.writing import Decoding, Writer
 
 POOL = 100  # candidates at the most, as in the paper
+SEARCHED_ON = "searched_on"  # what the set must not be judged by any more
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,7 @@ class Prompted:
 
     def prompter(self, added: Added) -> Prompter:
         shown = (*(self.candidates[one] for one in added), *self.prompt.demonstrations)
-        if self.chat:
-            return ChatPrompt("searched", self.prompt.rules, shown)
-        return replace(self.prompt, name="searched", demonstrations=shown)
+        return showing(self.prompt, "searched", shown, chat=self.chat)
 
     def refuse(self, demonstrations: Added, questions: Sequence[Question]) -> None:
         """What does not fit would be left out of the prompt, and what was left out must not be scored."""
@@ -72,7 +72,7 @@ class Selected:
     found: Found
     demonstrations: tuple[Example, ...]
     judge: str
-    questions: int
+    questions: tuple[Question, ...]
     pool: int
     unread: int
     out: Path | None
@@ -84,7 +84,8 @@ class Selected:
             "judge": self.judge,
             **self.found.as_json(),
             "pool": self.pool,
-            "questions": self.questions,
+            "questions": len(self.questions),
+            SEARCHED_ON: [one.turns[0] for one in self.questions],
             "unread_now": self.unread,  # of the verdicts that this call asked for
             "demonstrations": [as_dict(one) for one in self.demonstrations],
             "out": None if self.out is None else str(self.out),
@@ -136,7 +137,7 @@ def select_instructions(
         found = search(problem, how, scorer, held, ledger=book, budget=budget, on_step=on_step)
         shown = [prompted.candidates[one] for one in found.added]
         demos = tuple(Example(one.id, one.turns[0].query, one.turns[0].answer) for one in shown)
-        selected = Selected(found, demos, judge.name, len(some), len(prompted.candidates), scorer.unread, out)
+        selected = Selected(found, demos, judge.name, tuple(some), len(prompted.candidates), scorer.unread, out)
         if out is not None:
             publish(out / SET, "".join(one_line(as_dict(one)) + "\n" for one in demos).encode())
             write_json(out / FOUND, selected.as_json())
@@ -148,6 +149,22 @@ def digest(parts: Sequence[str]) -> str:
     return sha256("\n".join(sorted(set(parts))).encode()).hexdigest()
 
 
-def candidates(conversations: Sequence[Conversation], number: int | None, seed: int) -> dict[str, Conversation]:
-    some = draw.shuffled(conversations, lambda one: one.id, seed=seed, purpose="pool of candidates")
-    return {one.id: one for one in some[: min(number or POOL, len(some))]}
+def candidates(
+    conversations: Sequence[Conversation], questions: Sequence[Question], number: int | None, seed: int
+) -> dict[str, Conversation]:
+    """One that answers a question does not stand before it."""
+    if number is not None and number < 1:
+        raise UserError(f"--pool {number}", hint="give 1 or more")
+    asked = {one.turns[0].strip() for one in questions}
+    able = [one for one in conversations if one.turns[0].query not in asked]
+    some = draw.shuffled(able, lambda one: one.id, seed=seed, purpose="pool of candidates")
+    return {one.id: one for one in some[: POOL if number is None else number]}
+
+
+def searched_on(demonstrations: Path) -> set[str]:
+    """Requests that a set of demonstrations was chosen by, where its folder tells."""
+    try:
+        told = json.loads((demonstrations.parent / FOUND).read_text(encoding="utf-8"))
+        return set(told[SEARCHED_ON]) if demonstrations.name == SET else set()
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()

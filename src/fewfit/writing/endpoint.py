@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fewfit import draw
@@ -55,6 +55,12 @@ class EndpointWriter:
             text, stopped = cut(done.text, decoding)
             out.append(Written(text, stopped or done.finish == "stop", done.prompt_tokens, done.completion_tokens))
         return out
+
+    def stream(
+        self, asked: Sequence[AnyAsked], keys: Sequence[str], decoding: Decoding
+    ) -> Iterator[tuple[int, Written]]:
+        """All at once: what was paid for is kept by the endpoint (models/remote/cache.py)."""
+        yield from enumerate(self.write(asked, keys, decoding))
 
     def affirm(self, asked: Sequence[AnyAsked]) -> list[tuple[bool, int]]:
         """By what it says: endpoints give no likelihoods that could be relied on."""

@@ -50,13 +50,18 @@ class LocalWriter:
         return len(self.ids(Asked("", text) if isinstance(text, str) else text))
 
     def write(self, asked: Sequence[AnyAsked], keys: Sequence[str], decoding: Decoding) -> list[Written]:
+        out = dict(self.stream(asked, keys, decoding))
+        return [out[n] for n in range(len(asked))]
+
+    def stream(
+        self, asked: Sequence[AnyAsked], keys: Sequence[str], decoding: Decoding
+    ) -> Iterator[tuple[int, Written]]:
         from fewfit.engine import packed
         from fewfit.engine.aligned import beginning
         from fewfit.engine.beginning import prefix
 
         together = self.together and packed.usable(self.model)
         write = self._together if together else self._apart
-        out: list[Written | None] = [None] * len(asked)
         for kept, spent, some in self._parted(asked, prefix if together else beginning):
             ids = {n: self.ids(asked[n]) for n in some}
             start = 0 if kept is None else len(kept.ids)
@@ -68,9 +73,8 @@ class LocalWriter:
             }
             for n, new in write(kept, ids, keys, decoding, how):
                 text, ended = self._text(new, in_turns, decoding)
-                out[n] = Written(text, ended, len(ids[n]) - start + spent, len(new))
+                yield n, Written(text, ended, len(ids[n]) - start + spent, len(new))
                 spent = 0  # what is shared was computed once
-        return [one for one in out if one is not None]
 
     def _together(
         self, kept: Any, ids: dict[int, Ids], keys: Sequence[str], decoding: Decoding, how: dict[str, Any]
@@ -78,7 +82,9 @@ class LocalWriter:
         from fewfit.engine import joint
 
         adjust = adjustment(decoding, [keys[n] for n in ids])
-        yield from zip(ids, joint.write(self.model, list(ids.values()), past=kept, adjust=adjust, **how), strict=True)
+        places = list(ids)
+        for k, new in joint.stream(self.model, list(ids.values()), past=kept, adjust=adjust, **how):
+            yield places[k], new
 
     def _apart(
         self, kept: Any, ids: dict[int, Ids], keys: Sequence[str], decoding: Decoding, how: dict[str, Any]
@@ -108,6 +114,19 @@ class LocalWriter:
             for n, one, (yes, no) in zip(some, ids, told, strict=True):
                 out[n] = (yes > no, len(one) - start + spent)
                 spent = 0
+        return out
+
+    def likelihoods(self, asked: Sequence[AnyAsked], answers: Sequence[str]) -> list[tuple[float, int]]:
+        """Log p of an answer to each, without its end, and its tokens."""
+        from fewfit.engine import likelihood
+        from fewfit.engine.beginning import prefix
+
+        out = [(0.0, 0)] * len(asked)
+        for past, _, some in self._parted(asked, prefix):
+            ids = [self.ids(asked[n]) for n in some]
+            tokens = [[self._continued(asked[n], answers[n])] for n in some]
+            for n, (own,), (value,) in zip(some, tokens, likelihood.logp(self.model, past, ids, tokens), strict=True):
+                out[n] = (value, len(own))
         return out
 
     # ---- tokens ------------------------------------------------------------------------------------------------------
@@ -142,8 +161,14 @@ class LocalWriter:
         """Yes and no as they continue the prompt."""
         if isinstance(asked, AskedInTurns):
             return self.renderer.continuations(self._prompt(asked), [answer.capitalize() for answer in ANSWERS])
-        ids = self.ids(asked)
-        return [self.ids(Asked(asked.text, f" {answer}"))[len(ids) :] for answer in ANSWERS]
+        return [self._continued(asked, f" {answer}") for answer in ANSWERS]
+
+    def _continued(self, asked: AnyAsked, answer: str) -> Ids:
+        """An answer's tokens as they continue the prompt, without what ends it."""
+        if isinstance(asked, AskedInTurns):
+            (tokens,) = self.renderer.continuations(self._prompt(asked), [answer])
+            return tokens[:-1] if tokens[-1] in self.renderer.end_ids else tokens
+        return self.ids(Asked(asked.text, answer))[len(self.ids(asked)) :]
 
     # ---- passes ------------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from fewfit.writing.asked import AnyAsked
@@ -28,6 +28,11 @@ class Writer(Protocol):
 
     def write(self, asked: Sequence[AnyAsked], keys: Sequence[str], decoding: Decoding) -> list[Written]:
         """In the order of the prompts. What is drawn hangs on the seed and a prompt's key."""
+
+    def stream(
+        self, asked: Sequence[AnyAsked], keys: Sequence[str], decoding: Decoding
+    ) -> Iterator[tuple[int, Written]]:
+        """The same, each as soon as it is there, with its place."""
 
     def affirm(self, asked: Sequence[AnyAsked]) -> list[tuple[bool, int]]:
         """Whether the likelier answer to each is yes, and the tokens that asking took."""

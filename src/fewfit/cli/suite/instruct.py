@@ -23,7 +23,9 @@ def instruct(
     study: Annotated[
         str | None,
         typer.Option(
-            metavar="A,B", help="comparison, quality, decoding, scaling, divergence.", show_default="comparison"
+            metavar="A,B",
+            help="comparison, quality, decoding, scaling, divergence, likelihood.",
+            show_default="comparison",
         ),
     ] = None,
     conditions: Annotated[
@@ -36,7 +38,8 @@ def instruct(
         str | None, typer.Option(metavar="DIR", help="Holds ifeval/, ifbench/, mt_bench/ as published.")
     ] = None,
     number: Annotated[
-        int | None, typer.Option(metavar="N", help="Questions of each set.", show_default="40; quick: 4")
+        int | None,
+        typer.Option(metavar="N", help="Questions of each set.", show_default="40, references 200; quick: 4"),
     ] = None,
     demonstrations: Annotated[
         str | None,
@@ -44,6 +47,14 @@ def instruct(
     ] = None,
     foreign: Annotated[
         str | None, typer.Option(metavar="FILE", help="Conversations of another style, for an ablation.")
+    ] = None,
+    references: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="likelihood: conversations whose answers are right.",
+            show_default="some of --demonstrations, kept back",
+        ),
     ] = None,
     searched: Annotated[str | None, typer.Option(metavar="FILE", help="Conversations that select-demos chose.")] = None,
     prompt: Annotated[
@@ -78,6 +89,7 @@ def instruct(
         ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Three conditions, four questions: a minute.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Tell what would be asked and trained, and do nothing.")] = False,
     out: Annotated[
         str | None, typer.Option(metavar="DIR", help="Finished cells are kept there.", show_default="runs/instruct")
     ] = None,
@@ -93,10 +105,13 @@ def instruct(
     """
     from fewfit.errors import UserError
     from fewfit.prompts import conversations, load, ours
+    from fewfit.search.instructions import searched_on
     from fewfit.suites.instruct import questions as sets
-    from fewfit.suites.instruct import suite
-    from fewfit.suites.instruct.agreement import agreements
+    from fewfit.suites.instruct import saving, suite
+    from fewfit.suites.instruct.agreement import agreements, with_itself
     from fewfit.suites.instruct.examples import Material
+    from fewfit.suites.instruct.planning import planned
+    from fewfit.suites.instruct.references import NUMBER, with_references
     from fewfit.suites.instruct.studies import Sampling
     from fewfit.suites.instruct.subject import Asked
 
@@ -108,10 +123,10 @@ def instruct(
         studies=tuple(f.names(study or "comparison", "--study")),  # type: ignore[arg-type]
         conditions=tuple(f.names(conditions, "--conditions")) if conditions else usual.get("conditions"),
         questions=tuple(dict.fromkeys(f.names(questions, "--questions"))) if questions else (sets.OWN,),
-        number=number or usual.get("number", 40),
+        number=usual.get("number", 40) if number is None else number,
         seeds=seeds,
         sampling=Sampling(temperature, top_p, repetition_penalty),
-        max_new_tokens=max_new_tokens or usual.get("max_new_tokens", 128),
+        max_new_tokens=usual.get("max_new_tokens", 128) if max_new_tokens is None else max_new_tokens,
         lr=lr,
         chat={"auto": None, "on": True, "off": False}[chat],
     )
@@ -124,8 +139,18 @@ def instruct(
         conversations(foreign) if foreign else (),
         conversations(searched) if searched else (),
     )
+    if "likelihood" in asked.studies:
+        given = conversations(references) if references else None
+        many = NUMBER if number is None and not quick else asked.number
+        material = with_references(material, given, many, asked.max_new_tokens)
+    elif references:
+        raise UserError("--references without --study likelihood", hint="name the study, or leave them out")
     folder = Path(data) if data else None
-    some = [sets.load(one, folder, asked.number, asked.max_new_tokens) for one in asked.questions]
+    known = searched_on(Path(searched)) if searched else set()
+    some = [sets.load(one, folder, asked.number, asked.max_new_tokens, known) for one in asked.questions]
+    if plan:
+        show_plan(planned(asked, material, some), flags["json_"])
+        return
     tell = (lambda what: None) if flags["quiet"] else output.say
     grader = judge_of(judge_model, judge_url, judge_by, folder, tell)
     two = {one.name for one in some if all(len(question.turns) <= 2 for question in one.questions)}
@@ -142,6 +167,7 @@ def instruct(
             "rows": outcome.rows,
             "left_out": outcome.left_out,
             "agreement": agreements(outcome.rows),
+            "with_itself": with_itself(outcome.rows),
         }
         output.line({"schema": SCHEMA, **told, "file": str(at / suite.ROWS)})
         return
@@ -149,9 +175,27 @@ def instruct(
     for one in agreements(outcome.rows):
         names = [f"{judge} of {questions}" for judge, questions in zip(one["judges"], one["questions"], strict=True)]
         print(f"Order of {one['conditions']} conditions by {' and '.join(names)}: Kendall's tau {between(one['tau'])}")
+    for one in with_itself(outcome.rows):
+        same, apart, rank = (between(one[name]) for name in ("same", "apart", "correlation"))
+        print(
+            f"{one['judge']} of {one['questions']}, asked twice for {one['n']} verdicts: the same share {same}, "
+            f"apart by {apart} of 1, rank correlation {rank}"
+        )
     print(f"\nEvery row: {at / suite.ROWS}")
     if outcome.saved is not None:
-        print(f"The best by these questions (on others it may be less good): fewfit predict {save} 'Tell me of …'")
+        best = saving.best(outcome.rows)["condition"]
+        print(f"Best by these questions (on others it may be less good): {best}. fewfit predict {save} 'Tell me of …'")
+
+
+def show_plan(made: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        output.line({"schema": SCHEMA, "studies": made})
+        return
+    names = ("cells", "trainings", "answers", "new_tokens", "read")
+    heads = ["study", "cells", "trainings", "answers", "tokens of them, at most", "references read"]
+    print_table(heads, [[row["study"], *(f"{row[name]:,}" for name in names)] for row in made])
+    for name, why in {name: why for row in made for name, why in row["left_out"].items()}.items():
+        print(f"{name} is left out: {why}")
 
 
 def here(asked: Any, dtype: str, tell: Any) -> Any:
@@ -180,19 +224,20 @@ def pairs_of(grader: Any) -> Any:
 
 def between(found: dict[str, Any]) -> str:
     if found["value"] is None:
-        return "is none: all conditions are alike"
+        return "none: all are alike"
     low, high = found["interval"] or (None, None)
     return f"{found['value']:.2f}" + ("" if low is None else f" ({low:.2f} to {high:.2f})")
 
 
 def show(rows: list[dict[str, Any]]) -> None:
     """A table for each study and judge, the decoding grid as a heat map, and the paper's claims."""
-    from fewfit.suites.instruct.claims import claims
+    from fewfit.suites.instruct import references
+    from fewfit.suites.instruct.claims import JUDGE, claims
 
     for study in dict.fromkeys(row["study"] for row in rows):
         some = [row for row in rows if row["study"] == study]
-        if study == "decoding":
-            show_grid(some)
+        if study in ("decoding", "likelihood"):
+            (show_grid if study == "decoding" else show_likely)(some)
             continue
         for judge, questions in dict.fromkeys((row["judge"], row["questions"]) for row in some):
             mine = [row for row in some if (row["judge"], row["questions"]) == (judge, questions)]
@@ -203,9 +248,12 @@ def show(rows: list[dict[str, Any]]) -> None:
                 lines.append([name, *cells])
             print_table([f"{study}: {questions} by {judge}", *(f"turn {turn}" for turn in turns)], lines)
             print()
-    for claim in claims(rows):
-        if claim.holds != "not run":
-            print(f"({claim.letter}) {claim.says}: {claim.holds}" + (f". {claim.figures}" if claim.figures else ""))
+    for judge in dict.fromkeys(row["judge"] for row in rows):
+        by = "" if judge in (JUDGE, references.JUDGE) else f" by {judge}"
+        for claim in claims(rows, judge) if judge != "rules-loose" and not judge.startswith("win-rate:") else ():
+            if claim.holds != "not run":
+                figures = f". {claim.figures}" if claim.figures else ""
+                print(f"({claim.letter}) {claim.says}{by}: {claim.holds}{figures}")
 
 
 def cell(rows: list[dict[str, Any]], name: str, turn: int, unit: int) -> str:
@@ -219,6 +267,26 @@ def cell(rows: list[dict[str, Any]], name: str, turn: int, unit: int) -> str:
     means = [sum(scores) / len(scores) for scores in by_question if scores]
     error = f" ± {unit * stdev(means) / len(means) ** 0.5:.{digits}f}" if len(means) > 1 else ""
     return f"{unit * score:.{digits}f}{error}"
+
+
+def show_likely(rows: list[dict[str, Any]]) -> None:
+    """Log-likelihoods, and what they are above those of the query alone, answer by answer."""
+    from fewfit.suites.instruct import references
+    from fewfit.suites.instruct.claims import BASE, Table, in_nats, interval
+
+    table, turns = Table(rows, references.JUDGE), sorted({row["turn"] for row in rows})
+    lines = []
+    for name in dict.fromkeys(row["condition"] for row in rows):
+        line = [name]
+        for turn in turns:
+            own = list(table.by_question("likelihood", name, turn).values())
+            over = table.weighed("likelihood", {(name, turn): 1, (BASE, turn): -1})
+            line += [f"{sum(own) / len(own):.3f}", "–" if name == BASE or len(over) < 2 else in_nats(interval(over))]
+        lines.append(line)
+    number = max(row["n"] for row in rows)
+    heads = [head for turn in turns for head in (f"turn {turn}", f"over {BASE}")]
+    print_table([f"likelihood of {number} right answers, nats a token", *heads], lines)
+    print()
 
 
 def show_grid(rows: list[dict[str, Any]]) -> None:

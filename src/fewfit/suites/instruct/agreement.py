@@ -1,4 +1,4 @@
-"""Do two judges, or two sets of questions, put the conditions in the same order?"""
+"""Do two judges, or two sets of questions, put the conditions in the same order, and does a judge agree with itself?"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from fewfit.judges import noise
+from fewfit.judges import Verdict, noise
 
 LEAST = 3  # conditions that have an order
 
@@ -28,6 +28,22 @@ def agreements(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         tau = noise.rank_agreement(*tables, same_questions=one[1] == two[1])
         told = {"study": one[0], "questions": [one[1], two[1]], "judges": [one[2], two[2]], "conditions": len(same)}
         found.append(told | {"tau": figure(tau)})
+    return found
+
+
+def with_itself(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Of each judge that was asked twice, over all conditions; the verdicts of a question count as one."""
+    asked: dict[tuple[str, str], dict[int, list[tuple[Verdict, Verdict]]]] = {}
+    for row in rows:
+        for number, again in enumerate(row.get("again", ())):
+            of_question = asked.setdefault((row["questions"], row["judge"]), {}).setdefault(number, [])
+            of_question.append((Verdict(row["scores"][number]), Verdict(again)))
+    found = []
+    for (questions, judge), by_question in asked.items():
+        first, second = ([[pair[k] for pair in some] for some in by_question.values()] for k in (0, 1))
+        told = noise.agreement(first, second, "")
+        figures = {name: figure(getattr(told, name)) for name in ("same", "apart", "correlation")}
+        found.append({"judge": judge, "questions": questions, "n": told.same.n, **figures})
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fewfit.examples.example import Message
@@ -11,7 +11,7 @@ from fewfit.judges.answering import answer, digest
 from fewfit.prompts import Prompter, Turn, replies
 from fewfit.writing import Decoding, Writer
 
-TOGETHER = 48  # conversations given to the writer at once: what is being written when the process dies is lost
+TOGETHER = 48  # conversations given to the writer at once
 
 
 class Talker:
@@ -20,12 +20,12 @@ class Talker:
     def __init__(self, writer: Writer, prompter: Prompter, decoding: Decoding):
         self.writer, self.prompter, self.decoding = writer, prompter, decoding
 
-    def write(self, conversations: Sequence[tuple[Message, ...]]) -> list[str]:
+    def stream(self, conversations: Sequence[tuple[Message, ...]]) -> Iterator[tuple[int, str]]:
         histories = [told(one[:-1]) for one in conversations]
         queries = [one[-1].content for one in conversations]
         keys = [digest(one) for one in conversations]
-        found = replies(self.writer, self.prompter, histories, queries, keys, self.decoding)
-        return [one.text for one in found]
+        for n, one in replies(self.writer, self.prompter, histories, queries, keys, self.decoding):
+            yield n, one.text
 
 
 def told(messages: Sequence[Message]) -> list[Turn]:

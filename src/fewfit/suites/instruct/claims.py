@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
+from scipy.special import stdtrit
 
 from fewfit.stats.criterion import generator
 from fewfit.suites.claims import Claim, Holds, Mean, mean, settled
+from fewfit.suites.instruct import references
 from fewfit.suites.instruct.studies import TUNED
 
 JUDGE = "rules"
@@ -44,6 +47,12 @@ class Table:
         found = [mine[place] - others[place] for place in mine if place in others]
         return mean(found, -1.0) if found else None
 
+    def weighed(self, study: str, weights: Mapping[tuple[str, int], float]) -> list[float]:
+        """Of each question the sum of its scores under some (condition, turn), each so many times."""
+        cells = [(self.by_question(study, *place), weight) for place, weight in weights.items()]
+        places = [place for place in cells[0][0] if all(place in scores for scores, _ in cells)]
+        return [sum(weight * scores[place] for scores, weight in cells) for place in places]
+
     def grid(self, condition: str) -> dict[tuple[Any, ...], dict[tuple[Any, ...], float]]:
         """By decoding, the first turn's scores by question."""
         found: dict[tuple[Any, ...], dict[tuple[Any, ...], float]] = {}
@@ -52,8 +61,10 @@ class Table:
         return found
 
 
-def claims(rows: Iterable[Mapping[str, Any]]) -> list[Claim]:
-    table = Table(rows)
+def claims(rows: Sequence[Mapping[str, Any]], judge: str = JUDGE) -> list[Claim]:
+    if judge == references.JUDGE:
+        return likely(Table(rows, judge))
+    table = Table(rows, judge)
     drawn = next((one for one in ("random-30", "random-20") if table.scores("scaling", one, 1)), "random-30")
     return [
         above(table, "a", "examples in the prompt help the first turn", "comparison", "urial", "base", 1),
@@ -64,7 +75,7 @@ def claims(rows: Iterable[Mapping[str, Any]]) -> list[Claim]:
         ),
         above(table, "e", "right answers do more than others' answers", "quality", "urial", "urial:shifted", 1),
         decoding(table),
-        above(table, "g", "searched examples beat as many random ones", "comparison", "searched", "urial+random-3", 1),
+        above(table, "g", "searched examples beat three random ones", "comparison", "searched", "urial+random-3", 1),
         plateau(table, drawn),
     ]
 
@@ -101,3 +112,50 @@ def plateau(table: Table, more: str) -> Claim:
         return Claim("h", says, "not run", "")
     verdict: Holds = "holds" if found.high < LEVEL else "does not hold" if found.low > LEVEL else "not settled"
     return Claim("h", says, verdict, f"{more} less random-10, turn 1: {found}")
+
+
+# ---- by the likelihood of reference answers --------------------------------------------------------------------------
+
+TEN, FOREIGN, TENTH = "random-10", "random-10:out-of-domain", 0.1
+
+
+def likely(table: Table) -> list[Claim]:
+    """The same questions, put to how likely the right answers are (references.py)."""
+    study = "likelihood"
+    drawn = next((one for one in ("random-50", "random-30", "random-20") if table.scores(study, one, 1)), "random-30")
+    told: list[tuple[str, dict[tuple[str, int], float]]] = [
+        ("ten examples make right answers likelier in the first turn", {(TEN, 1): 1, (BASE, 1): -1}),
+        ("and in the second", {(TEN, 2): 1, (BASE, 2): -1}),
+        ("they do more for the first turn", {(TEN, 1): 1, (BASE, 1): -1, (TEN, 2): -1, (BASE, 2): 1}),
+        (
+            f"{drawn.removeprefix('random-')} examples add less than a tenth of what ten did",
+            {(TEN, 1): 1 + TENTH, (BASE, 1): -TENTH, (drawn, 1): -1},
+        ),
+        ("right answers do more than one another's", {(TEN, 1): 1, (f"{TEN}:shifted", 1): -1}),
+        ("answers alone do more than questions alone", {(f"{TEN}:answers", 1): 1, (f"{TEN}:questions", 1): -1}),
+        ("wrong answers of the style do more than of another", {(f"{TEN}:in-domain", 1): 1, (FOREIGN, 1): -1}),
+        ("in the second turn fine-tuning is above the prompt", {(TUNED, 2): 1, (TEN, 2): -1}),
+        ("searched examples beat three random ones", {("searched", 1): 1, ("urial+random-3", 1): -1}),
+    ]  # fmt: skip
+    return [
+        nats(letter, says, table.weighed(study, weights))
+        for letter, (says, weights) in zip("ijklmnopq", told, strict=True)
+    ]
+
+
+def nats(letter: str, says: str, values: Sequence[float]) -> Claim:
+    """By Student's t over questions: log-likelihoods have no bounds."""
+    if len(values) < 2:
+        return Claim(letter, says, "not run", "")
+    found = interval(values)
+    return Claim(letter, says, settled(found, 0.0), f"by {in_nats(found)} nats a token")
+
+
+def interval(values: Sequence[float]) -> Mean:
+    middle = fmean(values)
+    half = float(stdtrit(len(values) - 1, 0.975)) * stdev(values) / len(values) ** 0.5
+    return Mean(middle, middle - half, middle + half)
+
+
+def in_nats(found: Mean) -> str:
+    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"

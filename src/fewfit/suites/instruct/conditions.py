@@ -4,7 +4,7 @@ base  rules  examples  urial               no examples, rules alone, three examp
 random-10  urial+random-10                 ten of the pool, before those of the file in the second case
 turns-3  turns-3+tag                       three of two turns each, with a line between conversations or without
 searched                                   those that select-demos chose, before those of the file
-urial:shifted                              the same, its answers changed (examples.py has the changes)
+urial:shifted  random-10:shifted           the same, their answers changed (examples.py has the changes)
 ft-30  icl3+ft-30                          tuned on thirty; in the second case three in every prompt, then and now
 urial@ft-30  urial:shifted@ft-30           any prompt, put to tuned weights
 """

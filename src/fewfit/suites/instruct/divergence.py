@@ -7,6 +7,7 @@ is asked in the same frame without rules and examples. The paper's figure 11.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import stdev
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from fewfit.engine import packed
 from fewfit.engine.beginning import prefix
 from fewfit.engine.likelihood import row_by_row
 from fewfit.prompts import Conversation, Prompter
+from fewfit.suites.instruct.judging import mean
 from fewfit.writing import LocalWriter
 
 
@@ -33,6 +35,21 @@ def distributions(
         (logits_NV,) = logits_of(model, past, [ids], [[answer[:-1]]])
         found.append(torch.log_softmax(logits_NV, dim=-1))
     return found
+
+
+def row(first: Sequence[torch.Tensor], second: Sequence[torch.Tensor]) -> dict[str, Any]:
+    by_answer = divergence(first, second)
+    longest = max(map(len, by_answer))
+    means = [sum(one) / len(one) for one in by_answer]
+    return {
+        "turn": 1,
+        "score": mean(means, 4),
+        "stderr": round(stdev(means) / len(means) ** 0.5, 4),
+        "n": len(means),
+        "unread": 0,
+        "scores": [round(one, 4) for one in means],
+        "by_token": [mean([one[k] for one in by_answer if len(one) > k], 4) for k in range(longest)],
+    }
 
 
 def divergence(base: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> list[list[float]]:

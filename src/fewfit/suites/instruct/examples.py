@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fewfit import draw
-from fewfit.errors import UserError
-from fewfit.prompts import TAG, ChatPrompt, Conversation, Prompter, Turn, UrialPrompt
+from fewfit.prompts import TAG, Conversation, Prompter, Turn, UrialPrompt, showing
 from fewfit.suites.instruct.conditions import Condition, Quality
 
 
 @dataclass(frozen=True)
 class Material:
     """`urial`: the rules and examples of a prompt file. `pool`: what is drawn from. `foreign`: whose answers are of
-    another style. `searched`: what a search chose."""
+    another style. `searched`: what a search chose. `references`: whose answers are right, shown to nobody."""
 
     urial: UrialPrompt
     pool: tuple[Conversation, ...] = ()
     foreign: tuple[Conversation, ...] = ()
     searched: tuple[Conversation, ...] = ()
+    references: tuple[Conversation, ...] = ()
 
     def order(self, seed: int) -> list[Conversation]:
         """One order a seed: the ten of a prompt are the first of the thirty that are trained on."""
@@ -31,26 +31,21 @@ class Material:
             return f"it takes {condition.needs_pool} examples and there are {len(self.pool)} (--demonstrations)"
         if condition.searched and not self.searched:
             return "nothing was searched (--searched)"
-        shown = len(self.urial.demonstrations) + len(self.searched if condition.searched else ())
+        shown = drawn(self, condition, 0)
         if condition.own and condition.drawn and self.pool == self.urial.demonstrations:
             return "its examples would be shown twice (--demonstrations)"
         if condition.turns > 1 and any(len(one.turns) > 1 for one in self.pool):
             return "it joins examples of one turn, and these have several"
-        if condition.quality == "shifted" and shown < 2:
+        if condition.quality != "correct" and any(len(one.turns) > 1 for one in shown):
+            return "it changes examples of one turn, and these have several"
+        if condition.quality == "shifted" and len({one.turns[0].answer for one in shown}) < 2:
             return "one answer cannot be another's"
         if condition.quality in ("in-domain", "out-of-domain"):
             source = self.pool if condition.quality == "in-domain" else self.foreign
             flag = "--demonstrations" if condition.quality == "in-domain" else "--foreign"
-            if len({one.turns[0].answer for one in source} - self.answers) < shown:
-                return f"it takes {shown} answers of others ({flag})"
-        if condition.quality != "correct" and any(len(one.turns) > 1 for one in self.urial.demonstrations):
-            return "it changes examples of one turn, and these have several"
+            if len(others(source, shown)) < len(shown):
+                return f"it takes {len(shown)} answers of others ({flag})"
         return ""
-
-    @property
-    def answers(self) -> set[str]:
-        """Of the prompt file's own examples."""
-        return {one.turns[0].answer for one in self.urial.demonstrations}
 
 
 def drawn(material: Material, condition: Condition, seed: int) -> tuple[Conversation, ...]:
@@ -64,19 +59,14 @@ def drawn(material: Material, condition: Condition, seed: int) -> tuple[Conversa
 
 def prompter(material: Material, condition: Condition, seed: int, chat: bool) -> Prompter:
     shown = changed(drawn(material, condition, seed), condition.quality, material, seed)
-    rules = material.urial.rules if condition.rules else ""
-    if chat:
-        return ChatPrompt(condition.name, rules, shown)
-    frame = material.urial.frame
-    kept = material.urial.as_written if condition.quality == "correct" else {}
-    return UrialPrompt(condition.name, rules, shown, replace(frame, tag=TAG) if condition.tag else frame, kept)
+    return showing(
+        material.urial, condition.name, shown, chat=chat, rules=condition.rules, tag=TAG if condition.tag else ""
+    )
 
 
 def changed(shown: Sequence[Conversation], quality: Quality, material: Material, seed: int) -> tuple[Conversation, ...]:
     if quality == "correct":
         return tuple(shown)
-    if any(len(one.turns) > 1 for one in shown):
-        raise UserError(f"examples of several turns with {quality} alone", hint="it is for examples of one turn")
     turns = [one.turns[0] for one in shown]
     if quality == "questions":
         turns = [Turn(one.query, "") for one in turns]
@@ -85,11 +75,13 @@ def changed(shown: Sequence[Conversation], quality: Quality, material: Material,
     elif quality == "shifted":
         turns = [Turn(one.query, other.answer) for one, other in zip(turns, [*turns[1:], turns[0]], strict=True)]
     else:
-        theirs = {one.answer for one in turns}
-        source = material.pool if quality == "in-domain" else material.foreign
-        others = [one for one in source if one.turns[0].answer not in theirs]
-        if len(others) < len(turns):
-            raise UserError(f"{quality} answers for {len(turns)} examples, of {len(others)} others", hint="give more")
-        some = draw.shuffled(others, lambda one: one.id, seed=seed, purpose=f"answers {quality}")
+        source = others(material.pool if quality == "in-domain" else material.foreign, shown)
+        some = draw.shuffled(source, lambda one: one.id, seed=seed, purpose=f"answers {quality}")
         turns = [Turn(one.query, other.turns[0].answer) for one, other in zip(turns, some, strict=False)]
     return tuple(replace(one, turns=(turn,)) for one, turn in zip(shown, turns, strict=True))
+
+
+def others(source: Sequence[Conversation], shown: Sequence[Conversation]) -> list[Conversation]:
+    """Whose answers are not among those shown."""
+    theirs = {one.turns[0].answer for one in shown}
+    return [one for one in source if one.turns[0].answer not in theirs]

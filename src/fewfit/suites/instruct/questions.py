@@ -9,7 +9,7 @@ mt-bench  MT-Bench's, for a model as judge
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,8 +53,9 @@ class QuestionSet:
         return any(one.checks for one in self.questions)
 
 
-def load(name: str, data: Path | None, number: int, tokens: int) -> QuestionSet:
-    """`number` of them, drawn by hash, of those that an answer of so many tokens can keep to."""
+def load(name: str, data: Path | None, number: int, tokens: int, without: Collection[str] = frozenset()) -> QuestionSet:
+    """`number` of them, drawn by hash, of those that an answer of so many tokens can keep to; `without` requests that
+    demonstrations were chosen by."""
     if name == OWN:
         return QuestionSet(name, tuple(own()[:number]))
     kind, _, turns = name.partition("-") if name.startswith("chain") else (name, "", "")
@@ -63,7 +64,7 @@ def load(name: str, data: Path | None, number: int, tokens: int) -> QuestionSet:
     if data is None:
         raise UserError(f"no file of {name}", hint=f"give --data FOLDER, which holds {FILES[kind]}")
     found = mt_bench.load(data / FILES[kind]) if kind == "mt-bench" else rules.load(data / FILES[kind])
-    kept = [one for one in found if not asks_for_much(one, tokens)]
+    kept = [one for one in found if one.turns[0] not in without and not asks_for_much(one, tokens)]
     some = draw.shuffled(kept, lambda one: one.id, seed=0, purpose=f"questions {name}")[:number]
     if kind == "chain":
         some = rules.chain(some, int(turns or rules.MOST_TURNS))

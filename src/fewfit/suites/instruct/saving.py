@@ -17,6 +17,7 @@ from fewfit.models.local import Loaded
 from fewfit.suites.instruct import tuning
 from fewfit.suites.instruct.conditions import Condition, condition
 from fewfit.suites.instruct.examples import Material, drawn
+from fewfit.suites.instruct.studies import READ
 from fewfit.writing import Sampling
 
 PROBE = "What is a mill for?"
@@ -25,8 +26,9 @@ PROBE = "What is a mill for?"
 def best(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     """A row of the condition and decoding that have the highest mean over turns, sets and seeds by the first judge, of
     those that a bundle can hold; the first of equals, its lowest seed."""
+    rows = [row for row in rows if row["study"] not in READ]
     if not rows:
-        raise UserError("nothing to save", hint="run a study first")
+        raise UserError("nothing to save", hint="run a study in which answers are written")
     judge = next((row["judge"] for row in rows if row["n"]), None)
     means: dict[tuple[Any, ...], list[float]] = {}
     for row in rows:

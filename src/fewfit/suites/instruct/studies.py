@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, get_args
 from fewfit.suites.instruct.conditions import QUALITIES, Condition, condition
 from fewfit.writing import Sampling
 
-Study = Literal["comparison", "quality", "decoding", "scaling", "divergence"]
+Study = Literal["comparison", "quality", "decoding", "scaling", "divergence", "likelihood"]
 STUDIES: tuple[Study, ...] = get_args(Study)
 TEMPERATURES, NUCLEI, PENALTIES = (0.0, 0.3, 0.5, 1.0), (0.6, 0.8, 1.0), (1.0, 1.15)
 
@@ -26,13 +26,20 @@ QUALITY = ("base", *(f"urial:{one}" if one != "correct" else "urial" for one in 
 ON_TUNED = (TUNED, *(f"{one}@{TUNED}" for one in QUALITY[1:]))
 DECODED = ("base", "urial", TUNED)
 DIVERGING = ("urial", "random-10", "ft-3", TUNED, "icl3+ft-30")
+LIKELY = (
+    "base", "rules", "examples", "urial", "random-1", "random-3", "random-10", "random-20", "random-30", "random-50",
+    *(f"random-10:{one}" for one in QUALITIES[1:]), "turns-3", "urial+random-3", "searched", "ft-3", "ft-10", TUNED,
+    "icl3+ft-30",
+)  # fmt: skip
 NAMED: dict[Study, tuple[str, ...]] = {
     "comparison": COMPARED,
     "quality": (*QUALITY, *ON_TUNED),
     "decoding": DECODED,
     "scaling": SCALED,
     "divergence": DIVERGING,
+    "likelihood": LIKELY,
 }
+READ: tuple[Study, ...] = ("divergence", "likelihood")  # where nothing is written, so decoding makes no difference
 
 
 USUAL = Sampling(repetition_penalty=1.15)  # the paper's, on base models
@@ -47,10 +54,11 @@ class Cell(NamedTuple):
 
 def cells(study: Study, names: tuple[str, ...] | None, usual: Sampling, seeds: int) -> Iterator[Cell]:
     """The first seed of all before the second of any."""
+    decodings = grid() if study == "decoding" else [Sampling() if study in READ else usual]
     some = [condition(name) for name in (names or NAMED[study])]
     for seed in range(seeds):
         for one in some:
-            for sampling in grid() if study == "decoding" else [usual]:
+            for sampling in decodings:
                 if seed == 0 or varies(one, sampling):
                     yield Cell(study, one, sampling, seed)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from fewfit.errors import UserError
 from fewfit.models.local import Loaded
@@ -10,7 +10,7 @@ from fewfit.suites.instruct import studies, tuning
 from fewfit.suites.instruct.conditions import condition
 from fewfit.suites.instruct.questions import OWN
 from fewfit.suites.instruct.studies import USUAL, Sampling, Study
-from fewfit.writing import LocalWriter, Writer
+from fewfit.writing import Decoding, LocalWriter, Writer
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,9 @@ class Asked:
         for flag, value in (("seeds", self.seeds), ("number", self.number), ("max_new_tokens", self.max_new_tokens)):
             if value < 1:
                 raise UserError(f"{flag} {value}", hint="give 1 or more")
+        if not self.lr > 0:
+            raise UserError(f"--lr {self.lr:g}", hint="give more than 0, as in 2e-4")
+        Decoding(**asdict(self.sampling))  # refuses what means nothing
 
 
 @dataclass(frozen=True)

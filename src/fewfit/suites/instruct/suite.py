@@ -13,18 +13,17 @@ from typing import Any
 
 from fewfit.bundle.record import Bundle
 from fewfit.errors import UserError
-from fewfit.judges import Answered, Comparer, Judge, Question, noise, tally
+from fewfit.judges import Answered, Comparer, Judge, Question
 from fewfit.judges.rules import RulesJudge
-from fewfit.judges.win_rate import win_rates
 from fewfit.models.lent import as_it_was, put_adapter_on, take_adapter_off
 from fewfit.prompts import Conversation, Prompter, Turn
-from fewfit.suites.instruct import saving, studies, tuning
-from fewfit.suites.instruct.agreement import figure
+from fewfit.suites.instruct import references, saving, studies, tuning
 from fewfit.suites.instruct.answering import answers
 from fewfit.suites.instruct.conditions import condition
 from fewfit.suites.instruct.examples import Material, prompter
+from fewfit.suites.instruct.judging import judged, preferred
 from fewfit.suites.instruct.questions import QuestionSet
-from fewfit.suites.instruct.studies import Cell
+from fewfit.suites.instruct.studies import READ, Cell
 from fewfit.suites.instruct.subject import Asked, Subject
 from fewfit.suites.results import ROWS, Results, held, machine
 from fewfit.writing import Decoding, LocalWriter, Writer
@@ -36,7 +35,6 @@ KEY = (
 # `material` is a digest of all that has no column of its own: what stands before a query, what was trained on, the
 # questions with their checks, who judges by which prompts.
 DIVERGENCE, BASE = "divergence", "base"
-Z = 1.96
 DIVERGING, DIVERGING_TOKENS = 16, 64  # conversations, and of each answer
 Tell = Callable[[str], None]
 
@@ -122,14 +120,14 @@ class Run:
                 left_out[cell.condition.name] = why
                 continue
             try:
-                rows += self.diverging(cell, name) if cell.study == DIVERGENCE else self.asking(cell, name)
+                rows += self.reading(cell, name) if cell.study in READ else self.asking(cell, name)
             except tuning.Diverged as error:
                 self.tell(f"{cell.condition.name} is left out: {error}")
                 left_out[cell.condition.name] = str(error)
         return Outcome(rows, [{"condition": one, "why": why} for one, why in left_out.items()])
 
     def refusal(self, cell: Cell) -> str:
-        if self.subject.loaded is None and (cell.condition.weights or cell.study == DIVERGENCE):
+        if self.subject.loaded is None and (cell.condition.weights or cell.study in READ):
             return "a model behind an endpoint is not tuned, nor does it tell its probabilities"
         if cell.condition.tag and self.subject.chat:
             return "chat templates have no line between conversations"
@@ -142,10 +140,11 @@ class Run:
         """Examples that do not fit would be left out, and the condition would not be what its name says."""
         writer, asking = self.subject.writer, self.prompter(cell)
         if cell.study == DIVERGENCE:
-            needed = (
-                writer.count(asking.asked((), max((one.turns[0].query for one in self.held_out(cell)), key=len)))
-                + DIVERGING_TOKENS
-            )
+            query = max((one.turns[0].query for one in self.held_out(cell)), key=len)
+            needed = writer.count(asking.asked((), query)) + DIVERGING_TOKENS
+        elif cell.study in READ:
+            one = references.longest(self.material.references)
+            needed = writer.count(asking.asked(one.history, one.query)) + writer.count(one.answer)
         else:
             each = [
                 needs(writer, asking, one, self.asked.max_new_tokens) for some in self.sets for one in some.questions
@@ -159,9 +158,9 @@ class Run:
     def asking(self, cell: Cell, name: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         for one in self.sets:
-            judging = {judge.name: partial(self.judged, judge=judge) for judge in self.judges.get(one.name, ())}
+            judging = {judge.name: partial(judged, judge=judge) for judge in self.judges.get(one.name, ())}
             if cell.condition.name != BASE and all(len(question.turns) <= 2 for question in one.questions):
-                judging |= {f"win-rate:{by.name}": partial(self.preferred, comparer=by) for by in self.comparers}
+                judging |= {f"win-rate:{by.name}": partial(self.over_base, cell, one, by) for by in self.comparers}
             there = {judge: self.results.of(self.key(cell, one.name, judge)) for judge in judging}
             found += [row for rows in there.values() for row in rows]
             if all(there.values()):
@@ -173,7 +172,7 @@ class Run:
             for judge, rows_of in judging.items():
                 if there[judge]:
                     continue
-                some = rows_of(cell, one, answered)
+                some = rows_of(answered)
                 usual = {"splits": len(some), "seconds": seconds, "machine": machine()}
                 made = [self.key(cell, one.name, judge) | row | usual for row in some]
                 self.results.add(made)
@@ -192,98 +191,53 @@ class Run:
         with self.weights(trained):
             return answers(self.subject.writer, asking, decoding, one.questions, path, by)
 
-    def judged(
-        self, cell: Cell, one: QuestionSet, answered: Sequence[Answered], *, judge: Judge
+    def over_base(
+        self, cell: Cell, one: QuestionSet, comparer: Comparer, answered: Sequence[Answered]
     ) -> list[dict[str, Any]]:
-        """By turn. `length` is the correlation of score and length, over all turns."""
-        verdicts = judge.judge(answered)
-        length = noise.length_correlation(answered, verdicts)
-        lengths = [[len(text.split()) for text in some.answers] for some in answered]
-        return [
-            {
-                "turn": told.turn,
-                "score": None if told.score is None else round(told.score, 4),
-                "stderr": None if told.stderr is None else round(told.stderr, 4),
-                "n": told.n,
-                "unread": told.unread,
-                "scores": [some[turn].score if len(some) > turn else None for some in verdicts],
-                "words": mean([some[turn] for some in lengths if len(some) > turn]),
-                "length": figure(length),
-            }
-            for turn, told in enumerate(tally(verdicts)[:-1])
-        ]
-
-    def preferred(
-        self, cell: Cell, one: QuestionSet, answered: Sequence[Answered], *, comparer: Comparer
-    ) -> list[dict[str, Any]]:
-        """Length-controlled win rates over the answers of `base`, of 1, by turn."""
         same = Cell(cell.study, condition(BASE), cell.sampling, cell.seed if cell.sampling.temperature else 0)
-        others = self.answered(same, one)
-        verdicts = comparer.compare(answered, others)
-        place = noise.position(verdicts)
-        usual = {"turned": figure(place.turned), "first": figure(place.first)}
-        rows = []
-        for turn, rate in enumerate(win_rates(verdicts, answered, others)):
-            scores = [some[turn].score if len(some) > turn else None for some in verdicts]
-            row = {"turn": turn + 1, "scores": scores, **usual}
-            if rate is None:
-                rows.append(
-                    row | {"score": None, "stderr": None, "n": 0, "unread": sum(len(v) > turn for v in verdicts)}
-                )
-                continue
-            low, high = (end / 100 for end in rate.interval)
-            rows.append(
-                row
-                | {
-                    "score": round(rate.rate / 100, 4),
-                    "stderr": round((high - low) / (2 * Z), 4),
-                    "n": rate.n,
-                    "unread": rate.unread,
-                    "interval": [round(low, 4), round(high, 4)],
-                    "raw": round(rate.raw / 100, 4),
-                }
-            )
-        return rows
+        return preferred(answered, self.answered(same, one), comparer)
 
-    def diverging(self, cell: Cell, name: str) -> list[dict[str, Any]]:
-        """Of the next token, from the model as it came, on examples that no condition was shown or trained on."""
-        from fewfit.suites.instruct.divergence import distributions, divergence
-
-        key = self.key(cell, "examples", DIVERGENCE)
+    def reading(self, cell: Cell, name: str) -> list[dict[str, Any]]:
+        """Nothing is written: what the model makes of answers that are there."""
+        diverges = cell.study == DIVERGENCE
+        key = self.key(cell, *(("examples", DIVERGENCE) if diverges else (references.QUESTIONS, references.JUDGE)))
         if there := self.results.of(key):
             return there
-        assert self.subject.loaded is not None
-        loaded = self.subject.loaded
-        some = self.held_out(cell)
         self.tell(name)
         began = time.monotonic()
+        some = self.diverging(cell) if diverges else self.likely(cell)
+        usual = {"splits": len(some), "seconds": round(time.monotonic() - began, 1), "machine": machine()}
+        rows = [key | row | usual for row in some]
+        self.results.add(rows)
+        self.tell(f"{name}: " + ", ".join(f"turn {row['turn']} {row['score']:.3f} nats a token" for row in rows))
+        return rows
+
+    def diverging(self, cell: Cell) -> list[dict[str, Any]]:
+        """Of the next token, from the model as it came, on examples that no condition was shown or trained on."""
+        from fewfit.suites.instruct.divergence import distributions, row
+
+        loaded, some = self.subject.loaded, self.held_out(cell)
+        assert loaded is not None
         base = prompter(self.material, condition(BASE), cell.seed, self.subject.chat)
         with as_it_was(loaded.model):
             first = distributions(loaded.model, loaded.tokenizer, base, some, DIVERGING_TOKENS)
         trained = self.adapter(cell)
         with self.weights(trained):
             second = distributions(loaded.model, loaded.tokenizer, self.prompter(cell), some, DIVERGING_TOKENS)
-        by_answer = divergence(first, second)
-        longest = max(map(len, by_answer))
-        by_token = [mean([one[k] for one in by_answer if len(one) > k], 4) for k in range(longest)]
-        means = [sum(one) / len(one) for one in by_answer]
-        centre = mean(means, 4)
-        spread = (sum((one - centre) ** 2 for one in means) / max(1, len(means) - 1)) ** 0.5 / len(means) ** 0.5
-        row = key | {
-            "turn": 1, "score": centre, "stderr": round(spread, 4), "n": len(means), "unread": 0, "splits": 1,
-            "scores": [round(one, 4) for one in means], "by_token": by_token,
-            "seconds": round(time.monotonic() - began, 1), "machine": machine(),
-        }  # fmt: skip
-        self.results.add([row])
-        self.tell(f"{name}: {centre:.2f} nats a token, {by_token[0]:.2f} at the first")
-        return [row]
+        return [row(first, second)]
+
+    def likely(self, cell: Cell) -> list[dict[str, Any]]:
+        trained = self.adapter(cell)
+        assert self.subject.loaded is not None and isinstance(self.subject.writer, LocalWriter)
+        with as_it_was(self.subject.loaded.model), self.weights(trained):
+            return references.rows(self.subject.writer, self.prompter(cell), self.material.references)
 
     def save(self, rows: Sequence[Mapping[str, Any]], folder: Path) -> Bundle:
         if self.subject.loaded is None:
             raise UserError(
                 "--save with a model behind an endpoint", hint="what is served there cannot be put in a bundle"
             )
-        row = saving.best([row for row in rows if row["study"] != DIVERGENCE])
+        row = saving.best(rows)
         one = condition(row["condition"])
         cell = Cell(row["study"], one, self.asked.sampling, row["seed"])
         probe = self.subject.writer.ids(self.prompter(cell).asked((), saving.PROBE))  # type: ignore[attr-defined]
@@ -336,12 +290,13 @@ class Run:
                 forget(writer)
 
     def key(self, cell: Cell, questions: str, judge: str) -> dict[str, Any]:
-        asked = next((one.questions for one in self.sets if one.name == questions), ())
-        other = self.material.pool if cell.study == DIVERGENCE else self.learnt(cell)
+        asked: Sequence[Any] = next((one.questions for one in self.sets if one.name == questions), ())
+        if cell.study in READ:
+            asked = self.held_out(cell) if cell.study == DIVERGENCE else self.material.references
         frame = None if self.subject.chat else self.material.urial.frame
         judging: list[Judge | Comparer] = [*self.judges.get(questions, ()), *self.comparers]
         by = next((key_of(one) for one in judging if judge.endswith(one.name)), "")
-        whole = (self.shown(self.prompter(cell)), other, asked, frame, by)
+        whole = (self.shown(self.prompter(cell)), self.learnt(cell), asked, frame, by)
         return {
             "model": self.asked.model,
             "digest": self.subject.digest,
@@ -383,7 +338,3 @@ def forget(writer: Writer) -> None:
 
 def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def mean(values: Sequence[float], digits: int = 1) -> float:
-    return round(sum(values) / len(values), digits) if values else 0.0
