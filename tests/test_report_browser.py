@@ -175,6 +175,14 @@ def test_nothing_hangs_over_the_side(browser: Any, pages: dict[str, Path], name:
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_charts_can_be_read_on_a_phone(browser: Any, pages: dict[str, Path]) -> None:
+    """Wide ones scroll rather than shrink. Break seen to fail: no least width."""
+    page, _ = opened(browser, pages["usual"], viewport={"width": 360, "height": 800})
+    letters = "all => all.map(one => 12 * one.getBoundingClientRect().width / one.viewBox.baseVal.width)"
+    sizes = page.locator("svg.chart").evaluate_all(letters)
+    assert len(sizes) >= 3 and min(sizes) > 6.5
+
+
 def test_paper_shows_what_is_folded(browser: Any, pages: dict[str, Path], tmp_path: Path) -> None:
     """Break seen to fail: no listener for `beforeprint`."""
     page, seen = opened(browser, pages["usual"])

@@ -143,12 +143,14 @@ def test_the_client_raises_what_it_raises_elsewhere(server: Served, keyed: Serve
         server.client().completions.create(model="x", prompt="a")
     with pytest.raises(openai.AuthenticationError, match="no such API key"):
         keyed.client("another").models.list()
+    assert "is needed" in ask(keyed, path="/v1/models", method="GET")[1]["error"]["message"]
     with pytest.raises(openai.BadRequestError, match="no layout for labels"):
         server.client().post("/label", cast_to=object, body={"model": "base", "input": "a"})
 
 
 def test_odd_requests(server: Served) -> None:
-    assert ask(server, raw=b"{")[0] == 400
+    status, told = ask(server, raw=b"{bad")
+    assert status == 400 and "the body is not JSON: " in told["error"]["message"] and told["error"]["param"] is None
     assert ask(server, raw=b"[" * 10_000)[0] == 400
     assert ask(server, raw=b"\xff")[0] == 400
     assert ask(server, [])[0] == 400
