@@ -215,6 +215,8 @@ def test_addresses_of_other_machines_need_a_key(monkeypatch: pytest.MonkeyPatch)
     assert address("0.0.0.0", 8000, "A_KEY").key == "k" and address("127.0.0.1", 1, None).key is None
     with pytest.raises(UserError, match="--port"):
         address("127.0.0.1", 70_000, None)
+    with pytest.raises(EnvironmentProblem, match="--host"):
+        listen(Address("192.0.2.1", port=0))
     with listen(Address(port=0)) as taken, pytest.raises(EnvironmentProblem, match="cannot listen"):
         listen(Address(port=taken.getsockname()[1]))
 
