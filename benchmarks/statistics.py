@@ -43,7 +43,8 @@ from fewfit.stats import (
     resample,
     tango_interval,
 )
-from fewfit.stats.criterion import NEAR, SHORT_STREAM
+from fewfit.select.choice import SHORT_STREAM
+from fewfit.stats.criterion import NEAR
 
 LANES = 16
 TUNING_L = np.arange(LANES) >= LANES // 2  # the first half prompts, the second tunes
@@ -145,7 +146,7 @@ def raced(stream: Stream) -> Stream:
     what is still to come. The leader and the best lane of each kind stay. Looked at fifty times at most.
     """
     n = stream.places
-    start = n // 3 if n >= 30 else 0
+    start = n // 3
     last_L = np.full(stream.lanes, n)
     assert stream.nll_LR is not None
     for i in range(start + 5, n, max(1, n // 50)):

@@ -51,11 +51,11 @@ def made_up(lanes: int, n: int, seeds: int, *, dropped: bool, seed: int = 0) -> 
 def weighted_z(stream: Stream, weight_E: np.ndarray) -> list[float]:
     """Z23 of every lane, an example counted `weight_E` times."""
     n = stream.places
-    start = n // 3 if n >= 30 else 0
+    start = n // 3
     able = [lane for lane in range(stream.lanes) if stream.can_win_L[lane]]
     rows = [r for r in range(len(stream.place_R)) if stream.place_R[r] > start]
     spread = []
-    for values_LR in (stream.score_LR, stream.nll_LR):
+    for values_LR in (stream.score_LR, np.exp(-stream.nll_LR)):
         residuals, weights = [], []
         for r in rows:
             mean = sum(values_LR[lane, r] for lane in able) / len(able)
@@ -72,7 +72,7 @@ def weighted_z(stream: Stream, weight_E: np.ndarray) -> list[float]:
         z.append(
             sum(
                 weight_E[stream.example_R[r]]
-                * (stream.score_LR[lane, r] / spread[0] - stream.nll_LR[lane, r] / spread[1])
+                * (stream.score_LR[lane, r] / spread[0] + math.exp(-stream.nll_LR[lane, r]) / spread[1])
                 for r in rows
             )
         )
@@ -233,33 +233,46 @@ def test_clopper_pearson_equals_scipy(hits: int, n: int) -> None:
 
 def test_z_by_hand() -> None:
     """Two lanes, four rows. Scores differ from their row's mean by ±1/2 in rows 1 and 2: sd = sqrt(4 * .25 / 8).
-    Likelihoods by ±1 in row 3 alone: sd = sqrt(2 / 8). So Z adds 2.83 a hit and takes 2 a nat.
+    Probabilities of the right answer by ±.25 in row 3 alone: sd = sqrt(2 * .0625 / 8).
 
     Break seen to fail: spreads not centred row by row; `ddof=1`."""
     score_LR = np.array([[1.0, 1.0, 0.0, 1.0], [0.0, 0.0, 0.0, 1.0]])
-    nll_LR = np.array([[0.5, 0.5, 3.0, 0.5], [0.5, 0.5, 1.0, 0.5]])
-    z_L = item_scores(score_LR, nll_LR, "z23").sum(axis=1)
-    a_hit = 1 / math.sqrt(4 * 0.25 / 8)
-    assert z_L == pytest.approx([3 * a_hit - 2 * 4.5, 1 * a_hit - 2 * 2.5])
-    assert choose(Stream.of(score_LR, nll_LR), "z23") == 0  # 2 hits more at 2.83, 2 nats more at 2
-    assert choose(Stream.of(score_LR, nll_LR), "nll") == 1
-    assert choose(Stream.of(score_LR, nll_LR), "accuracy") == 0
+    right_LR = np.array([[0.5, 0.5, 0.25, 0.5], [0.5, 0.5, 0.75, 0.5]])
+    z_L = item_scores(score_LR, -np.log(right_LR), "z23").sum(axis=1)
+    a_hit, a_right = 1 / math.sqrt(4 * 0.25 / 8), 1 / math.sqrt(2 * 0.0625 / 8)
+    assert z_L == pytest.approx([3 * a_hit + 1.75 * a_right, 1 * a_hit + 2.25 * a_right])
+    stream = Stream(score_LR, -np.log(right_LR), np.arange(4), np.array([3, 4, 5, 6]), np.ones(2, dtype=bool))
+    assert choose(stream, "z23") == 0  # two hits more at 2.83, half a probability less at 8
+    assert choose(stream, "nll") == 1
+    assert choose(stream, "accuracy") == 0
 
 
 def test_a_spread_is_never_below_a_twentieth() -> None:
-    """Break seen to fail: without the floor a thousandth of a nat outweighs everything."""
-    score_LR = np.zeros((2, 3))
-    nll_LR = np.array([[0.501, 0.5, 0.5], [0.5, 0.5, 0.5]])
-    assert item_scores(score_LR, nll_LR, "z23")[0] == pytest.approx([-10.02, -10.0, -10.0])
+    """Break seen to fail: without the floor a thousandth of a probability outweighs everything."""
+    right_LR = np.array([[0.501, 0.5, 0.5], [0.5, 0.5, 0.5]])
+    z_LR = item_scores(np.zeros((2, 3)), -np.log(right_LR), "z23")
+    assert z_LR[0] == pytest.approx([10.02, 10.0, 10.0])
 
 
-def test_z23_reads_the_last_two_thirds_from_thirty_examples_on() -> None:
-    """Break seen to fail: `places >= 31`; `places // 2`."""
-    for n, best in ((29, 0), (30, 1)):
+def test_a_confident_mistake_does_not_outweigh_answers_that_are_right() -> None:
+    """A tuned lane that is right more often and sure of its mistakes, against one that is never sure.
+
+    Break seen to fail: nats for probabilities."""
+    sure = [0.99 if k % 5 < 3 else 0.001 for k in range(60)]
+    unsure = [0.51 if k % 2 else 0.49 for k in range(60)]
+    right_LR = np.array([unsure, sure])
+    stream = Stream.of((right_LR > 0.5).astype(float), -np.log(right_LR))
+    assert choose(stream, "nll") == 0
+    assert choose(stream, "z23") == 1
+
+
+def test_z23_reads_the_last_two_thirds() -> None:
+    """Break seen to fail: everything; `places // 2`."""
+    for n in (15, 30):
         score_LR = np.zeros((2, n))
         score_LR[0, : n // 3] = 1.0  # good early
-        score_LR[1, n // 3 : n // 3 + 5] = 1.0  # later a little better
-        assert choose(Stream.of(score_LR), "z23") == best
+        score_LR[1, n // 3 : n // 3 + 2] = 1.0  # later a little better
+        assert choose(Stream.of(score_LR), "z23") == 1
 
 
 def test_a_tie_goes_to_the_first_and_the_likelihood_breaks_it_under_accuracy() -> None:

@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 
 from fewfit.examples.example import Example
 
-Replay = Literal["balanced", "uniform", "newest"]
+Replay = Literal["balanced", "uniform", "newest", "passes"]
 T = TypeVar("T")
 
 
@@ -72,12 +72,17 @@ def replayed(i: int, update: int, *, seed: int, replay: Replay, slot: int = 0, a
 
     balanced: the newest with probability one half, else j with probability proportional to j. The examples come to
     about 1.5 (E-1) replays for the first and 0.5 (E-1) for the last, so late ones are not neglected and early ones
-    return. uniform: each alike. newest: always i, as Algorithm 1's pseudocode has it.
+    return. uniform: each alike. newest: always i, as Algorithm 1's pseudocode has it. passes: none a second time before
+    each had its turn, in shuffled orders; the first is update 1's own, so with i updates each has been left out once.
     `slot` tells the rows of one batch apart (studies with batch > 1; slot 0 is the first).
     """
     n = i if among is None else among
     if replay == "newest" and slot == 0:
         return n
+    if replay == "passes":
+        turn, place = divmod(update - 1, n)
+        shuffled = sorted(range(1, n + 1), key=lambda j: (not turn and j < n, number(seed, i, "pass", turn, slot, j)))
+        return shuffled[place]
     key = (seed, i, update, "target") if slot == 0 else (seed, i, update, "target", slot)
     u = unit(*key)
     if replay == "balanced":

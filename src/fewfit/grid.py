@@ -19,6 +19,7 @@ from fewfit.examples.text import shorten
 
 Kind = Literal["zero-shot", "icl", "ft", "icl+ft"]
 KINDS: tuple[Kind, ...] = ("zero-shot", "icl", "ft", "icl+ft")  # as they are shown
+TTT = "ttt"  # test-time training, a method whose lanes are of the kind icl+ft
 # What a coordinate may be. The upper bounds are far above sense; beyond them a run would not end, or not fit.
 BOUNDS: dict[str, tuple[float, float]] = {
     "shots": (0, 10_000),
@@ -32,6 +33,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
 }
 MOST_LANES = 1_000
 DRAWS, MOST_MEMBERS = 16, 64
+AUTO, AUTO_SHOTS = "auto", (1, 2, 4, 8, 16)  # what `--shots auto` prompts with, and chooses of for lanes that train
 BLIND = ("random", "balanced")  # choosers that do not look at the query
 SEARCHED = "searched"  # the chooser of one set for all queries
 
@@ -213,22 +215,24 @@ class Grid:
         updates: Sequence[int] = (1, 5),
         augment: Sequence[str] = (),
         model: Sequence[str | None] = (None,),
+        n: int | None = None,
         **common: Any,
     ) -> Grid:
         """The grid of all combinations. Methods alone decide which kinds run. With `augment` each lane that trains is
-        there without inferences and with each kind of them: local, global, local+global."""
+        there without inferences and with each kind of them: local, global, local+global. `n` examples there are: as
+        many as a prompt of test-time training shows."""
         methods, lr = several(methods), tuple(number(one, "lr", float) for one in several(lr))
         shots, updates = (
             tuple(number(one, name, int) for one in several(value))
             for name, value in (("shots", shots), ("updates", updates))
         )
-        unknown = [m for m in methods if m not in KINDS]
-        if unknown:
-            raise UserError(f"unknown method {unknown[0]!r}", hint=f"choose among {', '.join(KINDS)}")
+        known = (*KINDS, TTT)
+        if unknown := [m for m in methods if m not in known]:
+            raise UserError(f"unknown method {unknown[0]!r}", hint=f"choose among {', '.join(known)}")
         if any(k < 1 for k in shots):
             raise UserError(f"shots {list(shots)}", hint="shots are 1 or more; zero-shot and ft have none")
         added = [(), *dict.fromkeys(parse_augment(one) for one in several(augment))]
-        training = len(added) * sum({"ft": 1, "icl+ft": len(set(shots))}.get(kind, 0) for kind in methods)
+        training = len(added) * sum({"ft": 1, "icl+ft": len(set(shots)), TTT: 1}.get(kind, 0) for kind in methods)
         count = len(model) * (1 + len(set(shots)) + training * len(set(lr)) * len(set(updates)))
         if count > MOST_LANES:
             hint = f"give fewer --shots, --lr or --updates: {MOST_LANES:,} lanes are the most"
@@ -253,10 +257,20 @@ class Grid:
                         for more in added
                         if not more or e * common.get("batch", 1) > 1  # update 1 is of the example itself
                     ]  # fmt: skip
+            if TTT in methods:
+                rates = [(rate, e) for rate in sorted(set(lr)) for e in sorted(set(updates))]
+                lanes += [test_time_training(n, lr=rate, updates=e, model=name, **common) for rate, e in rates]
         if len(added) > 1 and not any(lane.augment for lane in lanes):
             hint = "add ft or icl+ft to --methods, and 2 or more to --updates: the first is of the example itself"
             raise UserError("--augment, and no lane that would train on inferences", hint=hint)
         return Grid(tuple(lanes))
+
+
+def test_time_training(n: int | None, **coordinates: Any) -> Lane:
+    """Akyürek et al. (arXiv 2411.07279): each example in turn is left out and asked behind all others, in ever new
+    orders, with loss on all answers. In a stream, of what was predicted so far; `--final refit` trains afresh, as they
+    do. A prompt shows all there are."""
+    return Lane(shots=int(BOUNDS["shots"][1]) if n is None else n, **{**coordinates, "replay": "passes"})
 
 
 def parse_augment(text: str) -> tuple[str, ...]:
@@ -317,6 +331,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "quick": {"shots": (4, 8), "lr": (3e-4, 1e-3), "updates": (1, 5)},
     "thorough": {"shots": (1, 2, 4, 8, 16), "lr": (1e-4, 3e-4, 1e-3), "updates": (1, 2, 5, 10)},
     "paper": {"shots": (1, 3, 5, 10, 15, 30), "deliver": "per-query", **PAPER},
+    "ttt": {"methods": (*KINDS, TTT), "shots": (4,), "lr": (3e-4, 1e-3), "updates": (5,)},
 }
 
 # What `quick` gives up first when the budget is short: dear settings whose kind stays represented by a cheaper one.

@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args, get_type_hints
 from fewfit.draw import Replay
 from fewfit.errors import UserError
 from fewfit.examples.text import shorten
-from fewfit.grid import PAPER_SEEDS, PRESETS, Grid, Lane, several
+from fewfit.grid import AUTO, AUTO_SHOTS, PAPER_SEEDS, PRESETS, Grid, Lane, several
 
 QUICK_BUDGET = 600.0  # seconds
 LONGEST_BUDGET = 8760 * 3600.0
@@ -50,9 +50,9 @@ class Settings:
     concurrency: int | None = None
     max_calls: int | None = None
     # The lanes: all combinations, or spelled out one by one.
-    preset: Literal["quick", "thorough", "paper"] = "quick"
+    preset: Literal["quick", "thorough", "paper", "ttt"] = "quick"
     methods: Sequence[str] | None = None
-    shots: Sequence[int] | None = None
+    shots: Sequence[int] | str | None = None  # "auto": of lanes that train as many as is likeliest (run/shots.py)
     lr: Sequence[float] | None = None
     updates: Sequence[int] | None = None
     rank: int | None = None
@@ -133,6 +133,9 @@ class Settings:
         refuse_idle_augmenter(self)
         if self.probe is None and ALL_SHOTS in several(self.shots or ()):
             raise UserError("--shots all", hint="it is for documents (--probe): name how many examples a prompt shows")
+        if self.chooses_shots and self.number_of_seeds > 1:
+            hint = "give --seeds 1: what one order begins with, another one ends with"
+            raise UserError(f"--shots auto with {self.number_of_seeds} seeds", hint=hint)
         named = [short_name(one) for one in self.models if isinstance(one, str | Path)]
         if self.probe is not None:  # documents have lanes of their own (run/reading.py)
             return
@@ -152,10 +155,16 @@ class Settings:
             return tuple(self.model)
         return () if self.model is None else (self.model,)
 
-    def lanes(self, models: Sequence[str | None]) -> Grid:
-        """The lanes to be compared, for each of the models that lanes are named after: None where there is one only."""
+    @property
+    def chooses_shots(self) -> bool:
+        return several(self.shots) == (AUTO,)
+
+    def lanes(self, models: Sequence[str | None], n: int | None = None) -> Grid:
+        """The lanes to be compared, for each of the models that lanes are named after: None where there is one only.
+        With `n` examples; where shots are to be chosen, of all that may be."""
         if self.grid is None:
-            return Grid.of(model=models, **{name: self.coordinate(name)[0] for name in self._stated()})
+            stated = {name: self.coordinate(name)[0] for name in self._stated()}
+            return Grid.of(model=models, n=n, **stated | ({"shots": AUTO_SHOTS} if self.chooses_shots else {}))
         given = self.grid.lanes if isinstance(self.grid, Grid) else tuple(several(self.grid))
         for lane in given:
             if not isinstance(lane, Lane):

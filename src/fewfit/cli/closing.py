@@ -167,7 +167,7 @@ def third_command(result: dict[str, Any], folder: Path, run: str) -> str:
     asked = {name: one["value"] for name, one in record["asked"].items() if (one or {}).get("source") == "given"}
     model = asked.get("model")
     more: dict[str, Any] = {}
-    if not result["settled"] and len(record["seeds"]) == 1:
+    if not result["settled"] and len(record["seeds"]) == 1 and not record.get("shots"):  # chosen in one order
         more = {"seeds": 3}
     elif asked.get("preset", "quick") == "quick":
         more = {"preset": "thorough"}

@@ -20,6 +20,7 @@ import typer
 from fewfit.demonstrations import CHOOSERS
 from fewfit.errors import UserError
 from fewfit.examples.text import shorten
+from fewfit.grid import AUTO, KINDS, TTT
 from fewfit.metrics import NAMED
 from fewfit.settings import ALL_SHOTS, DEFAULTS, OPTIONS, TYPES, seconds
 
@@ -83,6 +84,10 @@ def names(text: str, flag: str) -> list[str]:
 
 def numbers(text: str, flag: str) -> list[float]:
     return [_number(part, flag, float, "numbers such as 3e-4,1e-3") for part in names(text, flag)]
+
+
+def shots(text: str, flag: str) -> list[int] | str:
+    return AUTO if text.strip() == AUTO else counts(text, flag)
 
 
 def counts(text: str, flag: str) -> list[int]:
@@ -159,12 +164,14 @@ FLAGS: dict[str, Flag] = {
     ),
     "preset": Flag("The grid to begin from; flags below change it.", GRID),
     "methods": Flag(
-        "Which kinds of lanes are compared.", GRID, shown="zero-shot,icl,ft,icl+ft", metavar="zero-shot,icl,ft,icl+ft",
-        read=names,
+        "Which kinds of lanes are compared. ttt, test-time training: icl+ft in which each example in turn is left out "
+        "and asked behind all others.", GRID, shown=f"{','.join(KINDS)}; preset ttt: ttt, too",
+        metavar=",".join((*KINDS, TTT)), read=names,
     ),
     "shots": Flag(
-        "Demonstrations in the prompt, for icl and icl+ft.", GRID, shown="quick: 4,8", metavar="K,K",
-        read=counts,
+        "Demonstrations in the prompt, for icl and icl+ft. auto: icl with 1 to 16, icl+ft with as many as make answers "
+        "of the first examples likeliest before anything is trained.", GRID, shown="quick: 4,8", metavar="K,K|auto",
+        read=shots,
     ),
     "lr": Flag("Learning rates, for ft and icl+ft.", GRID, shown="quick: 3e-4,1e-3", metavar="RATE,RATE", read=numbers),
     "updates": Flag(

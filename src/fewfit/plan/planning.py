@@ -28,6 +28,7 @@ from fewfit.plan.remote import EndpointPlan, plan_calls
 from fewfit.plan.shape import ModelShape, shape_of
 from fewfit.plan.space import Space, amount_of, disk, free_here, space
 from fewfit.plan.speed import Speed, measure
+from fewfit.run import shots
 from fewfit.run.budget import within_budget
 from fewfit.run.prepare import read, render_with
 from fewfit.settings import Settings, settings_of, short_name, takes_settings
@@ -107,10 +108,13 @@ def plan(
     if asked.base_url is not None:
         return plan_calls(asked, material, names)
     dataset, judge, seeds = material.dataset, material.judge, material.seeds
-    grid = asked.lanes(tuple(names))
+    grid, notices = asked.lanes(tuple(names), len(dataset)), list(dataset.notices)
+    if asked.chooses_shots:
+        k = shots.most(len(dataset))
+        grid = shots.narrowed(grid, dict.fromkeys(names, k))
+        notices.append(f"fit looks how many shots lanes that train get; here they have {k}, the most that it may be")
     given = None if memory is None else amount_of(memory)
     device, here = devices(asked.device, elsewhere=given is not None)
-    notices = list(dataset.notices)
     if device != here:
         notices.append(f"there is no {device} here: minutes are those of this CPU, and no budget cuts the grid")
     shapes: dict[str | None, ModelShape] = {}

@@ -11,11 +11,12 @@ from typing import Any
 
 from fewfit.demonstrations import chooser
 from fewfit.engine.source import source
+from fewfit.engine.task import Task
 from fewfit.errors import UserError
 from fewfit.examples import Dataset, Example
 from fewfit.examples import load as load_examples
 from fewfit.examples import save as save_examples
-from fewfit.grid import SEARCHED, Grid, Lane
+from fewfit.grid import SEARCHED, TTT, Grid, Lane, several
 from fewfit.metrics import Metric
 from fewfit.metrics import auto as auto_metric
 from fewfit.metrics import metric as find_metric
@@ -26,6 +27,7 @@ from fewfit.models.local import Loaded
 from fewfit.models.remote import served
 from fewfit.render import Renderer
 from fewfit.run import folders
+from fewfit.run import shots as choosing
 from fewfit.run.budget import within_budget
 from fewfit.run.reading import lanes_on_documents
 from fewfit.run.watch import Watch
@@ -165,7 +167,9 @@ def read(asked: Settings, data: Any) -> Material:
                 )
     refuse_unreadable(judge, [*dataset.examples, *(test.examples if test is not None else ())])
     seeds = asked.number_of_seeds
-    grid = asked.lanes((None,)) if documents is None else lanes_on_documents(asked, len(documents), (None,))
+    if documents is None and asked.chooses_shots:
+        choosing.refuse_few(len(dataset))
+    grid = grid_of(asked, dataset, documents, (None,))
     for lane in grid.lanes:
         if chooser(lane.demonstrations).per_query and lane.deliver == "fixed":
             raise UserError(f"--demos {lane.demonstrations} --deliver fixed", hint="it chooses for each query")
@@ -185,6 +189,12 @@ def read(asked: Settings, data: Any) -> Material:
     at = Path(data).expanduser().resolve() if isinstance(data, str | Path) else None
     digest = None if at is None else sha256(at.read_bytes()).hexdigest()
     return Material(dataset, test, judge, seeds, None if at is None else str(at), digest, documents=documents)
+
+
+def grid_of(asked: Settings, dataset: Dataset, documents: Dataset | None, models: Sequence[str | None]) -> Grid:
+    if documents is not None:
+        return lanes_on_documents(asked, len(documents), models)
+    return asked.lanes(models, len(dataset))
 
 
 def judged_by_what_is_told(asked: Settings, material: Material, loaded: dict[str | None, Loaded]) -> Material:
@@ -208,6 +218,8 @@ OF_STREAMS = (
 
 
 def refuse_on_documents(asked: Settings) -> None:
+    if asked.chooses_shots or TTT in several(asked.methods or ()):
+        raise UserError("--shots auto or --methods ttt with documents", hint="leave it out")
     if given := next((name for name in OF_STREAMS if getattr(asked, name) is not None), None):
         raise UserError(
             f"{flag(given)} with documents",
@@ -264,7 +276,7 @@ def prepare(
     """Settles what is left to settle with the models at hand, and writes the run folder."""
     dataset, test, judge, seeds = material.dataset, material.test, material.judge, material.seeds
     documents = material.documents
-    grid = asked.lanes(tuple(loaded)) if documents is None else lanes_on_documents(asked, len(documents), tuple(loaded))
+    grid = grid_of(asked, dataset, documents, tuple(loaded))
     renderers = {
         name: render_with(one.tokenizer, one.config, dataset, judge.needs, asked, documents)
         for name, one in loaded.items()
@@ -277,6 +289,14 @@ def prepare(
     ]
     for name, renderer in renderers.items():
         notices += [f"{name}: {notice}" if name else notice for notice in renderer.notices]
+    chosen: list[choosing.Chosen] = []
+    if asked.chooses_shots and any(lane.kind == "icl+ft" for lane in grid.lanes):
+        watch.phase("choosing the number of shots")
+        for name, one in loaded.items():
+            task = Task(dataset.examples, renderers[name], judge, order=asked.order)
+            chosen.append(choosing.choose(name, one.model, task))
+        grid = choosing.narrowed(grid, {one.lane: one.shots for one in chosen})
+        notices += [one.told for one in chosen]
     if documents is None and len(dataset.examples) <= max((lane.shots for lane in grid.lanes), default=0):
         notices.append(
             f"{len(dataset.examples)} examples: the longest prompts will have fewer demonstrations than asked"
@@ -285,7 +305,6 @@ def prepare(
     cost: dict[str, float] = {}
     halvings: tuple[int, ...] = ()
     if documents is None and (asked.is_sized or asked.budget is not None):
-        from fewfit.engine.task import Task
         from fewfit.engine.threads import is_small, one_thread
         from fewfit.run.timing import lane_seconds
 
@@ -339,6 +358,7 @@ def prepare(
         "order": asked.order,
         "race": documents is None and asked.races(len(dataset.examples)) and not judge.is_deferred,
         "halvings": list(halvings),
+        "shots": [asdict(one) for one in chosen],
         "final": asked.final,
         "select": asked.select,
         "budget": budget if asked.is_sized else None,

@@ -1,5 +1,5 @@
-"""An answer that knows the labels and nothing of the question: the commonest so far, as likely as it was common; where
-each question has options of its own, any of them.
+"""An answer that knows the labels and nothing of the question: the commonest so far; where each question has options of
+its own, any of them.
 
 A lane that does not lead it has learnt nothing that its examples could show.
 """
@@ -23,6 +23,8 @@ def lanes_that_learnt(table: Table, criterion: Criterion) -> Bools:
     stream = table.stream
     rows = np.flatnonzero(stream.after(criterion_start(stream.places, criterion)))
     score_R, nll_R = baseline(table)
+    if criterion == "z23":  # nothing that knows the labels alone has a higher probability than one that is sure
+        nll_R = -np.log(np.maximum(score_R, 1e-9))
     out_L = np.zeros(stream.lanes, dtype=bool)
     for lane in np.flatnonzero(stream.can_win_L):
         score_2R = np.stack([stream.score_LR[lane, rows], score_R[rows]])
@@ -37,7 +39,7 @@ def lanes_that_learnt(table: Table, criterion: Criterion) -> Bools:
 
 
 def baseline(table: Table) -> tuple[Floats, Floats]:
-    """Score and nats of each row, from the rows before it in its seed's order."""
+    """Score, and nats of an answer that is as likely as it was common, from the rows before it in its seed's order."""
     if table.own_options_R is not None:
         return 1 / table.own_options_R, np.minimum(NATS_AT_MOST, np.log(table.own_options_R))
     labels = sorted(set(table.gold))

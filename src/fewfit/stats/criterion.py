@@ -1,9 +1,9 @@
 """Which lane is chosen: in the sample, and again in every resample of it.
 
-`z23`, the default, adds up over the last two thirds of the stream (all of it below 30 examples) the score and the
-likelihood of every row, each in units of its own spread between lanes. In simulation its choice loses 2.8 points at 60
-examples where choosing by the accuracy over the stream loses 4.0: the likelihood says more than hit or miss, and the
-first third says little about a lane that learns.
+`z23`, the default, adds up over the last two thirds of the stream the score and the probability of the right answer of
+every row, each in units of its own spread between lanes: the probability says more than hit or miss, and the first third
+says little about a lane that learns. A probability and not its logarithm: tuned lanes are surer of themselves than they
+should be, and one confident mistake must not outweigh many answers that are right.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ from fewfit.stats.stream import Bools, Floats, Ints, Stream, by_example
 Criterion = Literal["z23", "accuracy", "nll"]
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 
-NATS_AT_MOST = 5.0  # an answer token that a lane thinks impossible would otherwise decide alone
+NATS_AT_MOST = 5.0  # under `nll`; an answer token that a lane thinks impossible would otherwise decide alone
 LEAST_SPREAD = 0.05  # where lanes hardly differ, their spread is no unit to measure by
-SHORT_STREAM = 30  # below it the criterion reads everything
 RESAMPLES = 250
 NEAR = 0.5  # standard errors
 BREAKS_TIES = 1e-6  # weight of the likelihood under `accuracy`: all of it together weighs less than one answer
@@ -38,16 +37,17 @@ def likelihood_per_token(nll_LR: Floats, tokens_LR: Floats) -> Floats:
 
 def criterion_start(places: int, criterion: Criterion) -> int:
     """The place after which the criterion begins to read."""
-    return places // 3 if criterion == "z23" and places >= SHORT_STREAM else 0
+    return places // 3 if criterion == "z23" else 0
 
 
-def item_weights(score_LR: Floats, nll_LR: Floats | None) -> tuple[float, float]:
-    """1 / sd of the scores and 1 / sd of the likelihoods, after subtracting the mean over lanes from every row."""
+def right_probability(nll_LR: Floats) -> Floats:
+    """Of an answer's token, as their geometric mean."""
+    return np.exp(-nll_LR)
 
-    def weight(values_LR: Floats) -> float:
-        return 1.0 / max(float((values_LR - values_LR.mean(axis=0)).std()), LEAST_SPREAD)
 
-    return weight(score_LR), 0.0 if nll_LR is None else weight(nll_LR)
+def in_spreads(values_LR: Floats) -> Floats:
+    """In standard deviations of what is left when the mean over lanes is taken off every row."""
+    return values_LR / max(float((values_LR - values_LR.mean(axis=0)).std()), LEAST_SPREAD)
 
 
 def item_scores(score_LR: Floats, nll_LR: Floats | None, criterion: Criterion) -> Floats:
@@ -56,8 +56,7 @@ def item_scores(score_LR: Floats, nll_LR: Floats | None, criterion: Criterion) -
         if nll_LR is None:
             return score_LR
         return -nll_LR if criterion == "nll" else score_LR - BREAKS_TIES * nll_LR
-    of_score, of_nll = item_weights(score_LR, nll_LR)
-    return of_score * score_LR - (0.0 if nll_LR is None else of_nll * nll_LR)
+    return in_spreads(score_LR) + (0.0 if nll_LR is None else in_spreads(right_probability(nll_LR)))
 
 
 @dataclass(frozen=True)
@@ -153,13 +152,13 @@ def totals(stream: Stream, criterion: Criterion, weight_BE: Floats) -> Floats:
     if stream.nll_LR is None:
         total_BL = score_BL
     else:
-        nll_BL, nll_spread_B = sums(stream.nll_LR[stream.can_win_L][:, rows])
+        nll_LR = stream.nll_LR[stream.can_win_L][:, rows]
         if criterion == "z23":
-            total_BL = score_BL / spread_B[:, None] - nll_BL / nll_spread_B[:, None]
-        elif criterion == "nll":
-            total_BL = -nll_BL
+            right_BL, right_spread_B = sums(right_probability(nll_LR))
+            total_BL = score_BL / spread_B[:, None] + right_BL / right_spread_B[:, None]
         else:
-            total_BL = score_BL - BREAKS_TIES * nll_BL
+            nll_BL, _ = sums(nll_LR)
+            total_BL = -nll_BL if criterion == "nll" else score_BL - BREAKS_TIES * nll_BL
     out_BL = np.full((weight_BE.shape[0], stream.lanes), -np.inf)
     out_BL[:, stream.can_win_L] = total_BL
     return out_BL

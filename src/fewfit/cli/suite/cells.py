@@ -51,11 +51,12 @@ def show_paper(rows: list[dict[str, Any]], out: Path, *, as_json: bool) -> None:
     """All rows, ICL+FT against the better of its parents, and the paper's own figures of the same tasks."""
     from fewfit.suites.results import ROWS
     from fewfit.suites.tasks import paper
-    from fewfit.suites.tasks.comparing import counts, differences, overall
+    from fewfit.suites.tasks.comparing import between_models, counts, differences, overall
 
     some = differences(rows, THIS, OTHERS)
     if as_json:
         told = {"rows": rows, "differences": [one.as_json() for one in some], "paper": paper.beside(rows)}
+        told["models"] = [one.as_json() for one in between_models(rows)]
         output.line({"schema": SCHEMA, **told, "file": str(out / ROWS)})
         return
     show_accuracy(rows)
@@ -69,7 +70,29 @@ def show_paper(rows: list[dict[str, Any]], out: Path, *, as_json: bool) -> None:
                 f"{model}, n = {n}: ICL+FT against the better of ICL and FT: better in {number['better']}, equal in "
                 f"{number['equal']}, worse in {number['worse']} of {len(mine)} tasks{points}"
             )
+    show_models(rows)
     print(f"\nEvery row: {out / ROWS}")
+
+
+def show_models(rows: list[dict[str, Any]]) -> None:
+    """Each model tuned against each other one prompted: a column for each, and a line over all tasks."""
+    from fewfit.suites.tasks.comparing import between_models, summary
+
+    some = between_models(rows)
+    if not some:
+        return
+    sides = {id(one): (one.this, one.other.partition(" of ")[2]) for one in some}
+    columns = list(dict.fromkeys(sides.values()))
+    lines = []
+    for task, n in dict.fromkeys((one.task, one.n) for one in some):
+        here = {sides[id(one)]: str(one.value) for one in some if (one.task, one.n) == (task, n)}
+        lines.append([task, str(n), *(here.get(one, "–") for one in columns)])
+    print()
+    print_table(["points above", "n", *(f"{this} over {other} prompted" for this, other in columns)], lines)
+    print()
+    for this, other in columns:
+        mine = [one for one in some if sides[id(one)] == (this, other)]
+        print(f"{this} against the better prompting of {other}:{summary(mine)}")
 
 
 def show_accuracy(rows: list[dict[str, Any]]) -> None:

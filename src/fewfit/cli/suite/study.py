@@ -10,7 +10,7 @@ import typer
 from fewfit.cli import flags as f
 from fewfit.cli import output
 from fewfit.cli.suite import options as o
-from fewfit.cli.suite.cells import run_all, show_accuracy, tell_plans
+from fewfit.cli.suite.cells import run_all, show_accuracy, show_models, tell_plans
 from fewfit.cli.suite.shown import SCHEMA
 
 
@@ -35,7 +35,7 @@ def study(
     dtype: o.Dtype = "auto",
     **flags: Any,
 ) -> None:
-    """One question on several tasks: loss, shots, parameters, replay, demonstrations, size.
+    """One question on several tasks: loss, shots, parameters, replay, demonstrations, size, curve, ttt.
 
     What is asked, its conditions and what is compared stand in suites/studies/NAME.py. Stopped, the same command goes
     on; what is there is not made again.
@@ -45,6 +45,7 @@ def study(
     from fewfit.suites.results import ROWS
     from fewfit.suites.studies.study import QUICK_TEST, bundled, found, only, told
     from fewfit.suites.studies.study import quick as quickly
+    from fewfit.suites.tasks.comparing import between_models
     from fewfit.suites.tasks.library import TEST, library
     from fewfit.suites.tasks.suite import Asked
 
@@ -59,7 +60,7 @@ def study(
     names = f.names(tasks, "--tasks") if tasks else list(asked.tasks)
     some = tuple(library(folder).tasks(names, test or (QUICK_TEST if quick else TEST)))
     sizes = o.read_budgets(budgets, asked.budgets)
-    each = [Asked(one, some, sizes, asked.conditions, seeds or 1, chat, alone=quick) for one in model]
+    each = [Asked(one, some, sizes, asked.conditions, seeds or 1, chat, quick, asked.curve) for one in model]
     dtype = "float32" if asked.trains_whole and dtype == "auto" else dtype
     if plan:
         tell_plans(each, dtype, flags["json_"])
@@ -71,11 +72,12 @@ def study(
         differences = [one.as_json() for one in found(asked, rows)]
         output.line(
             {"schema": SCHEMA, "study": name, "asks": asked.asks, "rows": rows, "differences": differences,
-             "found": lines, "file": str(at / ROWS)}
+             "models": [one.as_json() for one in between_models(rows)], "found": lines, "file": str(at / ROWS)}
         )  # fmt: skip
         return
     print(f"{asked.asks}\n")
     show_accuracy(rows)
     for line in lines:
         print(line)
+    show_models(rows)
     print(f"\nEvery row: {at / ROWS}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fewfit.errors import UserError
 from fewfit.grid import Lane
-from fewfit.suites.tasks.comparing import Difference, Row, counts, differences, overall
+from fewfit.suites.tasks.comparing import Difference, Row, differences, summary
 from fewfit.suites.tasks.condition import Condition
 
 # Small enough for models of some hundred million parameters to be between chance and certainty on them.
@@ -42,6 +42,7 @@ class Study:
     tasks: tuple[str, ...] = TASKS
     budgets: tuple[int | None, ...] = (10, 30, 100)
     report: Report = lambda rows, found: []
+    curve: tuple[int, ...] = ()  # numbers of shots whose likelihood rows tell
 
     @property
     def trains_whole(self) -> bool:
@@ -91,12 +92,6 @@ def told(study: Study, rows: Sequence[Row]) -> list[str]:
             mine = [d for d in some if d.this == pair.this and d.other in pair.others and d.model == model]
             if not mine:
                 continue
-            number = counts(mine)
-            mean = overall(mine)
             other = pair.others[0] if len(pair.others) == 1 else f"the better of {' and '.join(pair.others)}"
-            points = "" if mean is None else f" by {mean} points,"
-            lines.append(
-                f"{model}: {pair.this} against {other}:{points} better in {number['better']}, equal in "
-                f"{number['equal']}, worse in {number['worse']} of {len(mine)} (task × n)"
-            )
+            lines.append(f"{model}: {pair.this} against {other}:{summary(mine)}")
     return [*lines, *study.report(rows, some)]

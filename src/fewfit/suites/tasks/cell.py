@@ -21,7 +21,7 @@ from fewfit.metrics import Answer, Metric
 from fewfit.models.local import Loaded
 from fewfit.predictions import read as read_predictions
 from fewfit.run import folders
-from fewfit.run.prepare import Part, prepare, read
+from fewfit.run.prepare import Material, Part, Prepared, prepare, read
 from fewfit.run.watch import Callbacks
 from fewfit.select import select
 from fewfit.settings import Settings
@@ -59,9 +59,10 @@ def measure(
     *,
     chat: str = "auto",
     alone: bool = False,
+    curve: Sequence[int] = (),
     tell: Tell = lambda what: None,
 ) -> list[dict[str, Any]]:
-    """A row for each condition."""
+    """A row for each condition; with the curve over so many shots, where one is asked for."""
     began = time.monotonic()
     lanes = lanes_of(conditions)
     again = tuple(dict.fromkeys(lane.name for one in conditions if one.again for lane in one.lanes))
@@ -69,6 +70,7 @@ def measure(
         asked = settings(task, lanes, loaded, chat, Path(scratch) / "run")
         material = read(asked, list(task.stream(n, seed)))
         prepared = prepare(asked, material, {None: loaded}, Callbacks(), Part(seed, again, alone))
+        curves = curves_of(loaded, prepared, material, curve) if curve else {}
         tell("streaming")
         try:
             stream = run(prepared, material.judge)
@@ -79,7 +81,7 @@ def measure(
         rows = []
         for one in conditions:
             chosen = None if stream is None else choose(stream, one, material.judge)
-            row = common(task, n, seed, one) | {"stream_seconds": seconds}
+            row = common(task, n, seed, one) | {"stream_seconds": seconds} | curves
             if stream is None or chosen is None:
                 rows.append(row | NOTHING)
                 continue
@@ -121,7 +123,24 @@ def settings(task: Task, lanes: Sequence[Lane], loaded: Loaded, chat: str, out: 
     )
 
 
-def run(prepared: Any, judge: Metric) -> Stream:
+def curves_of(loaded: Loaded, prepared: Prepared, material: Material, shots: Sequence[int]) -> dict[str, Any]:
+    """By all examples, and by the first third, which is what `fit --shots auto` chooses by."""
+    from fewfit.engine.shots import curve
+    from fewfit.engine.task import Task as Rows
+    from fewfit.engine.threads import is_small, one_thread
+    from fewfit.render import Renderer, RenderSettings
+    from fewfit.run.shots import looked_at
+
+    renderer = Renderer(loaded.tokenizer, RenderSettings.from_json(prepared.record["models"][0]["render"]))
+    rows = Rows(material.dataset.examples, renderer, material.judge)
+    order = rows.order(prepared.record["seeds"][0])
+    parts = {"curve": order, "curve_of_third": order[: looked_at(len(order))]}
+    with one_thread(is_small(loaded.model)):
+        found = {name: curve(loaded.model, rows, some, shots) for name, some in parts.items()}
+    return {name: {str(k): round(value, 4) for k, value in one.items()} for name, one in found.items()}
+
+
+def run(prepared: Prepared, judge: Metric) -> Stream:
     from fewfit.run.execute import execute
 
     try:

@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from statistics import fmean, stdev
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from fewfit.suites.claims import Mean, mean
 from fewfit.suites.tasks.cell import scores_of
 
 Row = Mapping[str, Any]
+TUNED, PROMPTED = ("ft", "icl+ft"), ("zero-shot", "icl")
 Says = Literal["better", "equal", "worse"]
 
 
@@ -53,6 +55,39 @@ def differences(rows: Sequence[Row], this: str, others: Sequence[str]) -> list[D
             model, task, n = place
             found.append(Difference(model, task, n, this, best[0]["condition"], mean(values, -1.0, 1.0)))
     return found
+
+
+def between_models(rows: Sequence[Row]) -> list[Difference]:
+    """One model tuned against the better prompting of another, both ways round, where both were tested on the same
+    examples."""
+    digests: dict[str, set[Any]] = {}
+    for row in rows:
+        digests.setdefault(row["task"], set()).add(row.get("data"))
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    named = [
+        {**row, "model": " and ".join(models), "condition": of_model(row["condition"], row["model"])}
+        for row in rows
+        if len(digests[row["task"]]) == 1
+    ]
+    return [
+        found
+        for this, other in permutations(models, 2)
+        for way in TUNED
+        for found in differences(named, of_model(way, this), [of_model(one, other) for one in PROMPTED])
+    ]
+
+
+def of_model(condition: str, model: str) -> str:
+    return f"{condition} of {model}"
+
+
+def summary(some: Sequence[Difference]) -> str:
+    number, mean = counts(some), overall(some)
+    points = "" if mean is None else f" by {mean} points,"
+    return (
+        f"{points} better in {number['better']}, equal in {number['equal']}, worse in {number['worse']} of "
+        f"{len(some)} (task × n)"
+    )
 
 
 def places(rows: Iterable[Row]) -> list[tuple[str, str, int]]:

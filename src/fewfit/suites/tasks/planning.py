@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fewfit.demonstrations.delivery import SETS
 from fewfit.engine.stream import steps
 from fewfit.engine.task import Task as Rows
 from fewfit.engine.threads import processors
@@ -94,6 +95,11 @@ def work(
         tokens += trained + read
         operations += shape.body * ((6 if lane.tune == "full" else 4) * trained + 2 * read)
         seconds += lane_seconds(lane, n, shape, told, speed)
+    if asked.curve:
+        read = lengths[min(lengths)].mean * sum(SETS * (k + n) for k in asked.curve)
+        tokens += read
+        operations += 2 * shape.body * read
+        seconds += 2 * shape.body * read / (EFFICIENCY * speed.operations)
     for one in asked.conditions:
         told = lengths[one.lanes[0].shots_at_use]
         read = len(task.test) * (told.mean + told.scoring)

@@ -32,6 +32,7 @@ class Asked:
     seeds: int = 1
     chat: str = "auto"
     alone: bool = False  # cells too short for helper processes
+    curve: tuple[int, ...] = ()  # numbers of shots whose likelihood rows tell
 
     def __post_init__(self) -> None:
         check(self.conditions)
@@ -86,7 +87,7 @@ def made(
         tell(f"{name}: {what}")
 
     rows = measure(
-        loaded, cell.task, cell.n, cell.seed, missing, chat=asked.chat, alone=asked.alone, tell=told
+        loaded, cell.task, cell.n, cell.seed, missing, chat=asked.chat, alone=asked.alone, curve=asked.curve, tell=told
     )  # fmt: skip
     told(", ".join(f"{row['condition']} {shown(row['accuracy'])}" for row in rows))
     of_all = {
