@@ -28,6 +28,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from benchmarks.records import write
+from fewfit.select.choice import SHORT_STREAM
 from fewfit.stats import (
     CRITERIA,
     Stream,
@@ -43,7 +44,6 @@ from fewfit.stats import (
     resample,
     tango_interval,
 )
-from fewfit.select.choice import SHORT_STREAM
 from fewfit.stats.criterion import NEAR
 
 LANES = 16

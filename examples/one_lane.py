@@ -62,8 +62,8 @@ def make_trainable(model, lane, seed):
 
 def reference(model, renderer, examples, lane, *, seed=0, order="shuffle", choices=(), tell=lambda example, row: None):
     """Prediction rows, each told when it is made, and what was trained on. The model is changed: hand in a copy."""
-    # Studies' coordinates (batch, block, schedule, shots at use, upper half) are the engine's alone.
-    assert (lane.batch, lane.block, lane.schedule, lane.layers) == (1, 1, "constant", "all"), lane.name
+    # Studies' coordinates (batch, block, schedule, shots at use, upper half, kl) are the engine's alone.
+    assert (lane.batch, lane.block, lane.schedule, lane.layers, lane.kl) == (1, 1, "constant", "all", 0), lane.name
     model.requires_grad_(False)
     if lane.trains:
         model, parameters = make_trainable(model, lane, seed)

@@ -118,7 +118,7 @@ def test_a_lost_connection_is_told_and_found_again(browser: Any, going: Going, v
 
 
 def test_focus_and_the_reader_of_the_screen_are_left_in_peace(browser: Any, going: Going, view: View) -> None:
-    """Breaks seen to fail: focus not given back; nor the place scrolled to; what was said said again with every page."""
+    """Breaks seen to fail: focus not given back; nor the place scrolled to; words said again with each page."""
     with served(view) as server:
         page, _ = opened(browser, server.url, viewport={"width": 360, "height": 800})
         comes(page, "#said", "leads so far")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,18 @@ def test_errors_of_the_hub_are_one_line(saved: bundle.Bundle) -> None:
     ):
         with pytest.raises(kind, match=words):
             sent(saved, Hub(error=error))
+
+
+def test_a_hub_that_cannot_be_reached_is_one_line(saved: bundle.Bundle, monkeypatch: Any) -> None:
+    """By the real client, at an address where nobody listens. Break seen to fail: its own errors let through."""
+    from huggingface_hub import HfApi
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    with pytest.raises(EnvironmentProblem, match="cannot be reached") as told:
+        sent(saved, HfApi(endpoint=nobody, token="hf_none"))
+    assert told.value.code == "network" and "\n" not in told.value.line()
 
 
 def test_the_command_asks(saved: bundle.Bundle, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:

@@ -318,7 +318,7 @@ def test_runs_beside_each_other(
 ) -> None:
     """A table, a line of JSON, a page; and what they allow to be said.
 
-    Break seen to fail: `caution` by the metric alone."""
+    Breaks seen to fail: `caution` by the metric alone; times without the seconds that they are sorted by."""
     monkeypatch.chdir(tmp_path)
     tests = [{"name": "ft-lr1e-3-u1", "kind": "ft", "n": 100, "score": 0.61, "interval": [0.5, 0.7]}]
     made_run(Path("one"), two_classes(30), source=HOSTILE[0])
@@ -330,6 +330,8 @@ def test_runs_beside_each_other(
     parsed = check_safe(Path("page.html").read_text())
     assert HOSTILE[0] in parsed.text and "61.0" in parsed.text
     assert len(parsed.of("circle", class_="test")) == 1
+    keys = [cell["data-v"] for cell in parsed.of("td") if "data-v" in cell and "class" not in cell]
+    assert [float(key or "nan") for key in keys[1::2]] == [12.0, 12.0], "ranges and times sort as numbers"
     assert command(["compare", "one", "other", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [one["n"] for one in told["runs"]] == [30, 20] and told["page"] is None

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_made import HOSTILE, LANES, made_run, many_lanes, two_classes
+from report_made import HOSTILE, LANES, made_run, many_lanes, rewrite, two_classes
 from test_report import clean
 
 from fewfit.examples import Example
 from fewfit.grid import Lane
+from fewfit.predictions import read
 from fewfit.report.comparing import compare, write_comparison
 from fewfit.report.writing import write_report
+from fewfit.run.folders import RECORD, result
 from tests.tokenizers_made import byte_level
 
 pytestmark = pytest.mark.slow
@@ -138,6 +140,20 @@ def test_mistakes_can_be_searched_and_opened(browser: Any, pages: dict[str, Path
     assert seen == []
 
 
+def test_mistakes_of_lanes_with_spaces_in_their_names(browser: Any, tmp_path: Path) -> None:
+    """Those of a model's folder, for one. Break seen to fail: names joined and split by spaces."""
+    lanes = [Lane(shots=k, model="my model") for k in (0, 1, 2)]
+    folder = made_run(tmp_path / "run", two_classes(30), lanes)
+    rewrite(folder, RECORD, lambda record: record["models"][0].update(lane="my model"))
+    by_lane = {lane.name: [row["correct"] for row in read(folder) if row["lane"] == lane.name] for lane in lanes}
+    best = result(folder)["best"]
+    page, _ = opened(browser, write_report(folder, tokenizers={"my model": byte_level()}))
+    for name in by_lane.keys() - {best}:
+        page.locator(".mistakes select").select_option(name)
+        right = sum(theirs and not ours for ours, theirs in zip(by_lane[best], by_lane[name], strict=True))
+        assert page.locator("details.mistake:visible").count() == right > 0
+
+
 @pytest.mark.parametrize("scheme", ("light", "dark"))
 @pytest.mark.parametrize("name", ("usual", "hostile", "compared"))
 def test_no_serious_finding_of_axe(browser: Any, pages: dict[str, Path], name: str, scheme: str) -> None:
@@ -157,6 +173,14 @@ def test_nothing_hangs_over_the_side(browser: Any, pages: dict[str, Path], name:
     page, _ = opened(browser, pages[name], viewport={"width": width, "height": 800})
     page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true })")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_charts_can_be_read_on_a_phone(browser: Any, pages: dict[str, Path]) -> None:
+    """Wide ones scroll rather than shrink. Break seen to fail: no least width."""
+    page, _ = opened(browser, pages["usual"], viewport={"width": 360, "height": 800})
+    letters = "all => all.map(one => 12 * one.getBoundingClientRect().width / one.viewBox.baseVal.width)"
+    sizes = page.locator("svg.chart").evaluate_all(letters)
+    assert len(sizes) >= 3 and min(sizes) > 6.5
 
 
 def test_paper_shows_what_is_folded(browser: Any, pages: dict[str, Path], tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ from fewfit.cli.main import run
 from fewfit.errors import UserError
 from fewfit.models import local
 from fewfit.predict import Predictor
-from fewfit.serve.house import load
+from fewfit.run import folders
+from fewfit.serve.house import load, split
 
 
 def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
@@ -80,6 +81,17 @@ def test_what_cannot_be_served_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=words):
             load(runs, device="cpu")
+
+
+def test_the_last_run_can_be_given_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Break seen to fail: `last` taken for a folder behind a name."""
+    monkeypatch.chdir(tmp_path)
+    reviews = tmp_path / "elsewhere" / "reviews"
+    reviews.mkdir(parents=True)
+    (reviews / folders.RECORD).write_text("{}")
+    folders.remember(reviews)
+    assert split("mine=last") == ("mine", reviews) and split("last") == (None, reviews)
+    assert split(f"mine={reviews}") == ("mine", reviews)
 
 
 def test_a_model_that_was_tuned_whole_is_served_alone(tmp_path: Path) -> None:

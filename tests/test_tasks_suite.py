@@ -28,6 +28,7 @@ from fewfit.suites.tasks.comparing import counts, differences, overall
 from fewfit.suites.tasks.condition import Condition, by_kind
 from fewfit.suites.tasks.suite import Asked, cells
 from fewfit.suites.tasks.task import Asking, Published, Task, hold_out, shortest
+from fewfit.suites.tasks.testing import scores_of
 
 FT = Lane(lr=1e-3, updates=2)
 BOTH = Lane(shots=2, lr=1e-3, updates=2)
@@ -65,7 +66,7 @@ def test_a_cell_is_fit_with_its_test_file(task: Task, loaded: Loaded, base: Path
     assert len(set(theirs.values())) > 1
     for kind, row in rows.items():
         assert row["accuracy"] == pytest.approx(theirs[kind], abs=1e-4)
-        assert fmean(cell.scores_of(row)) == pytest.approx(row["accuracy"], abs=1e-4)
+        assert fmean(scores_of(row)) == pytest.approx(row["accuracy"], abs=1e-4)
         assert (row["n"], row["test"], len(row["scores"])) == (8, 8, 8)
     by_name = {lane["name"]: lane for lane in run.result["lanes"]}
     assert all(row["prequential"] == round(by_name[row["lane"]]["prequential"], 4) for row in rows.values())

@@ -175,7 +175,7 @@ def load(path: str | Path, *, model: Any = None, device: str = "auto") -> Predic
     """The predictor of a run (a folder, or `last`) or of a bundle's folder."""
     from fewfit import predict
 
-    return predict.load(folders.find(path) if str(path) == "last" else path, model=model, device=device)
+    return predict.load(folders.place(path), model=model, device=device)
 
 
 def _run(prepared: Prepared, judge: Metric, watch: Watch) -> Run:

@@ -29,6 +29,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "batch": (1, 10_000),
     "block": (1, 10_000),
     "weight_decay": (0, 1_000_000),
+    "kl": (0, 1_000_000),
     "use_shots": (0, 10_000),
 }
 MOST_LANES = 1_000
@@ -50,13 +51,14 @@ class Lane:
     rank: int = 8
     optimizer: Literal["adamw", "adafactor"] = "adamw"
     replay: Replay = "balanced"
-    layers: Literal["all", "upper-half"] = "all"  # which layers carry adapters
+    layers: Literal["all", "upper-half", "values"] = "all"  # which carry adapters; of attention its values' alone
     augment: tuple[str, ...] = ()  # inferences from the examples that updates 2, 3, … train on, too
     demonstrations: str = "random"
     batch: int = 1  # rows an update
     block: int = 1  # examples predicted, then trained on, together
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     weight_decay: float = 0.0
+    kl: float = 0.0  # of the divergence from the frozen model where loss falls, in the loss
     use_shots: int | None = None  # shots at use, if not those of training
     deliver: str | None = None  # demonstrations at use, if not as is usual: `delivery`
     model: str | None = None  # with several models in one grid: which
@@ -66,7 +68,7 @@ class Lane:
             if getattr(self, name) not in words:
                 raise UserError(f"{name} {getattr(self, name)!r}", hint=f"choose among {', '.join(words)}")
         for name in BOUNDS:
-            value, whole = getattr(self, name), name not in ("lr", "weight_decay")
+            value, whole = getattr(self, name), name not in ("lr", "weight_decay", "kl")
             if value is not None and (not isinstance(value, int if whole else int | float) or isinstance(value, bool)):
                 raise UserError(f"{name} {shorten(repr(value))}", hint=f"give a {'whole ' * whole}number")
         if self.deliver is not None and not self.shots_at_use:
@@ -76,6 +78,10 @@ class Lane:
             raise UserError("use_shots in a lane that trains nothing", hint="its shots are those that it uses")
         if (self.lr > 0) != (self.updates > 0):
             raise UserError(f"a lane with lr={self.lr:g} and updates={self.updates}", hint="give both or neither")
+        if self.kl and self.tune == "full":
+            raise UserError(
+                "kl in a lane that tunes the whole model", hint="there is no frozen one beside it: tune lora"
+            )
         for name, (least, most) in BOUNDS.items():
             value = getattr(self, name)
             if value is not None and not least <= value <= most:
@@ -157,6 +163,8 @@ class Lane:
         yield {"constant": ""}.get(self.schedule, self.schedule)
         if self.weight_decay:
             yield f"wd{short(self.weight_decay)}"
+        if self.kl:
+            yield f"kl{short(self.kl)}"
 
     def as_json(self) -> dict[str, Any]:
         record = asdict(self)

@@ -31,7 +31,7 @@ OF_ENDPOINTS = {"methods": ("zero-shot", "icl"), "deliver": "per-query"}
 OF_OTHERS = ("revision", "device", "dtype", "quantize", "budget", "chat_template_kwargs")
 COORDINATES = (
     *SIZED, "rank", "tune", "optimizer", "loss", "replay", "layers", "augment", "demonstrations",
-    "deliver", "batch", "block", "schedule", "weight_decay", "use_shots",
+    "deliver", "batch", "block", "schedule", "weight_decay", "kl", "use_shots",
 )  # fmt: skip
 
 
@@ -60,7 +60,7 @@ class Settings:
     optimizer: Literal["adamw", "adafactor"] | None = None
     loss: Literal["every-answer", "last-answer"] | None = None
     replay: Replay | None = None
-    layers: Literal["all", "upper-half"] | None = None
+    layers: Literal["all", "upper-half", "values"] | None = None
     augment: Sequence[str] | None = None
     augment_with: str | None = None  # who infers, if not the model itself
     augment_url: str | None = None
@@ -70,6 +70,7 @@ class Settings:
     block: int | None = None
     schedule: Literal["constant", "linear", "cosine"] | None = None
     weight_decay: float | None = None
+    kl: float | None = None
     use_shots: int | None = None
     grid: Grid | Sequence[Lane] | None = None
     seeds: int | None = None

@@ -42,13 +42,16 @@ def export(
 ) -> None:
     """Write what other libraries and servers take."""
     from fewfit import bundle
-    from fewfit.export import export as write
+    from fewfit.run import folders
 
     wanted = [kind.strip() for kind in kinds.split(",") if kind.strip()] if kinds is not None else []
     if kinds is not None and not wanted:
         raise UserError("--as names nothing", hint="leave it out, or name kinds: --as peft,template")
+    loaded = bundle.load(folders.place(run))
+    from fewfit.export import export as write  # seconds, and a name may be wrong
+
     made = write(
-        bundle.load(place(run)),
+        loaded,
         Path(to),
         wanted,
         set_number=number,
@@ -90,10 +93,12 @@ def push(
     What is sent is listed first, with the files that hold text of your examples, and nothing is sent without a yes.
     """
     from fewfit import bundle
+    from fewfit.run import folders
+
+    loaded = bundle.load(folders.place(run))
     from fewfit.export import push as send
     from fewfit.export.exporting import RECORD, examples_of
 
-    loaded = bundle.load(place(run))
     folder = loaded.folder if export is None else Path(export)
     if export is not None and not (folder / RECORD).is_file():
         raise UserError("is no export", where=export, hint="make one: fewfit export RUN --to FOLDER")
@@ -114,9 +119,3 @@ def push(
         output.line({"schema": output.SCHEMA, "repo": sent.repo, "url": sent.url, "private": sent.private})
     else:
         print(sent.url, flush=True)
-
-
-def place(run: str) -> Path:
-    from fewfit.run import folders
-
-    return folders.find(run) if run == "last" else Path(run)

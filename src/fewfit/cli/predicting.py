@@ -46,7 +46,7 @@ def predict(
         raise UserError("its folder is not there", where=target, hint="make it, or name another --out")
     from fewfit.run import folders
 
-    folder = folders.find(run) if run == "last" else Path(run)
+    folder = folders.place(run)
     rows = prompts(source, flags["input"] or usual_input(folder)) if source is not None else [example("1", prompt)]
     from fewfit.predict import load
 

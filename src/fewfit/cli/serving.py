@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -37,13 +36,11 @@ def serve(
     A client sends its query and no more: demonstrations, instruction, template and adapter are the bundle's. `model` is
     the run's name; `base` is the model without any of them. A page at / tries it out. Needs the extra `serve`.
     """
-    from fewfit.run import folders
     from fewfit.serve.limits import Limits
     from fewfit.serve.serving import address
     from fewfit.serve.serving import serve as serve_runs
 
-    found = [str(folders.find(run)) if run == "last" else str(Path(run)) for run in runs]
     limits = Limits(texts=batch, queue=queue, seconds=time_limit)
     serve_runs(
-        found, at=address(host, port, api_key_env, allow_host or ()), limits=limits, device=device, tell=output.say
+        runs, at=address(host, port, api_key_env, allow_host or ()), limits=limits, device=device, tell=output.say
     )

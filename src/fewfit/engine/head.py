@@ -18,23 +18,49 @@ CHUNK = 128  # rows: more is no faster. Even chunks, since how many rows share a
 
 
 class Read(NamedTuple):
-    """`loss_N` carries the graph. Of rows that were asked for: the likeliest token and its lead over the next (`best`),
-    and the whole logits, in fp32 at least (`kept`)."""
+    """`loss_N` is what the answers cost, `trained_N` what is trained on and carries the graph. Of rows that were asked
+    for: the likeliest token and its lead over the next (`best`), and the whole logits, in fp32 at least (`kept`)."""
 
     loss_N: Tensor
     best: dict[int, tuple[int, float]]
     kept: dict[int, Tensor]
+    trained_N: Tensor
 
 
-def read(head: nn.Linear, x_ND: Tensor, wanted_N: Tensor, tell: Collection[int], keep: Collection[int]) -> Read:
+class Pull(NamedTuple):
+    """Towards the frozen model: what it says at the same places (its logits, or what its head is given), and how much
+    the divergence from that weighs at each. KL(frozen ‖ lane): nothing that the frozen model says is to be lost."""
+
+    frozen: Tensor
+    weight_N: Tensor
+
+
+def read(
+    head: nn.Linear,
+    x_ND: Tensor,
+    wanted_N: Tensor,
+    tell: Collection[int],
+    keep: Collection[int],
+    pull: Pull | None = None,
+) -> Read:
     found: list[Read] = []
-    loss_N = Losses.apply(x_ND, head, wanted_N, sorted(tell), sorted(set(keep)), found)
-    return found[0]._replace(loss_N=loss_N)
+    trained_N = Losses.apply(x_ND, head, wanted_N, sorted(tell), sorted(set(keep)), pull, found)
+    return found[0]._replace(trained_N=trained_N)
 
 
-def read_logits(logits_NV: Tensor, wanted_N: Tensor, tell: Collection[int], keep: Collection[int]) -> Read:
-    loss_N = nn.functional.cross_entropy(logits_NV, wanted_N, reduction="none")
-    return Read(loss_N, leads(logits_NV.detach(), sorted(tell)), {n: logits_NV[n].detach() for n in keep})
+def read_logits(
+    logits_NV: Tensor, wanted_N: Tensor, tell: Collection[int], keep: Collection[int], pull: Pull | None = None
+) -> Read:
+    trained_N = loss_N = nn.functional.cross_entropy(logits_NV, wanted_N, reduction="none")
+    if pull is not None:
+        trained_N = loss_N + pull.weight_N * divergence(pull.frozen.log_softmax(-1), logits_NV.log_softmax(-1))
+    best, kept = leads(logits_NV.detach(), sorted(tell)), {n: logits_NV[n].detach() for n in keep}
+    return Read(loss_N, best, kept, trained_N)
+
+
+def divergence(frozen_NV: Tensor, lane_NV: Tensor) -> Tensor:
+    """KL(frozen ‖ lane) of log p."""
+    return (frozen_NV.exp() * (frozen_NV - lane_NV)).sum(dim=-1)
 
 
 def leads(logits_NV: Tensor, tell: Sequence[int], start: int = 0) -> dict[int, tuple[int, float]]:
@@ -54,9 +80,11 @@ class Losses(torch.autograd.Function):
         wanted_N: Tensor,
         tell: Sequence[int],
         keep: Sequence[int],
+        pull: Pull | None,
         found: list[Read],
     ) -> Tensor:
         losses: list[Tensor] = []
+        trained: list[Tensor] = []
         gradients: list[Tensor] = []
         best: dict[int, tuple[int, float]] = {}
         kept: dict[int, Tensor] = {}
@@ -68,20 +96,26 @@ class Losses(torch.autograd.Function):
             kept |= {n: logits_NV[n - start].clone() for n in keep if n in rows}
             sum_N1 = logits_NV.logsumexp(dim=-1, keepdim=True)
             losses.append((sum_N1 - logits_NV.gather(1, part_N1))[:, 0])
+            if pull is not None:
+                frozen_NV = wide(nn.functional.linear(pull.frozen[start : rows.stop], head.weight, head.bias))
+                frozen_NV, weight_N1 = frozen_NV.log_softmax(-1), pull.weight_N[start : rows.stop, None]
+                trained.append(losses[-1] + weight_N1[:, 0] * divergence(frozen_NV, logits_NV - sum_N1))
             if ctx.needs_input_grad[0]:
                 p_NV = logits_NV.sub_(sum_N1).exp_()
+                if pull is not None:
+                    p_NV += weight_N1 * (p_NV - frozen_NV.exp_())
                 p_NV.scatter_add_(1, part_N1, torch.full_like(sum_N1, -1.0))
                 gradients.append(p_NV.to(x_ND.dtype) @ head.weight)
         loss_N = torch.cat(losses)
         if gradients:
             ctx.save_for_backward(torch.cat(gradients))
-        found.append(Read(loss_N, best, kept))
-        return loss_N
+        found.append(Read(loss_N, best, kept, loss_N))
+        return torch.cat(trained) if trained else loss_N
 
     @staticmethod
     def backward(ctx: Any, grad_N: Tensor) -> Any:
         (gradient_ND,) = ctx.saved_tensors
-        return (grad_N[:, None] * gradient_ND).to(gradient_ND.dtype), None, None, None, None, None
+        return (grad_N[:, None] * gradient_ND).to(gradient_ND.dtype), *[None] * 6
 
 
 def wide(logits: Tensor) -> Tensor:

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from fewfit.engine.borrowed import Borrowed
 from fewfit.engine.forward import logits_at
 from fewfit.engine.generate import greedy
-from fewfit.engine.head import read_logits
+from fewfit.engine.head import Pull, read_logits
 from fewfit.engine.learner import LaneState, Row, Scored, Track
 from fewfit.engine.optim import Trained
 from fewfit.engine.places import spans_of, within
@@ -137,11 +138,16 @@ class PlainLearner:
         last = within(spans, row.spans[-1:]) if row.scored else []
         apart = one_token_apart(row.choices) if row.choices else None
         keep = last[apart : apart + 1] if apart is not None else []
+        pull = None
+        if train and active.trained is not None and active.trained.lane.kl:
+            with torch.no_grad(), active.frozen():
+                frozen_NV = logits_at(active.model, [row.ids], [places])
+            pull = Pull(frozen_NV, torch.tensor(active.trained.lane.kl, dtype=frozen_NV.dtype, device=frozen_NV.device))
         with torch.set_grad_enabled(train):
             logits_NV = logits_at(active.model, [row.ids], [places])
             wanted_N = torch.tensor([row.ids[p + 1] for p in places], device=logits_NV.device)
-            said = read_logits(logits_NV, wanted_N, last, keep)
-            loss = said.loss_N[within(spans, row.loss)].sum() / sum(e - s for s, e in row.loss) if train else None
+            said = read_logits(logits_NV, wanted_N, last, keep, pull)
+            loss = said.trained_N[within(spans, row.loss)].sum() / sum(e - s for s, e in row.loss) if train else None
         choices: tuple[float, ...] = ()
         if keep and apart is not None:
             choices = read_off(said.kept[keep[0]], row.choices, apart)
@@ -198,6 +204,10 @@ class _Active:
     def learns(self) -> bool:
         return self.trained is not None and not self.trained.diverged
 
+    def frozen(self) -> AbstractContextManager[Any]:
+        """Within, the model is as it was before anything was trained."""
+        raise NotImplementedError
+
     def leave(self) -> None:
         pass
 
@@ -226,6 +236,9 @@ class _Lora(_Active):
                     parameter.zero_()
         self.model = model  # PEFT has put its layers into the very modules of the model
         self.trained = Trained(lane, named)
+
+    def frozen(self) -> AbstractContextManager[Any]:
+        return cast(AbstractContextManager[Any], self.peft.disable_adapter())
 
     def export(self, folder: Path) -> None:
         self.peft.save_pretrained(str(folder), save_embedding_layers=False)

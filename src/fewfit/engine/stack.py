@@ -20,7 +20,7 @@ from fewfit.engine.adapters import Wrapped
 from fewfit.engine.borrowed import Borrowed
 from fewfit.engine.forward import logits_at, padded_ids, trained_attention
 from fewfit.engine.generate import greedy
-from fewfit.engine.head import Read, read, read_logits, says_all, wide
+from fewfit.engine.head import Pull, Read, read, read_logits, says_all, wide
 from fewfit.engine.learner import LaneState, Row, Scored, Track
 from fewfit.engine.places import BUCKET, alike, bucket, offsets, spans_of, within
 from fewfit.engine.rowmap import Adapter, Layout, Pass
@@ -90,6 +90,10 @@ class StackLearner:
     def _learning(self, track: Track) -> _Track | None:
         one = self._tracks.get(track)
         return None if one is None or one.trained.diverged else one
+
+    def _kl(self, row: Row) -> float:
+        one = self._tracks.get(row.track)
+        return 0.0 if one is None else one.trained.lane.kl
 
     @property
     def wrapped(self) -> Wrapped:
@@ -162,11 +166,11 @@ class StackLearner:
         self._graphs.clear()
         out: list[Scored | None] = [None] * len(rows)
         # Rows that train nothing need no graph: in a pass of their own they cost a third. Lanes that adapt the upper
-        # layers only need none below, beside others they would have one.
+        # layers only need none below, beside others they would have one. Lanes that are pulled ask the frozen model.
         parts: dict[str, list[int]] = {}
         for i, row in enumerate(rows):
             one = self._learning(row.track) if row.loss else None
-            parts.setdefault("none" if one is None else one.trained.lane.layers, []).append(i)
+            parts.setdefault("none" if one is None else f"{one.trained.lane.layers}{self._kl(row) > 0}", []).append(i)
         longest = max((len(row.ids) for row in rows), default=0)  # padded alike whatever the others need
         for kind, part in parts.items():
             found = self._forward([rows[i] for i in part], train=kind != "none", longest=longest)
@@ -196,9 +200,11 @@ class StackLearner:
         longest = max(longest, *(len(row.ids) for row in batch))
         attention = trained_attention(self.model, longest) if train else nullcontext()
         with torch.set_grad_enabled(train), attention, self._using([row.track for row in batch]) as now:
-            said = self._read(now, batch, places, wanted, [n for some in last for n in some], keep, cache, longest)
+            tell = [n for some in last for n in some]
+            pulls = [self._kl(row) if train else 0.0 for row, some in zip(batch, places, strict=True) for _ in some]
+            said = self._read(now, batch, places, wanted, tell, keep, cache, longest, pulls)
         if train:
-            graph = _Graph(said.loss_N, now, longest)
+            graph = _Graph(said.trained_N, now, longest)
             for row, some, start in zip(batch, spans, starts, strict=True):
                 carried = sum(e - s for s, e in row.loss)
                 graph.places[row] = (within(some, row.loss, start), carried)
@@ -219,6 +225,7 @@ class StackLearner:
         keep: Sequence[int],
         cache: Any,
         longest: int,
+        pulls: Sequence[float],
     ) -> Read:
         """What the head says at the places of all rows: it sees no others."""
         found = now.shared = sharing.shared(now, self._prefixes, [row.ids for row in batch])
@@ -237,19 +244,30 @@ class StackLearner:
         bare = self._bare
         hook = head.register_forward_pre_hook(gather)
         self.wrapped.headless = bare
+        frozen = None
         try:
+            if any(pulls):
+                with torch.no_grad(), self.wrapped.using(None):
+                    all_BT = padded_ids([row.ids for row in batch], longest=longest).to(self.device)
+                    frozen = self.model(input_ids=all_BT, use_cache=False).logits[0]
             with sharing.widened(self._decoder, found):
                 how = library.cache_argument(self.model, cache)
                 out = self.model(input_ids=ids_BT.to(self.device), use_cache=cache is not None, **how).logits[0]
         finally:
             hook.remove()
             self.wrapped.headless = False
-        wanted_N = torch.tensor(wanted, device=self.device)
+        wanted_N, asked = torch.tensor(wanted, device=self.device), len(wanted)
+        pull = None
+        if frozen is not None:
+            weights = [*pulls, *[0.0] * (len(out) - asked)]
+            pull = Pull(frozen, torch.tensor(weights, dtype=wide(frozen[:0]).dtype, device=self.device))
         if bare:
-            filled_N = torch.cat([wanted_N, wanted_N[-1:].expand(len(out) - len(wanted))])
-            said = read(head, out, filled_N, tell, keep)
-            return said._replace(loss_N=said.loss_N[: len(wanted)])
-        return read_logits(wide(out[: len(wanted)]), wanted_N, tell, keep)
+            filled_N = torch.cat([wanted_N, wanted_N[-1:].expand(len(out) - asked)])
+            said = read(head, out, filled_N, tell, keep, pull)
+            return said._replace(loss_N=said.loss_N[:asked], trained_N=said.trained_N[:asked])
+        if pull is not None:
+            pull = Pull(wide(pull.frozen[:asked]), pull.weight_N[:asked])
+        return read_logits(wide(out[:asked]), wanted_N, tell, keep, pull)
 
     @contextmanager
     def _using(self, tracks: Sequence[Track]) -> Iterator[Pass]:

@@ -10,6 +10,7 @@ from fewfit.errors import UserError
 from fewfit.grid import Lane
 
 ATTENTION = re.compile(r"attn|attention")
+VALUES = re.compile(r"\.(v|v_proj|value|value_proj|wv)$")  # as models call them
 
 
 def adapted_modules(model: Any, lane: Lane) -> list[str]:
@@ -34,6 +35,11 @@ def adapted_modules(model: Any, lane: Lane) -> list[str]:
     ]
     if is_mixture(model):
         names = [name for name in names if ATTENTION.search(name)]
+    if lane.layers == "values":
+        names = [name for name in names if VALUES.search(name)]
+        if not names:
+            message = f"no value matrices by themselves in {type(model).__name__}"
+            raise UserError(message, hint="they are one matrix with others there: --layers all or upper-half")
     if not names:
         raise UserError(
             f"no linear layer to adapt in {type(model).__name__}", hint="use --tune full, or --methods zero-shot,icl"

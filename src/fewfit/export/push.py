@@ -15,6 +15,7 @@ from fewfit.errors import EnvironmentProblem, UserError
 from fewfit.examples.example import Example
 from fewfit.export.bake import literal
 from fewfit.export.serving import go_text
+from fewfit.models.hub import is_of_transport
 from fewfit.models.messages import first_line
 
 # Files that are made of examples; in others a short text (a label, a number) stands by chance.
@@ -149,6 +150,8 @@ def write_errors(repo: str) -> Iterator[None]:
             ) from None
         message = f"the hub answers {status or 'with an error'}: {first_line(error)}"
         raise EnvironmentProblem(message, where=repo, hint="try again later", code="network") from error
-    except (OSError, RuntimeError) as error:  # transport errors have no base in common with these in every release
+    except Exception as error:
+        if not (isinstance(error, OSError | RuntimeError) or is_of_transport(error)):
+            raise
         message = f"cannot be reached: {first_line(error)}"
         raise EnvironmentProblem(message, where=repo, hint="check the network", code="network") from error

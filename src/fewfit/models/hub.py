@@ -25,6 +25,11 @@ def fetch(name: str, revision: str | None, weights: bool) -> Path:
     return Path(got)
 
 
+def is_of_transport(error: Exception) -> bool:
+    """Those of the hub's client have no base in common with Python's, and come of another library in each release."""
+    return type(error).__module__.split(".")[0] in ("httpx", "httpx2", "httpcore", "requests", "urllib3")
+
+
 @contextmanager
 def hub_errors(name: str, revision: str | None) -> Iterator[None]:
     """The hub's errors in one line each: what the user can mend, and what the network has to."""
@@ -63,8 +68,7 @@ def hub_errors(name: str, revision: str | None) -> Iterator[None]:
     except OSError as e:
         raise EnvironmentProblem(f"fetching failed: {first_line(e)}", where=name, hint="check disk and network") from e
     except Exception as e:
-        # The client's own transport errors have no common base with Python's.
-        if type(e).__module__.split(".")[0] not in ("httpx", "httpx2", "httpcore", "requests", "urllib3"):
+        if not is_of_transport(e):
             raise
         raise EnvironmentProblem(
             f"fetching failed: {first_line(e)}", where=name, hint="check the network", code="network"

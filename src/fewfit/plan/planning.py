@@ -230,6 +230,7 @@ def seconds(lane: Lane, n: int, shape: ModelShape, length: Length, speed: Speed)
     if lane.is_fixed:  # examples behind each of the sets that one is chosen among
         forward += reads_to_choose(lane, n) * length.mean / (lane.shots + 1)
     backward = length.mean * trained
+    forward += backward if lane.kl else 0.0  # by the frozen model
     operations = shape.body * (2 * forward + (6 if lane.tune == "full" else 4) * backward)
     touched = shape.width * shape.layers * (TOUCHES * forward + TRAIN_TOUCHES * backward)
     calls = shape.layers * (CALLS * alone + TRAIN_CALLS * trained)

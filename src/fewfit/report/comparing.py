@@ -151,11 +151,11 @@ def runs_table(compared: Sequence[Compared]) -> Markup:
             number(one.n, one.n),
             tag("td", tag("span", one.best, class_="name")),
             number(points(one.score), one.score),
-            tag("td", span(one.interval)),
+            tag("td", span(one.interval), data_v=one.interval[0]),
             number(points(one.majority) or "–", one.majority),
             number(points(one.test) or "–", one.test),
             number("–" if one.tokens is None else f"{one.tokens:,.0f}", one.tokens),
-            tag("td", clock(one.seconds)),
+            tag("td", clock(one.seconds), data_v=one.seconds),
             tag("td", one.run),
         )
         for one in compared

@@ -113,7 +113,7 @@ def figure(chart: Chart, name: str, caption: Any, legend: Sequence[tuple[str, st
     return tag(
         "figure",
         tag("ul", keys, class_="legend") if keys else None,
-        chart.drawing(name),
+        tag("div", chart.drawing(name), class_="scroll", tabindex="0", role="group", aria_label="Chart"),
         tag("figcaption", caption),
     )
 

@@ -86,7 +86,7 @@ def mistake(
         answers_table(row, run.best["name"], others),
         tag("details", tag("summary", "The prompt as the model saw it"), masked(seen)) if seen is not None else None,
     ]
-    return tag("details", summary, parts, class_="mistake", data_right=" ".join(right))
+    return tag("details", summary, parts, class_="mistake", data_right="\n".join(right))
 
 
 def question(example: Example | None) -> str:

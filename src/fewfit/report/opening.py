@@ -121,10 +121,10 @@ def settling(run: Evidence) -> str:
     needed = [each["more"] for each in run.result.get("comparisons", ()) if each["more"] and involves(run, each)]
     if not needed or min(needed) > MANY:
         return "More examples would hardly settle it: the rivals are too close. Take what is cheapest to serve."
-    orders = ", and several orders of them (seeds=3)" if len(run.record["seeds"]) == 1 else ""
+    orders = " Several seeds (--seeds 3) make it surer, too." if len(run.record["seeds"]) == 1 else ""
     return (
-        f"To be surer of the choice: if the differences are as large as they look, some {roughly(min(needed))} more "
-        f"{run.what} would show the first of them{orders}."
+        f"To be surer of the choice: some {roughly(min(needed))} more {run.what} would likely show the clearest of the "
+        f"differences, if it is as large as it looks.{orders}"
     )
 
 

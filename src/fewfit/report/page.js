@@ -33,7 +33,7 @@ for (const browser of document.querySelectorAll(".mistakes")) {
     const wanted = words.value.toLowerCase();
     let count = 0;
     for (const one of all) {
-      const right = one.dataset.right.split(" ");
+      const right = one.dataset.right.split("\n");  // names of models may hold spaces
       const fits = which.value === "all" || (which.value === "none" ? one.dataset.right === "" : right.includes(which.value));
       one.hidden = !(fits && one.textContent.toLowerCase().includes(wanted));
       count += one.hidden ? 0 : 1;

@@ -162,8 +162,8 @@ def write_bundle(run: Delivery, lane: Lane, target: Path, selection: Selection, 
     task, loaded, seed = run.tasks[lane.model], run.loaded[lane.model], run.seed()
     n = len(task)  # examples, or documents
     sets = task.delivered_sets(lane, seed)
-    held = {example.id for one in sets for example in one}
-    pool = [one for one in task.order(seed) if not sets or (len(sets) > 1 and one.id in held)]
+    held = {example.id: example for one in sets for example in one}  # as its chooser has them
+    pool = [held.get(one.id, one) for one in task.order(seed) if not sets or (len(sets) > 1 and one.id in held)]
     figures = selection.lane(lane.name)
     bundle.save(
         target,

@@ -86,6 +86,11 @@ def remember(folder: Path) -> None:
         return  # a folder where nothing may be written: the run itself lies elsewhere, only `last` will not find it
 
 
+def place(name: str | Path) -> Path:
+    """The last run, by `last`; any other folder as it is named: a bundle lies in no run where it was copied to."""
+    return find(name) if str(name) == "last" and not Path("last").exists() else Path(name)
+
+
 def find(name: str | Path) -> Path:
     """A run by folder, or `last`."""
     if str(name) == "last" and not Path("last").exists():

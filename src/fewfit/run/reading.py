@@ -19,7 +19,7 @@ from fewfit.render import Renderer
 from fewfit.settings import Settings
 
 USUAL: dict[str, Any] = {"lr": (3e-4, 1e-3), "updates": (8,), "batch": 8}
-COMMON = ("rank", "tune", "optimizer", "layers", "schedule", "weight_decay")
+COMMON = ("rank", "tune", "optimizer", "layers", "schedule", "weight_decay", "kl")
 
 
 def lanes_on_documents(asked: Settings, n: int, models: Sequence[str | None]) -> Grid:

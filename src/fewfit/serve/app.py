@@ -218,6 +218,8 @@ def told(refusal: Refusal) -> Response:
 def explained(error: RequestValidationError) -> Refusal:
     """The first of what is wrong with a body."""
     first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return Refusal(400, f"the body is not JSON: {first['ctx']['error']}", code="invalid_value")
     place = [str(part) for part in first["loc"] if part != "body"]
     where = ".".join(place)
     if first["type"] == "extra_forbidden":

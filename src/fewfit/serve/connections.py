@@ -23,19 +23,20 @@ def connection(limits: Limits) -> type:
                 self._wait(limits.patience)
 
         def on_response_complete(self) -> None:
-            super().on_response_complete()
-            self._wait(limits.patience + self.timeout_keep_alive)
+            answered = self.cycle
+            super().on_response_complete()  # begins the next request, where its head has come already
+            self._wait(limits.patience + self.timeout_keep_alive, answered)
 
         def connection_lost(self, exc: Exception | None) -> None:
             if self._timer is not None:
                 self._timer.cancel()
             super().connection_lost(exc)
 
-        def _wait(self, seconds: float) -> None:
+        def _wait(self, seconds: float, answered: Any = None) -> None:
             """Until the head of another request has come."""
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = self.loop.call_later(seconds, self._look, self.cycle)
+            self._timer = self.loop.call_later(seconds, self._look, answered)
 
         def _look(self, before: Any) -> None:
             if self.cycle is before:

@@ -83,6 +83,8 @@ class Gate:
 
     def _check_key(self, given: bytes) -> None:
         assert self.key is not None
+        if not given:
+            raise Refusal(401, "an API key is needed here: Authorization: Bearer KEY", code="invalid_api_key")
         kind, _, key = given.partition(b" ")
         if kind.lower() != b"bearer" or not hmac.compare_digest(key.strip(), self.key.encode()):
             raise Refusal(401, "no such API key", code="invalid_api_key")

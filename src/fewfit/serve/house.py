@@ -20,6 +20,7 @@ from fewfit.errors import UserError
 from fewfit.predict.loading import base_model, own_tokenizer
 from fewfit.render import Renderer
 from fewfit.render.encode import Encoder
+from fewfit.run.folders import place
 from fewfit.serve.hosted import BASE, Hosted, HostedBase, HostedBundle
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -69,8 +70,8 @@ def load(runs: Sequence[str], *, device: str = "auto", model: Any = None, reuse:
 def split(run: str) -> tuple[str | None, Path]:
     name, equals, folder = run.partition("=")
     if equals and NAME.fullmatch(name) and not Path(run).exists():
-        return name, Path(folder)
-    return None, Path(run)
+        return name, place(folder)
+    return None, place(run)
 
 
 def named(runs: Sequence[tuple[str | None, Path]]) -> dict[str, Bundle]:

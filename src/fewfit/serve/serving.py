@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -61,8 +62,11 @@ def listen(at: Address) -> socket.socket:
     try:
         return socket.create_server((at.host, at.port), family=family, backlog=1024)
     except OSError as error:
+        unknown = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
         raise EnvironmentProblem(
-            f"cannot listen: {error.strerror or error}", where=f"{at.host}:{at.port}", hint="name another --port"
+            f"cannot listen: {error.strerror or error}",
+            where=f"{at.host}:{at.port}",
+            hint="name an address of this machine with --host" if unknown else "name another --port",
         ) from None
 
 

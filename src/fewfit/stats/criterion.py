@@ -1,9 +1,9 @@
 """Which lane is chosen: in the sample, and again in every resample of it.
 
 `z23`, the default, adds up over the last two thirds of the stream the score and the probability of the right answer of
-every row, each in units of its own spread between lanes: the probability says more than hit or miss, and the first third
-says little about a lane that learns. A probability and not its logarithm: tuned lanes are surer of themselves than they
-should be, and one confident mistake must not outweigh many answers that are right.
+every row, each in units of its own spread between lanes: the probability says more than hit or miss, and the first
+third says little about a lane that learns. A probability and not its logarithm: tuned lanes are surer of themselves
+than they should be, and one confident mistake must not outweigh many answers that are right.
 """
 
 from __future__ import annotations

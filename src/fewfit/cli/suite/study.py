@@ -35,7 +35,8 @@ def study(
     dtype: o.Dtype = "auto",
     **flags: Any,
 ) -> None:
-    """One question on several tasks: loss, shots, parameters, replay, demonstrations, size, curve, ttt.
+    """One question on several tasks: loss, shots, parameters, replay, demonstrations, size, curve, ttt, forgetting,
+    noise, order, transfer.
 
     What is asked, its conditions and what is compared stand in suites/studies/NAME.py. Stopped, the same command goes
     on; what is there is not made again.
@@ -43,24 +44,32 @@ def study(
     from fewfit.errors import UserError
     from fewfit.suites import studies
     from fewfit.suites.results import ROWS
-    from fewfit.suites.studies.study import QUICK_TEST, bundled, found, only, told
+    from fewfit.suites.studies.study import QUICK_POOL, QUICK_TEST, bundled, found, only, prepared, told
     from fewfit.suites.studies.study import quick as quickly
     from fewfit.suites.tasks.comparing import between_models
     from fewfit.suites.tasks.library import TEST, library
     from fewfit.suites.tasks.suite import Asked
+    from fewfit.suites.tasks.task import shortest
 
     o.check_chat(chat)
     asked = studies.study(name)
     if data is None and not quick:
         raise UserError(f"study {name} without --data", hint="name the folder that its tasks lie in, or --quick")
-    asked = quickly(asked) if quick else asked
     if conditions:
         asked = only(asked, f.names(conditions, "--conditions"))
+    asked = quickly(asked, data is None) if quick else asked
     folder = Path(data) if data else bundled()
     names = f.names(tasks, "--tasks") if tasks else list(asked.tasks)
-    some = tuple(library(folder).tasks(names, test or (QUICK_TEST if quick else TEST)))
+    loaded = library(folder).tasks(names, test or (QUICK_TEST if quick else TEST))
+    some, elsewhere = prepared(asked, [shortest(one, QUICK_POOL, len(one.test)) for one in loaded] if quick else loaded)
     sizes = o.read_budgets(budgets, asked.budgets)
-    each = [Asked(one, some, sizes, asked.conditions, seeds or 1, chat, quick, asked.curve) for one in model]
+    each = [
+        Asked(
+            one, some, sizes, asked.conditions, seeds or asked.seeds, chat,
+            alone=quick, curve=asked.curve, elsewhere=elsewhere,
+        )
+        for one in model
+    ]  # fmt: skip
     dtype = "float32" if asked.trains_whole and dtype == "auto" else dtype
     if plan:
         tell_plans(each, dtype, flags["json_"])

@@ -6,22 +6,24 @@ A new study is a file here and its line below.
 from __future__ import annotations
 
 from fewfit.errors import UserError
-from fewfit.suites.studies import curve, demonstrations, loss, parameters, replay, shots, size, ttt
+from fewfit.suites.studies import (
+    curve,
+    demonstrations,
+    forgetting,
+    loss,
+    noise,
+    order,
+    parameters,
+    replay,
+    shots,
+    size,
+    transfer,
+    ttt,
+)
 from fewfit.suites.studies.study import Study
 
-STUDIES: dict[str, Study] = {
-    one.name: one
-    for one in (
-        loss.STUDY,
-        shots.STUDY,
-        parameters.STUDY,
-        replay.STUDY,
-        demonstrations.STUDY,
-        size.STUDY,
-        curve.STUDY,
-        ttt.STUDY,
-    )
-}
+EVERY = (loss, shots, parameters, replay, demonstrations, size, curve, ttt, forgetting, noise, order, transfer)
+STUDIES: dict[str, Study] = {one.STUDY.name: one.STUDY for one in EVERY}
 
 __all__ = ["STUDIES", "Study", "study"]
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from fewfit.errors import UserError
 from fewfit.grid import Lane
-from fewfit.suites.tasks.comparing import Difference, Row, differences, summary
+from fewfit.suites.tasks.comparing import Difference, Row, differences, of_tasks, summary
 from fewfit.suites.tasks.condition import Condition
+from fewfit.suites.tasks.elsewhere import Elsewhere
+from fewfit.suites.tasks.task import Task
 
 # Small enough for models of some hundred million parameters to be between chance and certainty on them.
 TASKS = ("sst2", "present-past", "trec", "animal_v_object_3", "english-french", "boolean_expressions")
@@ -19,6 +21,7 @@ TUNED = Lane(lr=LR, updates=UPDATES)  # FT, as all studies have it
 BOTH = Lane(shots=4, lr=LR, updates=UPDATES)  # ICL+FT
 QUICK_TASKS, QUICK_TEST, QUICK_N = ("kinds", "animal"), 8, 5  # of the bundled examples, which `lab` knows something of
 QUICK_CONDITIONS = 3
+QUICK_POOL = 30  # the shortest
 
 Report = Callable[[Sequence[Row], Sequence[Difference]], list[str]]
 
@@ -33,7 +36,9 @@ class Compared:
 
 @dataclass(frozen=True)
 class Study:
-    """`report` tells more of the rows than differences do."""
+    """`report` tells more of the rows than differences do. `seeds`: what is asked cannot be told from fewer orders, of
+    the same examples where `one_set`. `text`: measured as well is what a lane costs elsewhere, on that text and on the
+    study's other tasks. `quick`: bundled tasks for a quick look."""
 
     name: str
     asks: str
@@ -43,6 +48,10 @@ class Study:
     budgets: tuple[int | None, ...] = (10, 30, 100)
     report: Report = lambda rows, found: []
     curve: tuple[int, ...] = ()  # numbers of shots whose likelihood rows tell
+    seeds: int = 1
+    one_set: bool = False
+    text: str = ""
+    quick: tuple[str, ...] = QUICK_TASKS
 
     @property
     def trains_whole(self) -> bool:
@@ -54,14 +63,21 @@ def one(name: str, lane: Lane, *, again: bool = False) -> Condition:
     return Condition(name, (lane,), again)
 
 
-def quick(study: Study) -> Study:
-    """Tiny budgets on bundled examples, the first conditions of those that are compared."""
+def quick(study: Study, bundled: bool = True) -> Study:
+    """Tiny budgets on bundled examples, or on the study's first tasks; the first conditions of those compared."""
     wanted: dict[str, None] = {}
     for pair in study.compared:
         wanted |= dict.fromkeys((pair.this, *pair.others))
-    names = list(wanted)[:QUICK_CONDITIONS]
+    names = [*(wanted or (one.name for one in study.conditions))][:QUICK_CONDITIONS]
     budgets: tuple[int | None, ...] = (QUICK_N,) if len(study.budgets) <= 3 else (3, QUICK_N)
-    return replace(only(study, names), tasks=QUICK_TASKS, budgets=budgets)
+    tasks = study.quick if bundled else study.tasks[: len(study.quick)]
+    return replace(only(study, names), tasks=tasks, budgets=budgets)
+
+
+def prepared(study: Study, tasks: Sequence[Task]) -> tuple[tuple[Task, ...], Elsewhere | None]:
+    """Its tasks as it asks for them, and what is to be measured beside them."""
+    some = tuple(replace(one, one_set=study.one_set) for one in tasks)
+    return some, Elsewhere(some, study.text) if study.text else None
 
 
 def only(study: Study, names: Sequence[str]) -> Study:
@@ -95,3 +111,13 @@ def told(study: Study, rows: Sequence[Row]) -> list[str]:
             other = pair.others[0] if len(pair.others) == 1 else f"the better of {' and '.join(pair.others)}"
             lines.append(f"{model}: {pair.this} against {other}:{summary(mine)}")
     return [*lines, *study.report(rows, some)]
+
+
+def told_of_tasks(rows: Sequence[Row], pairs: Sequence[tuple[str, str]], what: str) -> list[str]:
+    """A line for each model and condition: tasks against others that have the same test examples, over all pairs."""
+    some = [one for pair in pairs for one in of_tasks(rows, *pair)]
+    places = dict.fromkeys((one.model, one.this) for one in some)
+    return [
+        f"{model}: {condition}, {what}:{summary([d for d in some if (d.model, d.this) == (model, condition)])}"
+        for model, condition in places
+    ]

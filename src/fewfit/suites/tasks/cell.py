@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fewfit import bundle
 from fewfit.errors import Interrupted, NoUsableLane, UserError
-from fewfit.examples import Example
 from fewfit.grid import Lane
-from fewfit.metrics import Answer, Metric
+from fewfit.metrics import Metric
 from fewfit.models.local import Loaded
 from fewfit.predictions import read as read_predictions
 from fewfit.run import folders
@@ -26,8 +25,11 @@ from fewfit.run.watch import Callbacks
 from fewfit.select import select
 from fewfit.settings import Settings
 from fewfit.stats import clopper_pearson
+from fewfit.suites.tasks.altered import choosers_of
 from fewfit.suites.tasks.condition import Condition, lanes_of
+from fewfit.suites.tasks.elsewhere import Elsewhere
 from fewfit.suites.tasks.task import Task
+from fewfit.suites.tasks.testing import as_text, test
 
 Tell = Callable[[str], None]
 DONE = "done"
@@ -60,13 +62,14 @@ def measure(
     chat: str = "auto",
     alone: bool = False,
     curve: Sequence[int] = (),
+    elsewhere: Elsewhere | None = None,
     tell: Tell = lambda what: None,
 ) -> list[dict[str, Any]]:
     """A row for each condition; with the curve over so many shots, where one is asked for."""
     began = time.monotonic()
     lanes = lanes_of(conditions)
     again = tuple(dict.fromkeys(lane.name for one in conditions if one.again for lane in one.lanes))
-    with tempfile.TemporaryDirectory() as scratch:
+    with choosers_of(task), tempfile.TemporaryDirectory() as scratch:
         asked = settings(task, lanes, loaded, chat, Path(scratch) / "run")
         material = read(asked, list(task.stream(n, seed)))
         prepared = prepare(asked, material, {None: loaded}, Callbacks(), Part(seed, again, alone))
@@ -77,7 +80,7 @@ def measure(
         except NoUsableLane:
             stream = None
         seconds = round(time.monotonic() - began, 1)
-        tested: dict[tuple[str, bool], tuple[list[float], float]] = {}
+        tested: dict[tuple[str, bool], tuple[list[float], float, dict[str, Any]]] = {}
         rows = []
         for one in conditions:
             chosen = None if stream is None else choose(stream, one, material.judge)
@@ -88,10 +91,12 @@ def measure(
             if (chosen, one.again) not in tested:
                 tell(f"testing {chosen}")
                 at = time.monotonic()
-                scores = test(loaded, stream.bundle_of(chosen, one.again), task.test, material.judge)
-                tested[chosen, one.again] = scores, round(time.monotonic() - at, 1)
-            scores, spent = tested[chosen, one.again]
-            rows.append(row | outcome(stream, chosen, scores) | {"seconds": round(seconds + spent, 1)})
+                folder = stream.bundle_of(chosen, one.again)
+                scores = test(loaded, bundle.load(folder), task.test, material.judge)
+                more = {} if elsewhere is None else elsewhere.measure(loaded, folder, task, chat)
+                tested[chosen, one.again] = scores, round(time.monotonic() - at, 1), more
+            scores, spent, more = tested[chosen, one.again]
+            rows.append(row | outcome(stream, chosen, scores) | more | {"seconds": round(seconds + spent, 1)})
     return rows
 
 
@@ -162,20 +167,6 @@ def choose(stream: Stream, condition: Condition, judge: Metric) -> str | None:
     return select(rows, usable, metric=judge.name).best.name
 
 
-def test(loaded: Loaded, folder: Path, examples: Sequence[Example], judge: Metric) -> list[float]:
-    from fewfit.engine.threads import is_small, one_thread
-    from fewfit.predict import predictor_of
-
-    predictor = predictor_of(bundle.load(folder), model=loaded.model, tokenizer=loaded.tokenizer)
-    try:
-        with one_thread(is_small(loaded.model)):
-            rows = predictor.predict(list(examples), nll=False)
-    finally:
-        predictor.close()
-    answers = [Answer("", 0, one, row["prediction"]) for row, one in zip(rows, examples, strict=True)]
-    return [round(score, 4) for score in judge.scores(answers)]
-
-
 def common(task: Task, n: int, seed: int, condition: Condition) -> dict[str, Any]:
     return {
         "task": task.name,
@@ -209,17 +200,6 @@ def outcome(stream: Stream, lane: str, scores: Sequence[float]) -> dict[str, Any
 
 def rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
-
-
-def as_text(scores: Sequence[float]) -> str | list[float]:
-    """Hits and misses take a character each."""
-    if all(score in (0.0, 1.0) for score in scores):
-        return "".join("01"[int(score)] for score in scores)
-    return list(scores)
-
-
-def scores_of(row: Mapping[str, Any]) -> list[float]:
-    return [float(one) for one in row["scores"]]
 
 
 def refuse_unlike(task: Task) -> None:

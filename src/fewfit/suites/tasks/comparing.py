@@ -16,7 +16,7 @@ from statistics import fmean, stdev
 from typing import Any, Literal
 
 from fewfit.suites.claims import Mean, mean
-from fewfit.suites.tasks.cell import scores_of
+from fewfit.suites.tasks.testing import scores_of
 
 Row = Mapping[str, Any]
 TUNED, PROMPTED = ("ft", "icl+ft"), ("zero-shot", "icl")
@@ -88,6 +88,17 @@ def summary(some: Sequence[Difference]) -> str:
         f"{points} better in {number['better']}, equal in {number['equal']}, worse in {number['worse']} of "
         f"{len(some)} (task × n)"
     )
+
+
+def of_tasks(rows: Sequence[Row], this: str, other: str) -> list[Difference]:
+    """A task against another that has the same test examples, condition by condition."""
+    found = []
+    for model, task, n in places(rows):
+        for condition in dict.fromkeys(row["condition"] for row in rows) if task == this else ():
+            values = paired(at(rows, (model, this, n), condition), at(rows, (model, other, n), condition))
+            if values is not None:
+                found.append(Difference(model, this, n, condition, f"{condition} on {other}", mean(values, -1.0, 1.0)))
+    return found
 
 
 def places(rows: Iterable[Row]) -> list[tuple[str, str, int]]:

@@ -23,6 +23,7 @@ from fewfit.examples.sources import READERS
 from fewfit.metrics import auto
 from fewfit.suites.results import LOCK
 from fewfit.suites.tasks import bbh, lines, pairs, parity, raft, tweeteval
+from fewfit.suites.tasks.altered import altered
 from fewfit.suites.tasks.changed import changed
 from fewfit.suites.tasks.task import Asking, Published, Task, hold_out
 
@@ -53,7 +54,11 @@ class Library:
         wanted = list(names or (name for name in self.known if name != parity.NAME))
         if not wanted:
             raise UserError("no tasks", hint="name a folder with files of examples")
-        return [hold_out(self.published(name), test) for name in dict.fromkeys(wanted)]
+        return [self.task(name, test) for name in dict.fromkeys(wanted)]
+
+    def task(self, name: str, test: int) -> Task:
+        made = None if name in self.known else altered(name, lambda of: self.task(of, test))
+        return made or hold_out(self.published(name), test)
 
 
 def some(names: Sequence[str] | dict[str, Any]) -> str:

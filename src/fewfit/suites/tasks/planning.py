@@ -22,6 +22,7 @@ from fewfit.plan.shape import ModelShape, shape_of
 from fewfit.plan.speed import Speed, measure
 from fewfit.render import Renderer
 from fewfit.suites.tasks.condition import lanes_of
+from fewfit.suites.tasks.elsewhere import SHOTS
 from fewfit.suites.tasks.suite import Asked, cells
 from fewfit.suites.tasks.task import Task
 
@@ -41,9 +42,9 @@ def planned(asked: Asked, dtype: str = "auto") -> dict[str, Any]:
     speed = measure(device, chosen, shape.width, tokens=512)
     rows: list[dict[str, Any]] = []
     operations = hours = 0.0
+    every = {task.name: lengths_of(asked, task, tokenizer, shape) for task in asked.tasks}
     for task in asked.tasks:
-        lengths = lengths_of(asked, task, tokenizer, shape)
-        works = [work(asked, task, cell.n, lengths, shape, speed) for cell in cells(asked) if cell.task is task]
+        works = [work(asked, task, cell.n, every, shape, speed) for cell in cells(asked) if cell.task is task]
         row = {name: sum(one[name] for one in works) for name in works[0]}
         operations, hours = operations + row["operations"], hours + row["hours"]
         rows.append({"task": task.name, "pool": len(task.pool), "test": len(task.test), "cells": len(works), **row})
@@ -79,19 +80,22 @@ def lengths_of(asked: Asked, task: Task, tokenizer: Any, shape: ModelShape) -> d
     )
     rows = Rows(some, renderer, metric(asking.metric, answer_patterns=asking.answer_patterns))
     shots = {k for lane in lanes_of(asked.conditions) for k in (lane.shots, lane.shots_at_use)}
+    shots |= set() if asked.elsewhere is None else {SHOTS}
     return {k: length(rows, k) for k in sorted(shots)}
 
 
 def work(
-    asked: Asked, task: Task, n: int, lengths: dict[int, Length], shape: ModelShape, speed: Speed
+    asked: Asked, task: Task, n: int, every: dict[str, dict[int, Length]], shape: ModelShape, speed: Speed
 ) -> dict[str, float]:
     """Of one cell: tokens, operations and hours of one process."""
     tokens = operations = seconds = 0.0
+    lengths = every[task.name]
     for lane in lanes_of(asked.conditions):
         told = lengths[lane.shots]
         made = list(steps(lane, n))
         trained = told.mean * lane.batch * sum(step.update > 0 for step in made)
         read = told.mean * sum(step.predicts and step.update == 0 for step in made)
+        read += trained if lane.kl else 0.0  # by the frozen model
         tokens += trained + read
         operations += shape.body * ((6 if lane.tune == "full" else 4) * trained + 2 * read)
         seconds += lane_seconds(lane, n, shape, told, speed)
@@ -100,12 +104,14 @@ def work(
         tokens += read
         operations += 2 * shape.body * read
         seconds += 2 * shape.body * read / (EFFICIENCY * speed.operations)
+    others = [] if asked.elsewhere is None else asked.elsewhere.others(task)
     for one in asked.conditions:
-        told = lengths[one.lanes[0].shots_at_use]
-        read = len(task.test) * (told.mean + told.scoring)
-        written = WRITTEN * len(task.test) * told.generated
-        tokens += read + written
-        operations += 2 * shape.body * (read + written)
-        token = 2 * shape.body / speed.single
-        seconds += 2 * shape.body * read / (EFFICIENCY * speed.operations) + written * token
+        tested = [(task, lengths[one.lanes[0].shots_at_use]), *((other, every[other.name][SHOTS]) for other in others)]
+        for each, told in tested:
+            read = len(each.test) * (told.mean + told.scoring)
+            written = WRITTEN * len(each.test) * told.generated
+            tokens += read + written
+            operations += 2 * shape.body * (read + written)
+            token = 2 * shape.body / speed.single
+            seconds += 2 * shape.body * read / (EFFICIENCY * speed.operations) + written * token
     return {"tokens": round(tokens), "operations": operations, "hours": seconds / 3600}

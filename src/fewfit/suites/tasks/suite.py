@@ -14,6 +14,7 @@ from fewfit.models.local import Loaded
 from fewfit.suites.results import ROWS, Results, held, machine
 from fewfit.suites.tasks.cell import measure, refuse_unlike
 from fewfit.suites.tasks.condition import Condition, by_kind, check
+from fewfit.suites.tasks.elsewhere import Elsewhere
 from fewfit.suites.tasks.task import Task
 
 # What a row is known by: all that its scores hang on. `data` is of the examples and of how they are asked.
@@ -33,6 +34,7 @@ class Asked:
     chat: str = "auto"
     alone: bool = False  # cells too short for helper processes
     curve: tuple[int, ...] = ()  # numbers of shots whose likelihood rows tell
+    elsewhere: Elsewhere | None = None  # what is measured beside each task itself
 
     def __post_init__(self) -> None:
         check(self.conditions)
@@ -67,7 +69,7 @@ def run(asked: Asked, loaded: Loaded, folder: Path, tell: Tell = lambda what: No
     """The rows of every cell that was asked for, those that were there already among them."""
     with held(folder):
         results = Results(folder / ROWS, KEY)
-        digests = {task.name: task.digest for task in asked.tasks}
+        digests = {task.name: digest_of(asked, task) for task in asked.tasks}
         every = list(cells(asked))
         found: list[dict[str, Any]] = []
         for number, cell in enumerate(every, start=1):
@@ -87,7 +89,8 @@ def made(
         tell(f"{name}: {what}")
 
     rows = measure(
-        loaded, cell.task, cell.n, cell.seed, missing, chat=asked.chat, alone=asked.alone, curve=asked.curve, tell=told
+        loaded, cell.task, cell.n, cell.seed, missing,
+        chat=asked.chat, alone=asked.alone, curve=asked.curve, elsewhere=asked.elsewhere, tell=told,
     )  # fmt: skip
     told(", ".join(f"{row['condition']} {shown(row['accuracy'])}" for row in rows))
     of_all = {
@@ -96,6 +99,11 @@ def made(
         "fewfit": __version__,
     }  # fmt: skip
     return [row | of_all for row in rows]
+
+
+def digest_of(asked: Asked, task: Task) -> str:
+    """Of all that its rows hang on but the model."""
+    return task.digest if asked.elsewhere is None else f"{task.digest}+{asked.elsewhere.digest}"
 
 
 def key_of(asked: Asked, cell: Cell, condition: Condition, loaded: Loaded, data: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from typing import Any
 
 from fewfit import draw
 from fewfit.errors import UserError
@@ -39,15 +40,23 @@ class Published:
 
 @dataclass(frozen=True)
 class Task:
-    """`pool` is what streams are drawn from."""
+    """`pool` is what streams are drawn from: of every seed its own examples, or (`one_set`) the same in another order.
+    `shown` are answers, by id, that demonstrations have in place of their own, for lanes whose chooser heeds it."""
 
     name: str
     pool: tuple[Example, ...]
     test: tuple[Example, ...]
     asking: Asking
+    shown: tuple[tuple[str, str], ...] = ()
+    one_set: bool = False
 
     def stream(self, n: int, seed: int) -> tuple[Example, ...]:
         """The first n of one order, so that 10 examples are inside 30."""
+        if self.one_set:
+            return tuple(draw.order(self.stream_of(n, 0), seed))
+        return self.stream_of(n, seed)
+
+    def stream_of(self, n: int, seed: int) -> tuple[Example, ...]:
         return tuple(draw.order(self.pool, seed)[:n])
 
     def size(self, budget: int | None) -> int:
@@ -59,7 +68,9 @@ class Task:
         """Of all that a row hangs on but the model."""
         asking = self.asking
         rows = [as_dict(one) for one in (*self.pool, *self.test)]
-        told = [asking.metric, asking.choices, asking.answer_patterns, asking.instruction, asking.bare, rows]
+        told: list[Any] = [asking.metric, asking.choices, asking.answer_patterns, asking.instruction, asking.bare, rows]
+        told += [self.shown] if self.shown else []
+        told += ["one set"] if self.one_set else []
         return sha256(one_line(told).encode()).hexdigest()[:16]
 
     @property
