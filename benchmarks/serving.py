@@ -4,7 +4,7 @@
     OMP_NUM_THREADS=1 python -m benchmarks.serving --model smollm2 --json results/serving-smollm2.json
 
 A bundle with 8 demonstrations in its prompt answers the demo's test file, one short text a request (the toy `lab`:
-words rotated; `smollm2`: the past tense of verbs). The server has a process of its own, and clients of plain HTTP/1.1,
+words rotated; `smollm2`: which team a customer's message is for). The server has a process of its own, and clients of plain HTTP/1.1,
 each with one connection and one request at a time, share another. Every answer is compared with what `fewfit predict`
 says to the same query. On the toy:
 
@@ -13,8 +13,8 @@ together    32 clients, as it is served, and with one text a forward
 beginning   32 clients, with the demonstrations' keys kept (that is `together`), and with every prompt computed whole,
             also with fewer at a time: in a row of tokens that share nothing, all are compared with all
 
-On `smollm2`: the 100 queries of the file by OpenAI's own client, one at a time and 32 at once; and 200 (the file twice)
-of one plain client with the demonstrations' keys kept and with every prompt computed whole.
+On `smollm2`: the 100 queries of the file by OpenAI's own client, one at a time and 32 at once; and `beginning` with 200
+(the file twice).
 """
 
 from __future__ import annotations
@@ -49,12 +49,14 @@ class Course:
 
 COURSES = {
     "lab": Course("rotate.jsonl", "rotate-test.jsonl"),
-    "smollm2": Course("english/past-tense.jsonl", "english/past-tense-test.jsonl", "Write the past tense of the verb."),
+    "smollm2": Course("english/support.jsonl", "english/support-test.jsonl", "Which team answers it, in a word?"),
 }
 
 
-def rows(name: str) -> list[dict[str, str]]:
-    return [json.loads(line) for line in (DATA / name).read_text(encoding="utf-8").splitlines()]
+def rows(name: str) -> list[tuple[str, str]]:
+    """Prompts and answers, whatever they are called."""
+    told = [json.loads(line) for line in (DATA / name).read_text(encoding="utf-8").splitlines()]
+    return [(prompt, answer) for prompt, answer in (one.values() for one in told)]
 
 
 def save_bundle(folder: Path, model: str) -> None:
@@ -65,7 +67,7 @@ def save_bundle(folder: Path, model: str) -> None:
     from fewfit.render import Renderer
 
     course, loaded = COURSES[model], local.load(model, device="cpu", dtype="float32")
-    examples = [Example(str(n), row["prompt"], row["completion"]) for n, row in enumerate(rows(course.examples), 1)]
+    examples = [Example(str(n), *row) for n, row in enumerate(rows(course.examples), 1)]
     renderer = Renderer.resolve(
         loaded.tokenizer, examples, max_new_tokens=32, instruction=course.instruction, chat="off"
     )
@@ -221,7 +223,7 @@ def main() -> None:
     asked = parser.parse_args()
     from fewfit.predict import Predictor
 
-    queries = [row["prompt"] for row in rows(COURSES[asked.model].test)]
+    queries = [prompt for prompt, _ in rows(COURSES[asked.model].test)]
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made) / "bundle"
         save_bundle(folder, asked.model)
@@ -244,12 +246,13 @@ def on_the_toy(folder: Path, queries: Sequence[str], wanted: Sequence[str], aske
 
 
 def on_a_real_one(folder: Path, queries: Sequence[str], wanted: Sequence[str], asked: Any) -> list[dict[str, Any]]:
-    every, compared = (queries, wanted, len(queries)), (queries, wanted, asked.compared, 1)
+    every, compared = (queries, wanted, len(queries)), (queries, wanted, asked.compared, CLIENTS)
     return [
         measured(folder, "openai client: one at a time", *every, 1, ask=openai_client),
         measured(folder, "openai client: 32 at once", *every, CLIENTS, ask=openai_client),
         measured(folder, "beginning: kept", *compared),
         measured(folder, "beginning: every prompt whole", *compared, reuse=False),
+        measured(folder, "beginning: the same, 4 texts a forward", *compared, reuse=False, texts=4),
     ]
 
 
