@@ -147,7 +147,7 @@ def test_a_verdict_that_is_settled_and_one_that_is_not() -> None:
         "Lean to the tuned model with 4 examples in the prompt (icl4+ft): it leads, but 80 "
     )
     rival = round(100 * found.lane("icl-4").score)
-    says = f" Prompting alone (icl-4) scores {rival}, at 9 tokens a prompt: surely worse, by {low} to {high} points. "
+    says = f" Prompting alone (icl-4) scores {rival}, at 9 tokens a prompt: worse, by {low} to {high} points (95%). "
     assert says in found.verdict and not found.settled
     assert "Tuning without examples in the prompt (ft-u1) scores " in found.verdict
     sure = chosen({ZERO: hits(80, 0.1), FT1: [1.0] * 80})
@@ -174,7 +174,7 @@ def test_prompting_is_better_only_so_far_where_tuning_still_rises() -> None:
     flat = hits(75, 0.1)
     behind = chosen({ICL4: [1.0] * 75, FT1: rising})
     assert behind.comparison("icl", "ft").so_far
-    assert "surely worse so far (ft-u1 is still rising), by " in behind.verdict and not behind.settled
+    assert "worse so far (ft-u1 is still rising), by " in behind.verdict and not behind.settled
     settled = chosen({ICL4: [1.0] * 75, FT1: flat})
     assert settled.comparison("icl", "ft").says == "better" and not settled.comparison("icl", "ft").so_far
     assert "so far" not in settled.verdict
@@ -202,7 +202,7 @@ def test_one_kind_alone_says_so_and_two_kinds_of_prompting_are_compared() -> Non
         "Nothing else than tuning without examples in the prompt was run" in alone.verdict and alone.comparisons == ()
     )
     assert chosen({ZERO: hits(60, 0.2), ICL4: [1.0] * 60}).verdict.find("The bare prompt (zero-shot) scores 20") > 0
-    assert chosen({ZERO: [1.0] * 9, ICL4: [1.0] * 9}).verdict.find("points worse; too close to call.") > 0
+    assert chosen({ZERO: [1.0] * 9, ICL4: [1.0] * 9}).verdict.find("points worse (95%); too close to call.") > 0
 
 
 @pytest.mark.parametrize(("metric", "has"), [("choice", True), ("match", True), ("rouge-l", False), ("json", False)])

@@ -92,6 +92,26 @@ def test_the_upper_end_of_a_lane_that_rises_is_that_of_its_last_quarter() -> Non
     assert flat.lane("zero-shot").interval[1] == pytest.approx(clopper_pearson(54, 60)[1])
 
 
+def test_a_pick_that_is_not_right_most_often_is_no_winner() -> None:
+    """The lane that finds right answers likeliest, behind another by one hit. Break seen to fail: leaning to it."""
+    rows = predictions({ZERO: hits(20, 0.85), FT1: hits(20, 0.8)})
+    for row in rows:
+        row["nll"] = 0.5 if row["lane"] == "ft-u1" else 1.0
+    found = select(rows, [ZERO, FT1], metric="exact")
+    assert found.best.name == "ft-u1" and found.verdict.startswith("No winner yet with 20 examples: the tuned model")
+
+
+def test_a_rival_that_costs_more_and_is_not_better_is_not_worth_examples() -> None:
+    """Break seen to fail: told how many examples would settle it."""
+    rows = predictions({ZERO: hits(60, 0.8), ICL4: hits(60, 0.75)})
+    cheap = select(rows, [ZERO, ICL4], metric="exact")
+    for row in rows:
+        row["prompt_tokens"] = 90 if row["lane"] == "icl-4" else 9
+    dear = select(rows, [ZERO, ICL4], metric="exact")
+    assert "it costs more a query and is not shown to be better" in dear.verdict
+    assert "costs more" not in cheap.verdict and dear.best.name == cheap.best.name == "zero-shot"
+
+
 def test_what_was_rejected_is_not_chosen_again_in_resamples() -> None:
     """A lane put in the place of one that is called worse is not charged with the difference. Break seen to fail: all
     lanes among those of the resamples."""

@@ -38,10 +38,12 @@ def opening(selection: Selection, rivals: list[Comparison]) -> str:
     if is_settled(rivals):
         return f"Use {what}."
     if best.name != selection.leader:
-        return f"Take {what}: nothing that costs more to serve is clearly better."
-    scores = [selection.lane(each.other_lane).score or 0.0 for each in rivals]
-    leads = "it leads" if selection.best.score >= max(scores, default=0.0) else "it finds the right answers likeliest"
-    return f"Lean to {what}: {leads}, but {counted(selection)} do not settle it against everything else."
+        return f"Take {what} for now: ways that cost more to serve are not shown to be better."
+    if any(points(selection.lane(each.other_lane).score) > points(best.score) for each in rivals):
+        likeliest = "finds the right answers likeliest, though it is not right most often"
+        return f"No winner yet with {counted(selection)}: {what} {likeliest}."
+    still = " and ".join(SPOKEN[each.other] for each in rivals if each.says != "better" or each.so_far)
+    return f"Lean to {what}: it leads, but {counted(selection)} do not settle it against {still}."
 
 
 def is_settled(rivals: list[Comparison]) -> bool:
@@ -52,7 +54,8 @@ def expected(selection: Selection) -> str:
     best, majority = selection.best, selection.majority
     beside = ""
     if majority is not None and majority.share > 0.1:
-        beside = f"; {without_thought(majority)} scores {hundredths(majority.share)}"
+        said = f"{without_thought(majority)} scores {hundredths(majority.share)}"
+        beside = f"; {said}" if best.interval[0] > majority.share else f"; not shown to be better than chance: {said}"
     return (
         f"Expect about {hundredths(best.score)} of 100 on new data (95% range {interval_text(best.interval)}{beside})"
         f"{price(selection.lane(best.name))}."
@@ -60,12 +63,15 @@ def expected(selection: Selection) -> str:
 
 
 def nothing_learnt(selection: Selection) -> str:
-    majority, best = selection.majority, selection.best
+    majority = selection.majority
     assert majority is not None
+    scores = {lane.name: lane.score for lane in selection.lanes if lane.score is not None and lane.interval}
+    top = selection.lane(max(scores, key=lambda name: scores[name]))
+    assert top.score is not None and top.interval is not None
     return (
         f"With {counted(selection)} no way of adapting can be shown to beat {without_thought(majority)}, which scores "
-        f"{hundredths(majority.share)} of 100; {best.name}, the cheapest, scores {hundredths(best.score)} (95% range "
-        f"{interval_text(best.interval)}). Deploy none of them yet: try another model, "
+        f"{hundredths(majority.share)} of 100; the highest, {top.name}, scores {hundredths(top.score)} (95% range "
+        f"{interval_text(top.interval)}). Deploy none of them yet: try another model, "
         f"{'more training' if selection.flat else 'a clearer instruction'} or more {what_counts(selection)}."
     )
 
@@ -99,12 +105,19 @@ def against(selection: Selection, each: Comparison) -> str:
     low, high = each.interval
     if each.says == "better":
         but = f" so far ({rival.name} is still rising)" if each.so_far else ""
-        tail = f"surely worse{but}, by {hundredths(low)} to {hundredths(high)} points"
+        tail = f"worse{but}, by {hundredths(low)} to {hundredths(high)} points (95%)"
     elif each.says == "worse":
         tail = f"better so far, by {hundredths(-high)} to {hundredths(-low)} points, but {each.lane} is still rising"
     else:
-        tail = f"anything from {ahead(-low)} to {ahead(-high)}; {needed(each, what_counts(selection))}"
+        more = needed(each, what_counts(selection))
+        if is_dearer(rival, selection.lane(selection.best.name)) and each.difference >= 0:
+            more = "it costs more a query and is not shown to be better"
+        tail = f"anything from {ahead(-low)} to {ahead(-high)} (95%); {more}"
     return f"{capitalised(SPOKEN[each.other])} ({rival.name}) scores {score}: {tail}."
+
+
+def is_dearer(this: LaneResult, other: LaneResult) -> bool:
+    return this.tokens is not None and other.tokens is not None and round(this.tokens) > round(other.tokens)
 
 
 def ahead(points: float) -> str:
@@ -117,7 +130,7 @@ def ahead(points: float) -> str:
 
 def needed(comparison: Comparison, what: str) -> str:
     """What more of them would likely bring."""
-    if comparison.more is None:
+    if comparison.more is None or hundredths(comparison.difference) == "0":
         return "too close to call"
     if comparison.more > MANY:
         return f"thousands of {what} would be needed to tell"
@@ -148,8 +161,12 @@ def interval_text(interval: Interval) -> str:
     return f"{hundredths(interval[0])} to {hundredths(interval[1])}"
 
 
+def points(value: float | None) -> int:
+    return round(100 * (value or 0.0))
+
+
 def hundredths(value: float) -> str:
-    return f"{round(100 * value) + 0:d}"  # an integer has no minus zero
+    return f"{points(value):d}"
 
 
 def roughly(count: int) -> int:
