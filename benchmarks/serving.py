@@ -4,9 +4,9 @@
     OMP_NUM_THREADS=1 python -m benchmarks.serving --model smollm2 --json results/serving-smollm2.json
 
 A bundle with 8 demonstrations in its prompt answers the demo's test file, one short text a request (the toy `lab`:
-words rotated; `smollm2`: which team a customer's message is for). The server has a process of its own, and clients of plain HTTP/1.1,
-each with one connection and one request at a time, share another. Every answer is compared with what `fewfit predict`
-says to the same query. On the toy:
+words rotated; `smollm2`: which team a customer's message is for). The server has a process of its own, and clients of
+plain HTTP/1.1, each with one connection and one request at a time, share another. Every answer is compared with what
+`fewfit predict` says to the same query. On the toy:
 
 load        so many requests of 64 clients
 together    32 clients, as it is served, and with one text a forward
