@@ -25,7 +25,7 @@ from fewfit.run.prepare import prepare, read
 from fewfit.run.watch import Callbacks
 from fewfit.settings import Settings
 from tests.models_made import tiny
-from tests.streams_made import WORDS, examples, run_lanes, stacked_learner, task_of
+from tests.streams_made import examples, run_lanes, task_of
 from tests.tokenizers_made import byte_level
 
 VOCABULARY = len(byte_level())
@@ -106,25 +106,6 @@ def test_no_later_answer_touches_the_choice(model: Any) -> None:
     later = shots.choose(None, model, task_of(turned(items, set(ids[10:])), judge="choice"))
     assert later == plain
     assert shots.choose(None, model, task_of(turned(items, {ids[9]}), judge="choice")).curve != plain.curve
-
-
-@pytest.mark.slow
-def test_labels_that_carry_nothing_promise_nothing(model: Any) -> None:
-    """A lane that hardly learns is its prompts, of which the choice knows most. Its last half, which its score is made
-    of, is at chance. That it must be, the test above shows; this one would see no leak but a coarse one."""
-    late = []
-    for r in range(30):
-        items = [
-            Example(str(k), f"{WORDS[draw.number('word', r, k) % 12]} {k}", ("left", "right")[draw.number(r, k) % 2])
-            for k in range(30)
-        ]
-        task = task_of(items, judge="choice")
-        lane = Lane(shots=shots.choose(None, model, task).shots, deliver="per-query")
-        learner = stacked_learner(model, task)
-        rows = run_lanes(model, task, [lane], learner=learner, width=64).rows
-        learner.close()
-        late += [row["score"] for row in rows if row["i"] > 15]
-    assert abs(fmean(late) - 0.5) < 4 * (0.25 / len(late)) ** 0.5
 
 
 # ---- fit -------------------------------------------------------------------------------------------------------------
