@@ -36,6 +36,16 @@ class Served:
         """What `fewfit predict` says."""
         return Predictor(self.folders[name], device="cpu").predict(queries, nll=False)
 
+    def settled(self, name: str, n: int) -> tuple[list[str], list[str]]:
+        """The first queries, with their answers, of which `predict` says the same alone and among others: between two
+        tokens that are equally likely but for rounding (one query in a hundred) nobody can be held to either."""
+        predictor = Predictor(self.folders[name], device="cpu")
+        asked = questions(name, n + n // 10)
+        together = [row["prediction"] for row in predictor.predict(asked, nll=False)]
+        alone = [predictor.predict([query], nll=False)[0]["prediction"] for query in asked]
+        some = [k for k in range(len(asked)) if alone[k] == together[k]][:n]
+        return [asked[k] for k in some], [together[k] for k in some]
+
     def client(self, key: str = "none") -> Any:
         from openai import OpenAI
 
