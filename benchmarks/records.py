@@ -33,7 +33,8 @@ class Lines:
 
     def add(self, cell: dict[str, Any]) -> None:
         self.cells.append(cell)
-        torn = self.path.exists() and not self.path.read_bytes().endswith(b"\n")
+        there = self.path.read_bytes() if self.path.exists() else b""
+        torn = bool(there) and not there.endswith(b"\n")
         with self.path.open("a") as file:
             file.write("\n" * torn + json.dumps(cell) + "\n")
         told = {name: value for name, value in cell.items() if isinstance(value, int | float | str)}
