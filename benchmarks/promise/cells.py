@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.promise.folds import FOLDS
 from benchmarks.promise.record import LANES, SIZES
 from benchmarks.promise.tasks import CLOSED
 from fewfit.grid import Grid, Lane
@@ -25,6 +26,7 @@ class Cell:
     record: dict[str, Any]
     fixed: dict[str, Any]  # the prompting lane with one set for all queries
     n: int
+    folds: dict[str, Any] | None = None  # hits and likelihoods of the n examples over five folds, where recorded
     grid: Grid = NOW
 
     @property
@@ -89,6 +91,20 @@ class Cell:
                     "probs": probs,
                 }  # fmt: skip
 
+    def by_folds(self, first: int) -> str:
+        """The lane with most hits in the first so many folds; among equals, that which finds the answers likeliest.
+
+        The prompting lane was crossed with a draw each; it is delivered with one set, as everywhere here."""
+        folds = self.folds or {}
+        held = [k for k in range(self.n) if k % FOLDS < first]
+
+        def worth(name: str) -> tuple[int, float]:
+            asked = PER_QUERY.name if name == FIXED.name else name
+            hits, nll = folds["hits"][asked], folds["nll"][asked]
+            return sum(hits[k] == "1" for k in held), -sum(nll[k] for k in held)
+
+        return max(self.lanes, key=worth)
+
     def tested(self, lane: str, how: str = "rotating") -> list[int]:
         """Hits on the test examples: as the lane is delivered, or with the first draw for all, on half of them."""
         if lane == FIXED.name:
@@ -103,15 +119,16 @@ class Cell:
         return sum(hits) / len(hits)
 
 
-def cells(path: Path, fixed: Path) -> list[Cell]:
+def cells(path: Path, fixed: Path, folds: Path) -> list[Cell]:
     """Cells whose prompting lane was recorded with one set as well."""
     by_key = {key(one): one for one in records(fixed)}
+    crossed = {(*key(one), one["n"]): one for one in records(folds)}
     found = [one for one in map(renamed, records(path)) if key(one) in by_key]
-    return [Cell(one, by_key[key(one)], n) for one in found for n in SIZES]
+    return [Cell(one, by_key[key(one)], n, crossed.get((*key(one), n))) for one in found for n in SIZES]
 
 
 def records(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+    return [json.loads(line) for line in path.read_text().splitlines() if line.strip()] if path.exists() else []
 
 
 def key(record: dict[str, Any]) -> tuple[str, str, int]:
