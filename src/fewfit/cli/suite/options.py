@@ -29,7 +29,7 @@ Shots = Annotated[
 ]
 Lr = Annotated[
     str | None,
-    typer.Option(metavar="RATE,RATE", help="Learning rates.", show_default="1e-3", rich_help_panel=TRAINING),
+    typer.Option(metavar="RATE,RATE", help="Learning rates.", show_default="3e-4", rich_help_panel=TRAINING),
 ]
 Updates = Annotated[
     str | None,

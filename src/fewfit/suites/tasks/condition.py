@@ -30,7 +30,7 @@ class Condition:
 def by_kind(
     kinds: Sequence[str] = KINDS,
     shots: Sequence[int] = (4,),
-    lr: Sequence[float] = (1e-3,),
+    lr: Sequence[float] = (3e-4,),
     updates: Sequence[int] = (3,),
 ) -> tuple[Condition, ...]:
     """The paper's methods: each with all its settings, of which the stream chooses."""

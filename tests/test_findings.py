@@ -1,0 +1,108 @@
+"""Tables and pictures of what was found, on rows whose figures can be told by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from benchmarks.findings import pictures, tables
+from benchmarks.promise.cells import Cell
+from benchmarks.promise.record import LANES
+from benchmarks.promise.report import passes
+from benchmarks.records import Lines
+
+TASKS = ("a", "b", "c")
+
+
+def row(task: str, kind: str, scores: str, *, seed: int = 0) -> dict[str, Any]:
+    told = {"model": "m", "task": task, "n": 60, "seed": seed, "condition": kind, "scores": scores}
+    return told | {"accuracy": scores.count("1") / len(scores)}
+
+
+def rows() -> list[dict[str, Any]]:
+    """Of 100 test examples right: 10 without anything, 40 prompted, 50 tuned, and 50, 70 and 90 with both."""
+    said = {"zero-shot": (10, 10, 10), "icl": (40, 40, 40), "ft": (50, 50, 50), "icl+ft": (50, 70, 90)}
+    return [
+        row(task, kind, "1" * right + "0" * (100 - right))
+        for kind, many in said.items()
+        for task, right in zip(TASKS, many, strict=True)
+    ]
+
+
+def cells_of(line: str) -> list[str]:
+    return [one.strip() for one in line.strip("|").split("|")]
+
+
+def test_kinds_are_means_over_tasks_and_icl_ft_is_held_against_the_better_of_its_parents():
+    told = cells_of(tables.kinds(rows()).splitlines()[-1])
+    assert told[:8] == ["m", "60", "3", "1", "10", "40", "50", "70"]
+    # 0, 20 and 40 points over the better parent: 20 in the mean, and three tasks are few.
+    assert told[8].startswith("20 (-") and told[9] == "2 / 1 / 0"
+
+
+def test_a_line_for_each_task_has_the_intervals_of_all_kinds():
+    lines = tables.every_task(rows()).splitlines()[2:]
+    assert [cells_of(line)[1] for line in lines] == list(TASKS)
+    last = cells_of(lines[-1])
+    assert last[4] == "100" and last[-1].startswith("40 (") and last[-1].endswith(": better")
+
+
+def test_seeds_of_a_task_are_one_score_for_each_test_example():
+    same = [row("a", "icl", "1100"), row("a", "icl", "0011", seed=1)]
+    assert tables.of_seeds(same).startswith("50 (") and tables.of_seeds([]) == "–"
+
+
+def test_the_choice_is_held_against_every_setting():
+    some = [
+        row(task, name, "1" * right + "0" * (100 - right)) for task in TASKS for name, right in (("x", 30), ("y", 60))
+    ]
+    some += [row(task, "chosen", "1" * 60 + "0" * 40) for task in TASKS]
+    by_name = {cells_of(line)[0]: cells_of(line) for line in tables.settings(some).splitlines()[2:]}
+    assert by_name["x"][3] == "30.0" and by_name["x"][4].startswith("30 (") and by_name["x"][5] == "3 / 0 / 0"
+    assert by_name["y"][4].startswith("0 (") and by_name["chosen"][3] == "60.0"
+
+
+def test_a_holdout_looks_at_the_first_fold_alone_and_likelihood_parts_equals():
+    names = [lane.name for lane in LANES]
+    hits = {name: "0" * 20 for name in names}
+    hits[names[2]], hits[names[3]] = "1" + "0" * 19, "01111" * 4  # the first fold holds examples 1, 6, 11 and 16
+    nll = {name: [1.0] * 20 for name in names}
+    folds = {"hits": hits, "nll": nll}
+    record = {"model": "m", "task": "antonym", "order": 0, "tests": {"20": {name: {"rotating": "1"} for name in names}}}
+    cell = Cell(record, {}, 20, folds)
+    assert cell.by_folds(1) == names[2] and cell.by_folds(5) == names[3]
+    nll[names[4]] = [0.5] * 20
+    hits[names[2]] = "0" * 20
+    assert cell.by_folds(1) == names[4]
+
+
+def test_passes_count_a_training_on_all_examples_behind_the_folds():
+    # Two lanes read only; six train, 14 updates between them.
+    assert passes(0) == 8 + 14
+    assert passes(5) == pytest.approx(8 + 5 * 14)
+    assert passes(1) == pytest.approx(8 / 5 + 1.8 * 14)
+
+
+def test_pictures_are_svg_with_a_dot_for_each_figure(tmp_path: Path):
+    pictures.save(tmp_path / "kinds.svg", pictures.kinds(rows(), "m", 60), "Kinds")
+    told = {
+        "model": "smollm2", "world": "curse", "split": "reversal", "condition": "ft", "names": "plausible",
+        "scale": "small", "quick": False, "hits": "0" * 26,
+    }  # fmt: skip
+    pictures.save(tmp_path / "reversals.svg", pictures.reversals([told]), "Reversals")
+    dots = {}
+    for name in ("kinds", "reversals"):
+        root = ElementTree.parse(tmp_path / f"{name}.svg").getroot()
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        dots[name] = len(root.findall(".//{*}circle"))
+    assert dots == {"kinds": 3 * 4 + 4, "reversals": 1 + 2}  # the legend's among them
+
+
+def test_a_file_without_anything_in_it_is_no_torn_line(tmp_path: Path):
+    path = tmp_path / "lines.jsonl"
+    path.touch()
+    Lines(path, ("task",)).add({"task": "rotate"})
+    assert path.read_text() == '{"task": "rotate"}\n'
