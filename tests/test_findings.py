@@ -67,7 +67,7 @@ def test_the_choice_is_held_against_every_setting():
 
 def test_a_holdout_looks_at_the_first_fold_alone_and_likelihood_parts_equals():
     names = [lane.name for lane in LANES]
-    hits = {name: "0" * 20 for name in names}
+    hits = dict.fromkeys(names, "0" * 20)
     hits[names[2]], hits[names[3]] = "1" + "0" * 19, "01111" * 4  # the first fold holds examples 1, 6, 11 and 16
     nll = {name: [1.0] * 20 for name in names}
     folds = {"hits": hits, "nll": nll}
