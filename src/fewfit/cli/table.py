@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
-from fewfit.report.numbers import clock, points
+from fewfit.report.numbers import clock, points, time_left
 from fewfit.run.board import Board, earlier_scores, spark
 from fewfit.run.watch import RunInfo, Watch
 
@@ -86,7 +86,7 @@ class Lines:
 def progress_line(board: Board) -> str:
     best = board.best()
     ended = sum(board.status(name) not in ("running", "waiting") for name in board.lanes)
-    parts = [f"{100 * board.share():.0f}%", f"{clock(board.gone())} gone", f"about {clock(board.left())} left"]
+    parts = [f"{100 * board.share():.0f}%", f"{clock(board.gone())} gone", time_left(board.left())]
     parts.append(f"{ended} of {len(board.lanes)} lanes ended")
     if best is not None:
         parts.append(f"best so far {best} {points(board.lanes[best].mean)}")
@@ -190,7 +190,7 @@ def drawn(board: Board, phase: str = "", *, height: int = 40) -> Any:
             )
         if left_out:
             grid.add_row("", Text(f"and {left_out} more", style="dim"))
-    parts = [f"{100 * board.share():.0f}% done", f"{clock(board.gone())} gone", f"about {clock(board.left())} left"]
+    parts = [f"{100 * board.share():.0f}% done", f"{clock(board.gone())} gone", time_left(board.left())]
     if phase:
         parts.append(phase)
     return Group(grid, Text(" · ".join(parts), style="dim"))

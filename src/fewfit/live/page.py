@@ -13,7 +13,7 @@ from fewfit.report.evidence import Evidence
 from fewfit.report.figure import kind_class
 from fewfit.report.lanes import lanes
 from fewfit.report.markup import Markup, heads, number, table, tag
-from fewfit.report.numbers import clock, points, span
+from fewfit.report.numbers import points, span, time_left
 from fewfit.report.opening import heading, opening
 from fewfit.report.page import REPORT, frame, part, policy, section
 from fewfit.report.race import LEFT, race
@@ -66,7 +66,7 @@ def top(at: Moment) -> Markup:
     share = board.share()
     told = [f"{100 * share:.0f}% of the work is done", f"{ended} of {len(board.lanes)} lanes have ended"]
     if at.state == RUNNING:
-        told.insert(1, "time left not known yet" if at.left is None else f"about {clock(at.left)} left")
+        told.insert(1, time_left(at.left))
         told += [at.phase] if at.phase else []
     bar = tag("progress", value=f"{share:.3f}", max="1", aria_label="Share of the work that is done")
     return tag(

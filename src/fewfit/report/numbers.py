@@ -18,6 +18,10 @@ def signed(value: float) -> str:
     return f"{100 * value:+.1f}".replace("-", "−")
 
 
+def time_left(seconds: float | None) -> str:
+    return "time left not known yet" if seconds is None else f"about {clock(seconds)} left"
+
+
 def clock(seconds: float | None) -> str:
     if seconds is None:
         return "–"
