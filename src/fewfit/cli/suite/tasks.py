@@ -95,7 +95,7 @@ def run(
     conditions = by_kind(
         o.listed_or(given["kinds"], told.get("kinds"), KINDS, lambda text: f.names(text, "--kinds")),
         o.listed_or(given["shots"], told.get("shots"), (1 if quick else 4,), lambda text: f.counts(text, "--shots")),
-        o.listed_or(given["lr"], told.get("lr"), (1e-3,), lambda text: f.numbers(text, "--lr")),
+        o.listed_or(given["lr"], told.get("lr"), (3e-4,), lambda text: f.numbers(text, "--lr")),
         o.listed_or(given["updates"], told.get("updates"), (1 if quick else 3,), lambda t: f.counts(t, "--updates")),
     )
     if quick:
