@@ -67,7 +67,8 @@ def headings(plan: Any) -> list[str]:
     models = "; ".join(f"{m.name} ({amount(m.parameters)} parameters, {m.layers} layers)" for m in plan.models)
     seeds = "" if plan.seeds == 1 else f", {plan.seeds} seeds"
     labels = "" if plan.choices is None else f" among {len(plan.choices)} labels"
-    scored = f"{plan.data}: {plan.n} examples, scored by {plan.metric}{labels}{seeds}"
+    what = f"{plan.n} examples" if plan.documents is None else f"{plan.n} questions about {plan.documents} documents"
+    scored = f"{plan.data}: {what}, scored by {plan.metric}{labels}{seeds}"
     return [f"{scored}; {models}, {plan.dtype} on {plan.device}"]
 
 

@@ -12,17 +12,17 @@ from fewfit.engine.threads import processors
 from fewfit.grid import Lane
 from fewfit.models import local
 from fewfit.models.device import pick_device, pick_dtype
-from fewfit.plan.planning import EFFICIENCY
+from fewfit.plan.reading import ASKED, GROWTH, WRITTEN_TOGETHER
 from fewfit.plan.shape import shape_of
 from fewfit.plan.speed import measure
+from fewfit.plan.work import EFFICIENCY
 from fewfit.suites.generalization.conditions import Condition, told
 from fewfit.suites.generalization.suite import LIKE, Asked, Cell, cells, world_of
 from fewfit.suites.generalization.world import World
 
 # Operations a second of a GPU of the H100's class in bf16, on passes of some thousand tokens: reckoned, not measured.
 GPU = 150e12
-WRITTEN_TOGETHER = 8  # texts share a pass: a token of each costs about as much as one of one
-GROWTH = {"local": 2.0, "global": 2.0, "document": 2.0}  # inferred tokens for each of the documents', about
+INFERRED = ("local", "global", "document")
 
 
 @dataclass(frozen=True)
@@ -119,10 +119,11 @@ def work_of(cell: Cell, sizes: Sizes, asked: Asked, inferred: set[tuple[str, int
         if part in ("truth", "diluted"):
             learnt += sizes.truth
         else:
-            learnt += sizes.cumulative if part == "cumulative" else GROWTH.get(part, 1.0) * sizes.documents
+            grown = GROWTH if part in INFERRED else 1.0
+            learnt += sizes.cumulative if part == "cumulative" else grown * sizes.documents
         for made in LIKE if part == "diluted" else [part] if part in condition.inferred else []:
             if (cell.world, cell.seed, made) not in inferred:
                 inferred.add((cell.world, cell.seed, made))
                 context = sizes.shown if made == "global" else 0
-                work += Work(read=context + 4 * sizes.documents, written=GROWTH[made] * sizes.documents)
+                work += Work(read=context + ASKED * sizes.documents, written=GROWTH * sizes.documents)
     return work + Work(trained=learnt * asked.passes)

@@ -9,17 +9,16 @@ from __future__ import annotations
 from typing import Any
 
 from fewfit.demonstrations.delivery import SETS
-from fewfit.engine.stream import steps
 from fewfit.engine.task import Task as Rows
 from fewfit.engine.threads import processors
 from fewfit.metrics import metric
 from fewfit.models import local
 from fewfit.models.device import pick_device, pick_dtype
 from fewfit.plan.lengths import Length, length
-from fewfit.plan.planning import EFFICIENCY
-from fewfit.plan.planning import seconds as lane_seconds
 from fewfit.plan.shape import ModelShape, shape_of
 from fewfit.plan.speed import Speed, measure
+from fewfit.plan.work import EFFICIENCY, stream_work
+from fewfit.plan.work import seconds as lane_seconds
 from fewfit.render import Renderer
 from fewfit.suites.tasks.condition import lanes_of
 from fewfit.suites.tasks.elsewhere import SHOTS
@@ -91,14 +90,10 @@ def work(
     tokens = operations = seconds = 0.0
     lengths = every[task.name]
     for lane in lanes_of(asked.conditions):
-        told = lengths[lane.shots]
-        made = list(steps(lane, n))
-        trained = told.mean * lane.batch * sum(step.update > 0 for step in made)
-        read = told.mean * sum(step.predicts and step.update == 0 for step in made)
-        read += trained if lane.kl else 0.0  # by the frozen model
-        tokens += trained + read
-        operations += shape.body * ((6 if lane.tune == "full" else 4) * trained + 2 * read)
-        seconds += lane_seconds(lane, n, shape, told, speed)
+        made, whole = stream_work(lane, n, lengths[lane.shots]), lane.tune == "full"
+        tokens += made.trained + made.read
+        operations += made.operations(shape.body, whole=whole)
+        seconds += lane_seconds(made, shape, speed, whole=whole)
     if asked.curve:
         read = lengths[min(lengths)].mean * sum(SETS * (k + n) for k in asked.curve)
         tokens += read
