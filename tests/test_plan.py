@@ -389,7 +389,8 @@ def test_documents_are_planned_as_they_are_read(
     """Steps and tokens are those of the course that a run would follow. Breaks seen to fail: rows counted without
     those that stand together; the documents in the prompt left out; inferences for nothing."""
     from fewfit.engine.learner import Track
-    from fewfit.run.prepare import grid_of, read, render_with
+    from fewfit.run.material import grid_of, read
+    from fewfit.run.prepare import render_with
     from fewfit.run.reading import Reading
     from fewfit.settings import Settings
 

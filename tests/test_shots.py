@@ -21,7 +21,8 @@ from fewfit.examples.example import Example
 from fewfit.grid import AUTO_SHOTS, Grid, Lane
 from fewfit.models.local import Loaded
 from fewfit.run import shots
-from fewfit.run.prepare import prepare, read
+from fewfit.run.material import read
+from fewfit.run.prepare import prepare
 from fewfit.run.watch import Callbacks
 from fewfit.settings import Settings
 from tests.models_made import tiny

@@ -19,7 +19,8 @@ from fewfit.examples import Example
 from fewfit.grid import Lane
 from fewfit.models.local import Loaded
 from fewfit.predictions import read as read_predictions
-from fewfit.run.prepare import Part, prepare, read
+from fewfit.run.material import read
+from fewfit.run.prepare import Part, prepare
 from fewfit.run.watch import Callbacks
 from fewfit.suites import studies
 from fewfit.suites.studies import size

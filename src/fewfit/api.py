@@ -15,7 +15,8 @@ from fewfit.models.remote import served
 from fewfit.predictions import read as read_predictions
 from fewfit.report.writing import write_report
 from fewfit.run import folders
-from fewfit.run.prepare import Prepared, judged_by_what_is_told, load_models, prepare, read, wrap
+from fewfit.run.material import judged_by_what_is_told, read
+from fewfit.run.prepare import Prepared, load_models, prepare, wrap
 from fewfit.run.watch import Callbacks, OnLane, OnRow, Watch
 from fewfit.settings import Settings, is_pair, settings_of, takes_settings
 

@@ -28,7 +28,8 @@ from fewfit.plan.work import Work, seconds, stream_work
 from fewfit.report.numbers import clock
 from fewfit.run import shots
 from fewfit.run.budget import within_budget
-from fewfit.run.prepare import grid_of, read, render_with
+from fewfit.run.material import grid_of, read
+from fewfit.run.prepare import render_with
 from fewfit.run.reading import Reading
 from fewfit.settings import Settings, settings_of, short_name, takes_settings
 

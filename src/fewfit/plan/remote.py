@@ -13,7 +13,8 @@ from fewfit.grid import Lane
 from fewfit.models.remote.access import checked_url
 from fewfit.models.remote.tokens import byte_tokenizer
 from fewfit.plan.lengths import length
-from fewfit.run.prepare import Material, render_with
+from fewfit.run.material import Material
+from fewfit.run.prepare import render_with
 from fewfit.settings import Settings
 
 SCHEMA = 1

@@ -1,6 +1,7 @@
 """A run: what was asked is prepared (a folder whose run.json says it all), executed, and delivered.
 
-prepare.py   settings, data and models → run.json;  budget.py  what of the grid fits a time
+material.py  settings and data → what can be read and refused without a model
+prepare.py   the same with models → run.json;  budget.py  what of the grid fits a time
 execute.py   run.json → lanes run to their end;  session.py  one go at it;  deliver.py  → the choice, bundles, the test
 documents.py the same for lanes that read documents;  reading.py  what they read and are asked
 sets.py      demonstrations for all queries, and inferences.py  what the untrained model infers, kept for resume

@@ -20,7 +20,8 @@ from fewfit.metrics import Metric
 from fewfit.models.local import Loaded
 from fewfit.predictions import read as read_predictions
 from fewfit.run import folders
-from fewfit.run.prepare import Material, Part, Prepared, prepare, read
+from fewfit.run.material import Material, read
+from fewfit.run.prepare import Part, Prepared, prepare
 from fewfit.run.watch import Callbacks
 from fewfit.select import select
 from fewfit.settings import Settings
