@@ -1,7 +1,8 @@
-"""A tiny model for whoever asks."""
+"""A tiny model and a browser for whoever asks."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,3 +22,11 @@ def loaded(base: Path) -> Any:
     from fewfit.models import local
 
     return local.load(base, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from browser_made import launched
+
+    with launched() as made:
+        yield made

@@ -1,16 +1,12 @@
-"""The live page in a real Chromium: it brings itself up to date, asks nobody else, and loses neither numbers nor place.
-
-Needs `pip install '.[browser]'` and a Chromium, such as Debian's package of that name.
-"""
+"""The live page in a real Chromium: it keeps up to date, asks nobody else, and loses neither numbers nor place."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser_made import opened
 from live_made import TOKEN, Going, served
 from report_made import HOSTILE, LANES
 from test_report import clean
@@ -22,19 +18,7 @@ from fewfit.live.view import View
 from fewfit.run import folders
 
 pytestmark = pytest.mark.slow
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-if CHROMIUM is None:
-    pytest.skip("no Chromium here", allow_module_level=True)
-playwright = pytest.importorskip("playwright.sync_api", reason="needs pip install '.[browser]'")
 LEADING = "#lanes tbody tr:first-child td:nth-child(3)"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        made = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield made
-        made.close()
 
 
 @pytest.fixture(autouse=True)
@@ -55,17 +39,6 @@ def view(going: Going) -> View:
     made = View()
     made.begin(going.info)
     return made
-
-
-def opened(browser: Any, url: str, **wanted: Any) -> tuple[Any, list[str]]:
-    """The page, and all that went wrong or out."""
-    page, seen = browser.new_context(**wanted).new_page(), []
-    page.set_default_timeout(60_000)
-    page.on("console", lambda message: seen.append(f"console: {message.text}"))
-    page.on("pageerror", lambda error: seen.append(f"error: {error}"))
-    page.on("request", lambda request: seen.append(f"request: {request.url}") if request.url != url else None)
-    page.goto(url)
-    return page, seen
 
 
 def comes(page: Any, place: str, text: str) -> None:

@@ -1,16 +1,12 @@
-"""Reports in a real Chromium: nothing is asked for, nothing runs that is not ours, and what we wrote works.
-
-Needs `pip install '.[browser]'` and a Chromium, such as Debian's package of that name.
-"""
+"""Reports in a real Chromium: nothing is asked for, nothing runs that is not ours, and what we wrote works."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser_made import opened
 from report_made import HOSTILE, LANES, made_run, many_lanes, rewrite, two_classes
 from test_report import clean
 
@@ -23,18 +19,6 @@ from fewfit.run.folders import RECORD, result
 from tests.tokenizers_made import byte_level
 
 pytestmark = pytest.mark.slow
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-if CHROMIUM is None:
-    pytest.skip("no Chromium here", allow_module_level=True)
-playwright = pytest.importorskip("playwright.sync_api", reason="needs pip install '.[browser]'")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        made = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield made
-        made.close()
 
 
 @pytest.fixture(scope="module")
@@ -57,17 +41,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 NAMES = ("usual", "one lane", "200 lanes", "hostile", "compared")
-
-
-def opened(browser: Any, path: Path, **wanted: Any) -> tuple[Any, list[str]]:
-    """The page, and all that went wrong or out."""
-    page, seen = browser.new_context(**wanted).new_page(), []
-    page.on("console", lambda message: seen.append(f"console: {message.text}"))
-    page.on("pageerror", lambda error: seen.append(f"error: {error}"))
-    page.on("request", lambda request: seen.append(f"request: {request.url}") if request.url != path.as_uri() else None)
-    page.on("dialog", lambda dialog: seen.append(f"dialog: {dialog.message}"))
-    page.goto(path.as_uri())
-    return page, seen
 
 
 @pytest.mark.parametrize("name", NAMES)

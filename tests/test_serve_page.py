@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,11 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 pytest.importorskip("uvicorn", reason="the extra `serve` is not installed")
-pytest.importorskip("playwright", reason="playwright is not installed: pip install playwright")
 from serve_made import bundles, questions, served
 
 from fewfit.serve.serving import Address
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")]
+pytestmark = pytest.mark.slow
 
 
 def filled(page: Any, place: str) -> str:
@@ -28,14 +25,11 @@ def filled(page: Any, place: str) -> str:
     raise AssertionError(f"nothing came to stand in {place}")
 
 
-def test_the_page_asks_and_shows(tmp_path: Path) -> None:
+def test_the_page_asks_and_shows(browser: Any, tmp_path: Path) -> None:
     """Breaks seen to fail: the hash of the script is another's; streamed text not shown."""
-    from playwright.sync_api import sync_playwright
-
     said: list[str] = []
     asked: list[str] = []
-    with served(bundles(tmp_path), at=Address(port=0, key="k")) as server, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with served(bundles(tmp_path), at=Address(port=0, key="k")) as server:
         page = browser.new_page()
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("console", lambda message: said.append(message.text))
@@ -60,7 +54,6 @@ def test_the_page_asks_and_shows(tmp_path: Path) -> None:
         page.fill("#query", "<img src=x onerror=alert(1)> " * 600)
         page.click("#ask")
         assert "the length is" in filled(page, "#error")
-        browser.close()
     assert {url.removeprefix(server.url).strip("/") for url in asked} == {
         "", "v1/models", "v1/label", "v1/chat/completions",
     }  # fmt: skip
