@@ -8,10 +8,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.findings import pictures, tables
-from benchmarks.promise.cells import Cell
+from benchmarks.findings import pictures, runs, tables
+from benchmarks.promise.cells import NOW, Cell
 from benchmarks.promise.record import LANES
-from benchmarks.promise.report import passes
+from benchmarks.promise.report import fold_rows, over_tasks, run_of, stream_rows
 from benchmarks.records import Lines
 
 TASKS = ("a", "b", "c")
@@ -79,18 +79,70 @@ def test_a_holdout_looks_at_the_first_fold_alone_and_likelihood_parts_equals():
     assert cell.by_folds(1) == names[4]
 
 
-def test_passes_count_a_training_on_all_examples_behind_the_folds():
-    # Two lanes read only; six train, 14 updates between them.
-    assert passes(0) == 8 + 14
-    assert passes(5) == pytest.approx(8 + 5 * 14)
-    assert passes(1) == pytest.approx(8 / 5 + 1.8 * 14)
+def test_folds_cost_four_fifths_of_the_training_each_and_the_chosen_lane_once_more():
+    # Two lanes read only; six train, 14 updates between them. A prediction comes with the first update.
+    assert stream_rows() == 2 + 14
+    assert fold_rows(5, NOW.lanes[0]) == pytest.approx(5 * (8 / 5 + 0.8 * 14))
+    assert fold_rows(1, NOW.lanes[2]) == pytest.approx(8 / 5 + 0.8 * 14 + 3)
+
+
+def test_runs_of_one_task_are_averaged_before_tasks_are():
+    assert over_tasks(["a", "b"], [0.1, 0.2]) is None
+    found = over_tasks(["a", "a", "b", "c"], [0.0, 0.2, 0.2, 0.3])
+    assert found is not None and found.value == pytest.approx(0.2) and found.low < 0.2 < found.high
+
+
+def test_one_setting_and_the_chosen_one_are_means_over_tasks():
+    """Break seen to fail: over runs, so that a task with two orders counts twice."""
+    some = [row("a", name, text, seed=seed) for name, text in (("x", "10"), ("chosen", "11")) for seed in (0, 1)]
+    some += [row(task, name, "00") for name in ("x", "chosen") for task in ("b", "c")]
+    told = {cells_of(line)[0]: cells_of(line) for line in tables.settings(some).splitlines()[2:]}
+    assert told["x"][2:4] == ["4", "16.7"] and told["chosen"][3] == "33.3" and told["x"][4].startswith("17 (")
+
+
+def test_a_task_that_a_kind_diverged_on_is_left_out():
+    diverged = {**row("c", "ft", "1"), "accuracy": None, "scores": ""}
+    some = [one for one in rows() if (one["task"], one["condition"]) != ("c", "ft")] + [diverged]
+    told = cells_of(tables.kinds(some).splitlines()[-1])
+    assert told[2] == "2" and told[7] == "60"
+    assert "–" in tables.every_task(some) and tables.kinds([diverged]).count("\n") == 1
+    assert pictures.kinds(some, "m", 60)
+
+
+def test_a_kind_is_stood_for_by_its_best_lane_by_the_stream_whatever_the_test_says():
+    """Two settings of FT: one right in the stream, the other on the test."""
+    found = run_of(recorded({"ft-lr1e-3-u1": ("1", "0"), "ft-lr1e-3-u3": ("0", "1")}))
+    by = {one["condition"]: one for one in runs.by_kind([found])}
+    assert by["ft"]["lane"] == "ft-lr1e-3-u1" and by["ft"]["accuracy"] == 0.0
+    settings = {one["condition"]: one["accuracy"] for one in runs.by_setting([found], "ft")}
+    assert settings["chosen"] == 0.0 and settings["ft-lr1e-3-u3"] == 1.0 and len(settings) == 4
+    pictures.promises([found], 20)
+
+
+def recorded(known: dict[str, tuple[str, str]]) -> Cell:
+    """A cell of 20 examples: lanes are right in half of the stream and of the test, or as `known` says of both."""
+
+    def stream(hits: str) -> dict[str, Any]:
+        nll = [0.1 if hit == "1" else 2.0 for hit in hits]
+        return {"score": list(map(int, hits)), "nll": nll, "tokens": [1] * 20, "right": None}
+
+    streams, tests = {}, {}
+    for lane in LANES:
+        there, on_test = known.get(lane.name, ("01", "01"))
+        streams[lane.name] = stream((there * 20)[:20])
+        tests[lane.name] = {"rotating" if lane.shots else "plain": (on_test * 10)[:10]}
+    record = {
+        "model": "smollm2", "task": "antonym", "order": 0, "golds": [f"answer {k}" for k in range(20)],
+        "test_golds": None, "stream": streams, "tests": {"20": tests},
+    }  # fmt: skip
+    return Cell(record, {"20": {"stream": stream("01" * 10), "test": "0101010101"}}, 20)
 
 
 def test_pictures_are_svg_with_a_dot_for_each_figure(tmp_path: Path):
     pictures.save(tmp_path / "kinds.svg", pictures.kinds(rows(), "m", 60), "Kinds")
     told = {
         "model": "smollm2", "world": "curse", "split": "reversal", "condition": "ft", "names": "plausible",
-        "scale": "small", "quick": False, "hits": "0" * 26,
+        "scale": "small", "quick": False, "seed": 0, "hits": "0" * 26,
     }  # fmt: skip
     pictures.save(tmp_path / "reversals.svg", pictures.reversals([told]), "Reversals")
     dots = {}

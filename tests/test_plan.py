@@ -399,10 +399,10 @@ def test_documents_are_planned_as_they_are_read(
     documents.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     asked = [{"prompt": f"thing {k}", "completion": "warm", "choices": ["warm", "cold"]} for k in range(5)]
     probe.write_text("".join(json.dumps(row) + "\n" for row in asked))
-    found = made(documents, folder, probe=str(probe), lr=1e-3, updates=4, batch=2, augment="local")
+    found = made(documents, folder, probe=str(probe), lr=1e-3, updates=3, batch=8, augment="local")
     assert (found.n, found.documents, found.data) == (5, N, "documents")
 
-    settings = Settings(model=str(folder), probe=str(probe), lr=1e-3, updates=4, batch=2, augment="local")
+    settings = Settings(model=str(folder), probe=str(probe), lr=1e-3, updates=3, batch=8, augment="local")
     material = read(settings, str(documents))
     config, tokenizer = local.load_config_and_tokenizer(str(folder), None)
     render = render_with(tokenizer, config, material.dataset, "choices", settings, material.documents)
@@ -421,11 +421,11 @@ def test_documents_are_planned_as_they_are_read(
     shown = len(render.prefix(fitting))
     assert 0 < len(fitting) <= N
     assert planned[f"icl-{N}"].tokens == questions + shown and planned[f"icl-{N}"].longest > shown
-    for name, shown_at_use in (("ft-lr1e-3-u4-b2", 0), (f"icl1+ft-lr1e-3-u4-use{N}-fixed", shown)):
+    for name, shown_at_use in (("ft-lr1e-3-u3-b8", 0), (f"icl7+ft-lr1e-3-u3-use{N}-fixed", shown)):
         course = reading.course(Track(name, 0), lanes[name])
         assert planned[name].steps == course.steps + 5
         assert planned[name].tokens == reading.trained_tokens(lanes[name]) + questions + shown_at_use
-    assert planned["ft-lr1e-3-u4-local-b2"].tokens > 2 * planned["ft-lr1e-3-u4-b2"].tokens
+    assert planned["ft-lr1e-3-u3-local-b8"].tokens > 2 * planned["ft-lr1e-3-u3-b8"].tokens
     assert any("infers comes first" in notice for notice in found.notices)
     assert found.seconds > sum(lane.seconds for lane in found.lanes)
 

@@ -40,7 +40,7 @@ def style(dark: bool) -> str:
 
 STYLE = f"{style(False)} @media (prefers-color-scheme: dark) {{ {style(True)} }}"
 LEFT, ROW = 230, 24
-WORLD = {"names": "plausible", "scale": "small", "quick": False}
+WORLD = {"world": "curse", "split": "reversal", "names": "plausible", "scale": "small", "quick": False}
 # As they stand in the figure, from the top, and the kind whose colour each has.
 CONDITIONS = {
     "none": ("as it is", "zero-shot"),
@@ -75,11 +75,14 @@ def legend(chart: Chart, told: Sequence[tuple[str, str]]) -> None:
 
 def kinds(rows: Sequence[Row], model: str, n: int) -> Chart:
     """Task by task, accuracy of each kind on the test, means over orders."""
-    some = [row for row in rows if (row["model"], row["n"]) == (model, n)]
-    tasks = sorted({row["task"] for row in some}, key=lambda task: -level(at(some, (model, task, n), "icl+ft")))
+    some = [row for row in rows if (row["model"], row["n"]) == (model, n) and row["accuracy"] is not None]
+    tasks = sorted(
+        {row["task"] for row in some if row["condition"] == "icl+ft"},
+        key=lambda task: -level(at(some, (model, task, n), "icl+ft")),
+    )
     chart = rows_chart(tasks, f"of 100 test examples right, {model}, tuned or prompted on {n} examples")
     for k, task in enumerate(tasks):
-        found = {kind: level(at(some, (model, task, n), kind)) for kind in KINDS}
+        found = {kind: level(there) for kind in KINDS if (there := at(some, (model, task, n), kind))}
         chart.stroke((min(found.values()), -k), (max(found.values()), -k), "grid")
         for kind, value in found.items():
             chart.dot(value, -k, kind_class(kind), f"{task}, {kind}: {100 * value:.0f}")
@@ -88,20 +91,29 @@ def kinds(rows: Sequence[Row], model: str, n: int) -> Chart:
 
 
 def reversals(rows: Sequence[Row]) -> Chart:
-    """Questions turned round; filled SmolLM2, hollow Gemma."""
+    """Questions turned round; filled SmolLM2, hollow Gemma. Only of seeds that all conditions of a model have: another
+    seed has other questions."""
     models = ("smollm2", "gemma3-270m")
+    asked = [row for row in rows if all(row[name] == value for name, value in WORLD.items())]
     chart = rows_chart([words for words, _ in CONDITIONS.values()], "of 100 reversed questions right (chance: 25)")
     chart.stroke((0.25, 0.4), (0.25, -len(CONDITIONS) + 0.5), "whisker k-zero-shot")
-    for k, (condition, (_, kind)) in enumerate(CONDITIONS.items()):
-        for model, y, hollow in zip(models, (-k + 0.13, -k - 0.2), ("", " test"), strict=True):
-            wanted = {"model": model, "condition": condition, "world": "curse", "split": "reversal"} | WORLD
-            hits = [numbers(row["hits"]) for row in rows if all(row[name] == value for name, value in wanted.items())]
-            if hits:
-                told = mean([value for one in hits for value in one])
-                chart.stroke((told.low, y), (told.high, y), f"whisker {kind_class(kind)}")
-                chart.dot(told.value, y, kind_class(kind) + hollow, f"{model}, {condition}: {told}")
+    for model, down, hollow in zip(models, (0.13, -0.2), ("", " test"), strict=True):
+        mine = [row for row in asked if row["model"] == model and row["condition"] in CONDITIONS]
+        seeds = shared_seeds(mine)
+        for k, (condition, (_, kind)) in enumerate(CONDITIONS.items()):
+            some = [row for row in mine if row["condition"] == condition and row["seed"] in seeds]
+            if some:
+                told = mean([value for row in some for value in numbers(row["hits"])])
+                chart.stroke((told.low, down - k), (told.high, down - k), f"whisker {kind_class(kind)}")
+                chart.dot(told.value, down - k, kind_class(kind) + hollow, f"{model}, {condition}: {told}")
     legend(chart, [("k-plain", "SmolLM2 135M"), ("k-plain test", "Gemma 3 270M")])
     return chart
+
+
+def shared_seeds(rows: Sequence[Row]) -> set[int]:
+    """That all conditions of these rows have."""
+    seeds = [{row["seed"] for row in rows if row["condition"] == one} for one in {row["condition"] for row in rows}]
+    return set.intersection(*seeds) if seeds else set()
 
 
 def promises(runs: Sequence[Run], n: int) -> Chart:

@@ -16,14 +16,17 @@ Row = dict[str, Any]
 
 
 def kinds(rows: Sequence[Row]) -> str:
-    """Means over tasks, and ICL+FT against the better of ICL and FT, picked on the same test."""
+    """Means over the tasks that all kinds have; ICL+FT against the better of ICL and FT, picked on the same test."""
     head = ["model", "n", "tasks", "orders", *KINDS, "icl+ft less the better of icl and ft", "better / equal / worse"]
     out = [head]
     for model, n in sorted({(row["model"], row["n"]) for row in rows}):
         some = [row for row in rows if (row["model"], row["n"]) == (model, n)]
-        found = differences(some, "icl+ft", ("icl", "ft"))
-        tasks = {one.task for one in found}
-        orders = [len({row["seed"] for row in some if row["task"] == task}) for task in sorted(tasks)]
+        tasks = sorted({row["task"] for row in some})
+        tasks = [task for task in tasks if all(at(some, (model, task, n), kind) for kind in KINDS)]
+        if not tasks:
+            continue
+        found = [one for one in differences(some, "icl+ft", ("icl", "ft")) if one.task in tasks]
+        orders = [len({row["seed"] for row in some if row["task"] == task}) for task in tasks]
         means = [f"{100 * fmean(level(at(some, (model, task, n), kind)) for task in tasks):.0f}" for kind in KINDS]
         span = str(orders[0]) if len(set(orders)) == 1 else f"{min(orders)}–{max(orders)}"
         out.append([model, str(n), str(len(tasks)), span, *means, points(found), three(found)])
@@ -39,7 +42,8 @@ def every_task(rows: Sequence[Row]) -> str:
         told = [of_seeds(at(rows, place, kind)) for kind in KINDS]
         less = f"{found[place].value}: {found[place].says}" if place in found else "–"
         seeds = len({row["seed"] for row in here})
-        out.append([place[0], place[1], str(place[2]), str(seeds), str(len(scores_of(here[0]))), *told, less])
+        if here:
+            out.append([place[0], place[1], str(place[2]), str(seeds), str(len(scores_of(here[0]))), *told, less])
     return markdown(out)
 
 
@@ -52,15 +56,17 @@ def of_seeds(rows: Sequence[Row]) -> str:
 
 
 def settings(rows: Sequence[Row]) -> str:
-    """One setting for everything against the one that each stream chose: means over tasks, orders and models."""
-    out = [["setting", "n", "runs", "accuracy", "chosen less it, over tasks", "better / equal / worse"]]
+    """One setting for everything against the best by each stream. Accuracy is a mean over tasks (of a task, over orders
+    and models), as the difference is."""
+    out = [["setting", "n", "runs", "accuracy", "chosen less it", "better / equal / worse"]]
     for n in sorted({row["n"] for row in rows}):
         some = [row for row in rows if row["n"] == n]
         for name in sorted({row["condition"] for row in some}):
             mine = [row for row in some if row["condition"] == name]
             found = differences(some, "chosen", (name,)) if name != "chosen" else []
             told = [points(found), three(found)] if found else ["", ""]
-            out.append([name, str(n), str(len(mine)), f"{100 * level(mine):.1f}", *told])
+            by_task = [level([row for row in mine if row["task"] == task]) for task in {row["task"] for row in mine}]
+            out.append([name, str(n), str(len(mine)), f"{100 * fmean(by_task):.1f}", *told])
     return markdown(out)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from benchmarks.promise.folds import FOLDS
 from benchmarks.promise.record import LANES, SIZES
 from benchmarks.promise.tasks import CLOSED
+from benchmarks.records import Lines
 from fewfit.grid import Grid, Lane
 
 PER_QUERY = Lane(shots=4, deliver="per-query")
@@ -128,7 +128,7 @@ def cells(path: Path, fixed: Path, folds: Path) -> list[Cell]:
 
 
 def records(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines() if line.strip()] if path.exists() else []
+    return Lines(path, ()).cells
 
 
 def key(record: dict[str, Any]) -> tuple[str, str, int]:

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from fewfit.engine.task import Task
-from fewfit.engine.threads import processors
+from fewfit.engine.threads import SMALL, processors
 from fewfit.errors import UserError
 from fewfit.grid import Lane
 from fewfit.models import local
 from fewfit.models.device import pick_device, pick_dtype
 from fewfit.plan.lengths import Length, length
-from fewfit.plan.reading import inferring, lengths_of, work_of
+from fewfit.plan.reading import Sizes, inferring, lengths_of, work_of
 from fewfit.plan.remote import EndpointPlan, plan_calls
 from fewfit.plan.shape import ModelShape, shape_of
 from fewfit.plan.space import Space, amount_of, disk, free_here, space
@@ -102,6 +102,7 @@ def plan(
         return plan_calls(asked, material, names)
     dataset, judge, seeds, documents = material.dataset, material.judge, material.seeds, material.documents
     grid, notices = grid_of(asked, dataset, documents, tuple(names)), list(dataset.notices)
+    notices += documents.notices if documents else ()
     if asked.chooses_shots:
         k = shots.most(len(dataset))
         grid = shots.narrowed(grid, dict.fromkeys(names, k))
@@ -123,16 +124,16 @@ def plan(
         shapes[name] = shape_of(path, config, mine, dtype, quantize=asked.quantize, revision=asked.revision)
         renderer = render_with(tokenizer, config, dataset, judge.needs, asked, documents)
         notices += [f"{name}: {notice}" if name else notice for notice in renderer.notices]
-        before = None
         if documents is None:
             task = Task(dataset.examples, renderer, judge, order=asked.order)
             lengths[name] = {shots: length(task, shots) for shots in sorted({lane.shots for lane in mine})}
             works |= {lane.name: stream_work(lane, len(task), lengths[name][lane.shots]) for lane in mine}
+            tokens = len(task) * lengths[name][min(lengths[name])].mean  # that may be inferred from
         else:
-            reading = Reading(documents.examples, dataset.examples, renderer, judge)
-            works |= {lane.name: work_of(reading, lane) for lane in mine}
-            lengths[name] = lengths_of(reading, {lane: works[lane.name] for lane in mine})
-            before = inferring(reading, mine)
+            sizes = Sizes(Reading(documents.examples, dataset.examples, renderer, judge))
+            works |= {lane.name: work_of(sizes, lane) for lane in mine}
+            lengths[name] = lengths_of(sizes, {lane: works[lane.name] for lane in mine})
+            tokens = sum(sizes.documents)
         speed = measure(
             here,
             dtype if here == device else None,
@@ -142,7 +143,11 @@ def plan(
         for lane in mine:
             whole = lane.tune == "full"
             cost[lane.name] = seeds * seconds(works[lane.name], shapes[name], speed, whole=whole)
-        first += seconds(before, shapes[name], speed) if before else 0.0
+        inferred = inferring(tokens, len(documents or dataset), mine)
+        if inferred and (asked.augment_with or asked.augment_url):
+            notices.append("another model infers first, and its time is not in this")
+        elif inferred:
+            first += seconds(inferred, shapes[name], speed)
     assert speed is not None
     n = len(dataset.examples)
     budget = asked.budget_seconds
@@ -156,23 +161,26 @@ def plan(
             from fewfit.stats.race import share_run
 
             run = share_run(n, halvings)
-    together = device == "cpu" and documents is None  # documents are read by one lane after another
-    processes = max(1, min(processors(), seeds * len(kept.lanes))) if together else 1
+    alone = device != "cpu" or documents is not None
+    processes = 1 if alone else max(1, min(processors(), seeds * len(kept.lanes)))
     there = given if given is not None else speed.memory
     free = given if given is not None else free_here(device, speed.memory)
-    spaces = {
-        m: space(
-            shapes[m],
-            [lane for lane in kept.lanes if lane.model == m],
-            lengths[m],
-            seeds,
-            cpu=device == "cpu",
-            there=free,
-            processes=processes,
-            bf16=str(dtype) == "torch.bfloat16",
-        )
-        for m in names
+    on: dict[str, Any] = {
+        "cpu": device == "cpu",
+        "there": free,
+        "processes": processes,
+        "bf16": str(dtype) == "torch.bfloat16",
     }
+    spaces: dict[str | None, Space] = {}
+    for m in names:
+        some = [lane for lane in kept.lanes if lane.model == m]
+        # Documents are read by one lane after another: what the largest of them takes.
+        parts = [(some, seeds)] if documents is None else [([lane], 1) for lane in some]
+        each = [space(shapes[m], part, lengths[m], times, **on) for part, times in parts]
+        spaces[m] = max(each, key=lambda one: (not one.fits, one.total))
+    slow = documents is not None and device == "cpu" and max(one.parameters for one in shapes.values()) >= SMALL
+    if slow and processors() > 1:
+        notices.append(f"minutes are those of one thread, and the run has {processors()}")
     lanes = tuple(
         lane_plan(lane, works[lane.name], seeds, cost[lane.name], lane.name in kept.names) for lane in grid.lanes
     )
@@ -195,7 +203,9 @@ def plan(
         memory=max(one.total for one in spaces.values()),
         memory_there=there,
         spaces={shapes[name].name: one for name, one in spaces.items()},
-        disk=sum(disk(shapes[m], [x for x in kept.lanes if x.model == m], n, seeds) for m in names),
+        disk=sum(
+            disk(shapes[m], [x for x in kept.lanes if x.model == m], max(n, len(documents or ())), seeds) for m in names
+        ),
         fetch=sum(shape.fetch for shape in shapes.values()),
         seconds=first + run * sum(lane.seconds for lane in lanes if lane.kept) / processes,
         notices=tuple(dict.fromkeys(notices)),

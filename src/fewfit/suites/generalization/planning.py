@@ -15,13 +15,11 @@ from fewfit.models.device import pick_device, pick_dtype
 from fewfit.plan.reading import ASKED, GROWTH, WRITTEN_TOGETHER
 from fewfit.plan.shape import shape_of
 from fewfit.plan.speed import measure
-from fewfit.plan.work import EFFICIENCY
+from fewfit.plan.work import EFFICIENCY, GPU
 from fewfit.suites.generalization.conditions import Condition, told
 from fewfit.suites.generalization.suite import LIKE, Asked, Cell, cells, world_of
 from fewfit.suites.generalization.world import World
 
-# Operations a second of a GPU of the H100's class in bf16, on passes of some thousand tokens: reckoned, not measured.
-GPU = 150e12
 INFERRED = ("local", "global", "document")
 
 
@@ -37,7 +35,8 @@ class Work:
         return Work(self.trained + other.trained, self.read + other.read, self.written + other.written)
 
     def operations(self, body: int) -> float:
-        return body * (4 * self.trained + 2 * self.read + 2 * self.written)
+        """In products of many tokens at once, which writing is not on this machine."""
+        return body * (4 * self.trained + 2 * self.read)
 
 
 def planned(asked: Asked) -> dict[str, Any]:
@@ -60,7 +59,7 @@ def planned(asked: Asked) -> dict[str, Any]:
         operations = work.operations(shape.body)
         writing = 2 * shape.body * work.written / (WRITTEN_TOGETHER * speed.single)
         row_hours = (operations / (EFFICIENCY * speed.operations) + writing) / 3600
-        row_gpu_hours = operations / (EFFICIENCY * GPU) / 3600
+        row_gpu_hours = (operations + 2 * shape.body * work.written) / (EFFICIENCY * GPU) / 3600
         hours, gpu_hours = hours + row_hours, gpu_hours + row_gpu_hours
         rows.append(
             {

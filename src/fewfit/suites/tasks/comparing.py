@@ -130,14 +130,17 @@ def paired(mine: Sequence[Row], theirs: Sequence[Row]) -> list[float] | None:
 
 
 def overall(some: Sequence[Difference]) -> Mean | None:
-    """The mean over tasks (of a task, over its sizes), with Student's interval of tasks such as these; None of fewer
-    than three, which say nothing of others."""
-    from scipy.stats import t as student
-
+    """The mean over tasks; of a task, over its sizes."""
     by_task: dict[str, list[float]] = {}
     for one in some:
         by_task.setdefault(one.task, []).append(one.value.value)
-    means = [fmean(values) for values in by_task.values()]
+    return of_means([fmean(values) for values in by_task.values()])
+
+
+def of_means(means: Sequence[float]) -> Mean | None:
+    """With Student's interval of tasks such as these; None of fewer than three, which say nothing of others."""
+    from scipy.stats import t as student
+
     if len(means) < 3:
         return None
     middle = fmean(means)

@@ -17,7 +17,7 @@ from fewfit.models.device import pick_device, pick_dtype
 from fewfit.plan.lengths import Length, length
 from fewfit.plan.shape import ModelShape, shape_of
 from fewfit.plan.speed import Speed, measure
-from fewfit.plan.work import EFFICIENCY, stream_work
+from fewfit.plan.work import EFFICIENCY, GPU, stream_work
 from fewfit.plan.work import seconds as lane_seconds
 from fewfit.render import Renderer
 from fewfit.suites.tasks.condition import lanes_of
@@ -25,8 +25,6 @@ from fewfit.suites.tasks.elsewhere import SHOTS
 from fewfit.suites.tasks.suite import Asked, cells
 from fewfit.suites.tasks.task import Task
 
-# Operations a second of a GPU of the H100's class in bf16, on passes of some thousand tokens: reckoned, not measured.
-GPU = 150e12
 WRITTEN = 0.5  # of the answers of free text are misses, which are written out
 SAMPLE = 40  # examples whose prompts stand for all
 
