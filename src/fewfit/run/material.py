@@ -117,7 +117,7 @@ def read(asked: Settings, data: Any) -> Material:
             )
     if documents is not None:
         refuse_lanes_on_documents(grid.lanes)
-    if (updates := updates_of(grid.lanes, len(documents or dataset), seeds)) > MOST_UPDATES:
+    if (updates := updates_of(grid.lanes, dataset, documents, seeds)) > MOST_UPDATES:
         message = f"{updates:,} updates are asked for, and {MOST_UPDATES:,} are the most"
         raise UserError(message, hint="give fewer --updates, --seeds, --lr or --shots, or fewer examples")
     at = Path(data).expanduser().resolve() if isinstance(data, str | Path) else None
@@ -174,8 +174,11 @@ def refuse_lanes_on_documents(lanes: Sequence[Lane]) -> None:
             raise UserError(f"{lane.name}: the same documents stand in every prompt", hint="give deliver='fixed'")
 
 
-def updates_of(lanes: Sequence[Lane], n: int, seeds: int) -> int:
-    return seeds * n * sum(lane.updates for lane in lanes)
+def updates_of(lanes: Sequence[Lane], dataset: Dataset, documents: Dataset | None, seeds: int) -> int:
+    """Inferences apart. `updates` is how often each example is trained on, or each document in batches of several."""
+    if documents is None:
+        return seeds * len(dataset) * sum(lane.updates for lane in lanes)
+    return seeds * sum(-(-len(documents) * lane.updates // (lane.batch * (1 + lane.shots))) for lane in lanes)
 
 
 def refuse_unreadable(judge: Metric, examples: Sequence[Example]) -> None:

@@ -135,7 +135,7 @@ def prepare(
     if asked.base_url is not None and asked.max_length is not None:
         notices.append(f"--max-length {asked.max_length} counts bytes: the endpoint's tokens are not known here")
     refuse_no_opponent(judge, grid)
-    if (updates := updates_of(grid.lanes, len(documents or dataset), seeds)) > MANY_UPDATES:
+    if (updates := updates_of(grid.lanes, dataset, documents, seeds)) > MANY_UPDATES:
         predictions = seeds * len(dataset) * len(grid.lanes)
         notices.append(
             f"{updates:,} updates and {predictions:,} predictions are to be made; fewfit plan tells how long"
