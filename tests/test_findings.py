@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -9,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks.findings import pictures, runs, tables
+from benchmarks.findings.__main__ import of_studies
 from benchmarks.promise.cells import NOW, Cell
 from benchmarks.promise.record import LANES
 from benchmarks.promise.report import fold_rows, over_tasks, run_of, stream_rows
@@ -151,6 +153,15 @@ def test_pictures_are_svg_with_a_dot_for_each_figure(tmp_path: Path):
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
         dots[name] = len(root.findall(".//{*}circle"))
     assert dots == {"kinds": 3 * 4 + 4, "reversals": 1 + 2}  # the legend's among them
+
+
+def test_studies_that_were_kept_are_told(tmp_path: Path):
+    right = {"every-answer": "1" * 9, "last-answer": "1" + "0" * 8}
+    some = [{**row("sst2", name, scores), "n": 30} for name, scores in right.items()]
+    (tmp_path / "study-loss.jsonl").write_text("".join(json.dumps(one) + "\n" for one in some))
+    told = of_studies(tmp_path)
+    assert told.startswith("### loss: Should every answer") and "sst2; n = 30; 1 order." in told
+    assert "- m: every-answer against last-answer: better in 1, equal in 0, worse in 0 of 1" in told
 
 
 def test_a_file_without_anything_in_it_is_no_torn_line(tmp_path: Path):

@@ -14,7 +14,8 @@ from benchmarks.findings import pictures, tables
 from benchmarks.findings.runs import by_kind, by_setting, runs_of
 from benchmarks.promise.cells import records
 from benchmarks.records import publish
-from fewfit.suites.studies import STUDIES, study
+from fewfit.suites.studies import STUDIES
+from fewfit.suites.studies.study import told
 
 Row = dict[str, Any]
 
@@ -25,7 +26,7 @@ def of_studies(results: Path) -> str:
     for path in sorted(results.glob("study-*.jsonl")):
         asked = STUDIES[path.stem.removeprefix("study-")]
         rows = records(path)
-        lines = study.told(asked, rows)
+        lines = told(asked, rows)
         out.append("\n".join([f"### {asked.name}: {asked.asks}", "", covered(rows), *(f"- {line}" for line in lines)]))
     return "\n\n".join(out)
 
