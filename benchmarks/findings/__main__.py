@@ -58,11 +58,11 @@ def main() -> None:
     print(text)
     publish(asked.to and asked.to.with_suffix(".json"), __doc__ or "", text, runs=len(runs), rows=len(main_table))
     if asked.figures is not None:
-        draw(asked.figures, runs, recorded, records(asked.results / "generalization.jsonl"))
+        draw(asked.figures, runs, main_table, records(asked.results / "generalization.jsonl"))
 
 
-def draw(folder: Path, runs: Sequence[Any], recorded: Sequence[Row], reversals: Sequence[Row]) -> None:
-    kinds = pictures.kinds(recorded, "smollm2", 60)
+def draw(folder: Path, runs: Sequence[Any], main_table: Sequence[Row], reversals: Sequence[Row]) -> None:
+    kinds = pictures.kinds(main_table, "smollm2", 10)
     pictures.save(folder / "findings-kinds.svg", kinds, "Accuracy by task and kind")
     pictures.save(folder / "findings-reversals.svg", pictures.reversals(reversals), "Reversed questions by condition")
     pictures.save(folder / "findings-promises.svg", pictures.promises(runs, 60), "Promised and delivered scores")
