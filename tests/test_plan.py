@@ -20,7 +20,6 @@ from fewfit.engine.stream import steps
 from fewfit.engine.targets import adapted_modules
 from fewfit.errors import UserError
 from fewfit.grid import PRESETS, QUICK_ORDER, Grid, Lane
-from fewfit.models import local
 from fewfit.plan import Length, Plan, plan, planning, work
 from fewfit.plan.shape import shape_of
 from fewfit.plan.skeleton import skeleton
@@ -381,53 +380,3 @@ def test_the_command_tells_what_memory_goes_to(data: Path, large: Path, capsys: 
     assert "That does not fit: try a smaller model." in capsys.readouterr().out
     assert run([*asked[:-1], "5GB", "--methods", "icl"]) == 0
     assert "That does not fit: try --quantize nf4, or a smaller model." in capsys.readouterr().out
-
-
-def test_documents_are_planned_as_they_are_read(
-    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Steps and tokens are those of the course that a run would follow. Breaks seen to fail: rows counted without
-    those that stand together; the documents in the prompt left out; inferences for nothing."""
-    from fewfit.engine.learner import Track
-    from fewfit.run.material import grid_of, read
-    from fewfit.run.prepare import render_with
-    from fewfit.run.reading import Reading
-    from fewfit.settings import Settings
-
-    documents, probe = tmp_path / "documents.jsonl", tmp_path / "probe.jsonl"
-    texts = [f"the {('red', 'blue')[k % 2]} thing number {k} is warm" for k in range(N)]
-    documents.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    asked = [{"prompt": f"thing {k}", "completion": "warm", "choices": ["warm", "cold"]} for k in range(5)]
-    probe.write_text("".join(json.dumps(row) + "\n" for row in asked))
-    found = made(documents, folder, probe=str(probe), lr=1e-3, updates=3, batch=8, augment="local")
-    assert (found.n, found.documents, found.data) == (5, N, "documents")
-
-    settings = Settings(model=str(folder), probe=str(probe), lr=1e-3, updates=3, batch=8, augment="local")
-    material = read(settings, str(documents))
-    config, tokenizer = local.load_config_and_tokenizer(str(folder), None)
-    render = render_with(tokenizer, config, material.dataset, "choices", settings, material.documents)
-    assert material.documents is not None
-    reading = Reading(material.documents.examples, material.dataset.examples, render, material.judge)
-    lanes = {lane.name: lane for lane in grid_of(settings, material.dataset, material.documents, (None,)).lanes}
-    planned = {lane.name: lane for lane in found.lanes}
-    assert planned.keys() == lanes.keys()
-    questions = planned["zero-shot"].tokens
-    assert questions == sum(
-        len(prompt.ids) + sum(map(len, render.continuations(prompt, one.choices or ())))
-        for one in material.dataset.examples
-        for prompt in [render.prompt((), one)]
-    )
-    fitting = reading.delivered_sets(lanes[f"icl-{N}"], 0)[0]  # the model is a small one
-    shown = len(render.prefix(fitting))
-    assert 0 < len(fitting) <= N
-    assert planned[f"icl-{N}"].tokens == questions + shown and planned[f"icl-{N}"].longest > shown
-    for name, shown_at_use in (("ft-lr1e-3-u3-b8", 0), (f"icl7+ft-lr1e-3-u3-use{N}-fixed", shown)):
-        course = reading.course(Track(name, 0), lanes[name])
-        assert planned[name].steps == course.steps + 5
-        assert planned[name].tokens == reading.trained_tokens(lanes[name]) + questions + shown_at_use
-    assert planned["ft-lr1e-3-u3-local-b8"].tokens > 2 * planned["ft-lr1e-3-u3-b8"].tokens
-    assert any("infers comes first" in notice for notice in found.notices)
-    assert found.seconds > sum(lane.seconds for lane in found.lanes)
-
-    assert run(["plan", str(documents), "--probe", str(probe), "--model", str(folder), "--methods", "icl,ft"]) == 0
-    assert "documents: 5 questions about 12 documents" in capsys.readouterr().out
