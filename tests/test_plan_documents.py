@@ -34,9 +34,8 @@ def test_documents_are_planned_as_they_are_read(
     documents.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     asked = [{"prompt": f"thing {k}", "completion": "warm", "choices": ["warm", "cold"]} for k in range(5)]
     probe.write_text("".join(json.dumps(row) + "\n" for row in asked))
-    found = plan(
-        str(documents), model=str(folder), device="cpu", probe=str(probe), lr=1e-3, updates=3, batch=8, augment="local"
-    )
+    settings = Settings(model=str(folder), device="cpu", probe=str(probe), lr=1e-3, updates=3, batch=8, augment="local")
+    found = plan(str(documents), settings=settings)
     assert isinstance(found, Plan)
     assert (found.n, found.documents, found.data) == (5, N, "documents")
 
