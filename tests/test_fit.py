@@ -15,7 +15,7 @@ from fewfit.audit import audit
 from fewfit.errors import Interrupted, NoUsableLane, UserError
 from fewfit.examples import restore
 from fewfit.predictions import read
-from fewfit.run import deliver, folders, prepare
+from fewfit.run import deliver, folders, material
 from fewfit.settings import Settings
 from tests.models_made import tiny
 from tests.streams_made import examples
@@ -170,8 +170,8 @@ def test_a_file_of_ones_home_folder_is_found(tmp_path, monkeypatch):
     """Break seen to fail: the digest taken of a path with `~` in it."""
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "data.csv").write_text("text,label\n" + "".join(f"p{k},{'ab'[k % 2]}\n" for k in range(8)))
-    material = prepare.read(Settings(model="lab"), "~/data.csv")
-    assert material.path == str(tmp_path / "data.csv") and len(material.file_digest) == 64
+    read = material.read(Settings(model="lab"), "~/data.csv")
+    assert read.path == str(tmp_path / "data.csv") and len(read.file_digest) == 64
 
 
 def test_a_run_is_not_written_over_a_file(tmp_path):
@@ -192,8 +192,8 @@ def test_labels_of_the_test_file_matter_where_one_is_chosen_only():
     """Break seen to fail: the labels found among the examples held against a test file that is judged by its text."""
     train, test = [(f"p{k}", "ab"[k % 2]) for k in range(8)], [(f"q{k}", "abc"[k]) for k in range(3)]
     with pytest.raises(UserError, match="'c' is none of the choices a, b"):
-        prepare.read(Settings(model="lab", test=test), train)
-    assert len(prepare.read(Settings(model="lab", test=test, metric="match"), train).test) == 3
+        material.read(Settings(model="lab", test=test), train)
+    assert len(material.read(Settings(model="lab", test=test, metric="match"), train).test) == 3
 
 
 def test_a_metric_of_ones_own_is_not_taken_for_another(model):
