@@ -29,7 +29,8 @@ def opened(browser: Any, at: str | Path, **wanted: Any) -> tuple[Any, list[str]]
     """The page, and all that went wrong or out."""
     url = at.as_uri() if isinstance(at, Path) else at
     page, seen = browser.new_context(**wanted).new_page(), []
-    page.set_default_timeout(60_000)
+    if isinstance(at, str):
+        page.set_default_timeout(60_000)  # a server answers, beside which a run may be going
     page.on("console", lambda message: seen.append(f"console: {message.text}"))
     page.on("pageerror", lambda error: seen.append(f"error: {error}"))
     page.on("request", lambda request: seen.append(f"request: {request.url}") if request.url != url else None)
