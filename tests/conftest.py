@@ -8,6 +8,20 @@ from typing import Any
 
 import pytest
 
+FIRST = ("llama", "gemma3")  # architectures that the quick tests look at: one plain, one with all that others have
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is asked of every architecture is asked of two before a commit, and of the rest in the slow tests."""
+    from models_made import NAMES
+
+    for item in items:
+        told = getattr(item, "callspec", None)
+        names = set() if told is None else {one for one in told.params.values() if one in NAMES}
+        if names and not names.intersection(FIRST):
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -59,6 +59,7 @@ def trained(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "trained.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_run_with_inferences_passes_the_audit_and_trains_on_them(scripted: Scripted, tmp_path: Path) -> None:
     """Groups among the examples. Break seen to fail: a row that names the last alone of what it was made from."""
     items = [replace(one, group=f"g{k % 3}" if k % 2 else None) for k, one in enumerate(examples(16))]

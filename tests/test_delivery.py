@@ -66,7 +66,7 @@ def saved(trained: Made, examples: list[Example], deliver: str, at: Path, sets: 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("reuse", [True, False])
+@pytest.mark.parametrize("reuse", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_query_is_answered_behind_the_set_that_its_hash_picks(
     kind: str, reuse: bool, loaded: local.Loaded, tmp_path: Path
 ) -> None:
@@ -203,6 +203,7 @@ def test_what_chose_a_set_has_to_be_there(tmp_path, monkeypatch) -> None:
         fewfit.resume("run")
 
 
+@pytest.mark.slow
 def test_a_run_delivers_what_it_scored(tmp_path, monkeypatch) -> None:
     """Three ways in one grid: what stood in the prompts, what stands in the bundle, and that nothing leaked.
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tokenizers_made import byte_level, characters, chat, chat_of, llama2, metaspace, template_files
+from tokenizers_made import byte_level, characters, chat, chat_of, llama2, metaspace, template_files, templates
 
 from fewfit.errors import UserError
 from fewfit.examples.example import Example, Message
@@ -45,10 +47,9 @@ def same(renderer: Renderer, template: str, demos: list[Example], queries: list[
             assert text == prompt.text
 
 
-@pytest.mark.parametrize("name", [path.stem for path in template_files()])
-def test_hostile_demonstrations_are_text_under_every_chat_template(name: str) -> None:
+@pytest.mark.parametrize("path", templates(template_files()))
+def test_hostile_demonstrations_are_text_under_every_chat_template(path: Path) -> None:
     """Breaks seen to fail: see `test_hostile_demonstrations_are_text`."""
-    path = next(path for path in template_files() if path.stem == name)
     renderer = Renderer.resolve(chat(path), [*DEMOS, *QUERIES], instruction='Say "{{it}}" \\ so.')
     same(renderer, bake(renderer, DEMOS, QUERIES), DEMOS, QUERIES)
 
@@ -136,10 +137,9 @@ TALK = [
 ]
 
 
-@pytest.mark.parametrize("name", [path.stem for path in template_files()])
-def test_conversations_keep_the_models_own_template(name: str) -> None:
+@pytest.mark.parametrize("path", templates(template_files()))
+def test_conversations_keep_the_models_own_template(path: Path) -> None:
     """Breaks seen to fail: what is lacking before an answer not added; `enable_thinking` not set."""
-    path = next(path for path in template_files() if path.stem == name)
     renderer = Renderer.resolve(chat(path), TALK[-1:])
     talk = TALK[-1:] if renderer.settings.merge_system else TALK
     made = bake(renderer, (), talk)

@@ -325,6 +325,7 @@ def test_greedy_is_asked_once_and_a_seed_only_where_it_makes_a_difference() -> N
     assert len(sampled) == 20 + 18 and {one.sampling.temperature for one in sampled if one.seed} == {0.3, 0.5, 1.0}
 
 
+@pytest.mark.slow
 def test_the_command_prints_one_line_of_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = command(["suite", "instruct", "--model", "lab", "--quick", "--out", str(tmp_path / "out"), "--json"])
     assert code == 0

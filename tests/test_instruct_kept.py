@@ -131,6 +131,7 @@ def test_how_far_a_judge_agrees_with_itself_is_told_over_conditions() -> None:
 # ---- what would be done ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_plan_counts_what_a_run_does(lab: Loaded, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Break seen to fail: only the first question counted."""
     line = ["suite", "instruct", "--model", "lab", "--conditions", "base,ft-3,urial@ft-3,random-9", "--number", "2"]

@@ -135,6 +135,7 @@ def test_spearman_is_scipys() -> None:
 # ---- two judges ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_judges_rank_alike_or_not() -> None:
     """Break seen to fail: the rows of one judge resampled without the other's."""
     random = np.random.default_rng(0)

@@ -172,6 +172,7 @@ def test_many_at_once_get_one_page(going: Going, monkeypatch: pytest.MonkeyPatch
     assert len(made) == 1
 
 
+@pytest.mark.slow
 def test_silent_connections_hold_up_nobody(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
     """They have their own threads, no more than so many, and not for long. Breaks seen to fail: one thread for all; no
     `timeout`; places not given back."""

@@ -366,6 +366,7 @@ def test_a_run_in_little_memory_says_so_and_gives_the_same(tmp_path, monkeypatch
         assert (usual.folder / name).read_bytes() == (less.folder / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_run_that_does_not_fit_can_be_resumed_where_it_does(tmp_path, monkeypatch) -> None:
     """Exit 3, with how to go on; the next session halves. Break seen to fail: the error as a bug with its traceback."""
     monkeypatch.chdir(tmp_path)

@@ -40,6 +40,7 @@ class Turned:
         return out
 
 
+@pytest.mark.slow
 def test_they_are_used_like_those_that_come_along(tmp_path, monkeypatch) -> None:
     """Break seen to fail: `refit` from the examples alone."""
     monkeypatch.chdir(tmp_path)

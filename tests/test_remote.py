@@ -184,6 +184,7 @@ for one in Endpoint("m", sys.argv[1], concurrency=2).complete(asked):
 """
 
 
+@pytest.mark.slow
 def test_a_killed_process_has_paid_for_nothing_in_vain() -> None:
     """Break seen to fail: answers written when `complete` ends."""
     with made.serving(seconds=0.05) as server:

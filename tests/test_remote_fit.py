@@ -133,6 +133,7 @@ def test_a_model_says_there_what_it_says_here(metric: str) -> None:
             assert there["margin"] == pytest.approx(here["margin"], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_trouble_on_the_way_changes_nothing() -> None:
     with made.serving(str.upper, paths=CHAT) as server:
         server.faults = [made.status(429), made.broken_json, made.cut, made.status(500), made.not_the_interface]

@@ -6,7 +6,7 @@ import copy
 from datetime import date
 
 import pytest
-from tokenizers_made import BBH, QWEN, bbh, characters, chat, chat_of, marks, metaspace, template_files
+from tokenizers_made import BBH, QWEN, bbh, characters, chat, chat_of, marks, metaspace, template_files, templates
 
 from fewfit.errors import UserError
 from fewfit.examples.example import Example, Message
@@ -25,7 +25,7 @@ CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-every_template = pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+every_template = pytest.mark.parametrize("path", templates(FILES))
 both_splits = pytest.mark.parametrize("split", SPLITS.values(), ids=list(SPLITS))
 needs_bbh = pytest.mark.skipif(not BBH.exists(), reason=f"needs the data in ../shared/data/bbh ({BBH.name} not found)")
 
@@ -145,7 +145,7 @@ BEHIND = ("", "\n", "<|endoftext|>", "\n<|endoftext|>")
 MARKED = [path for path in FILES if "{% generation" in path.read_text() or "{%- generation" in path.read_text()]
 
 
-@pytest.mark.parametrize("path", MARKED, ids=[path.stem for path in MARKED])
+@pytest.mark.parametrize("path", templates(MARKED))
 @both_splits
 def test_masks_lie_within_the_templates_own_marks(path, split):
     """Against `{% generation %}`: nothing outside the marks, and nothing missing but what the lists above allow.

@@ -160,6 +160,7 @@ def test_an_interrupted_run_says_so_and_goes_on(material, tmp_path, number):
     assert evidence(out) == evidence(whole)
 
 
+@pytest.mark.slow
 def test_the_same_run_twice_gives_the_same_bytes(material, tmp_path):
     for name in ("one", "two"):
         assert ended(start(material, tmp_path / name, methods=["icl", "icl+ft"], updates=[2])) == 0
@@ -169,6 +170,7 @@ def test_the_same_run_twice_gives_the_same_bytes(material, tmp_path):
         assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
+@pytest.mark.slow
 def test_a_second_writer_is_refused(material, tmp_path):
     """Break seen to fail: no lock."""
     out = tmp_path / "run"

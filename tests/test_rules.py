@@ -139,6 +139,7 @@ def test_another_detector_of_languages_is_asked() -> None:
     assert verdict([in_german], "The mill stood by the river.").score == 0.0
 
 
+@pytest.mark.slow
 def test_long_answers_take_no_time() -> None:
     """Break seen to take minutes: `\\[.*?\\]` for placeholders, of brackets that nothing closes."""
     checks = [cases[0].check for cases in BY_CHECK.values()]

@@ -40,7 +40,7 @@ def chat(client: Any, model: str, text: str, **more: Any) -> Any:
 
 
 @pytest.mark.parametrize("at_once", [pytest.param(1, marks=pytest.mark.slow), 32])
-@pytest.mark.parametrize("name", ["labels", "tuned", "many"])
+@pytest.mark.parametrize("name", ["labels", *(pytest.param(one, marks=pytest.mark.slow) for one in ("tuned", "many"))])
 def test_answers_are_those_of_predict(server: Served, name: str, at_once: int) -> None:
     """One at a time, and 32 at once whose forwards are shared.
 

@@ -39,6 +39,7 @@ def test_who_is_too_slow_is_turned_away(hurried: Served, sent: bytes) -> None:
     assert told.startswith(b"HTTP/1.1 408 ") and b'"code": "too_slow"' in told
 
 
+@pytest.mark.slow
 def test_a_second_request_may_not_be_slow_either(hurried: Served) -> None:
     body = json.dumps(small()).encode()
     with connected(hurried, HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body) as connection:
@@ -47,6 +48,7 @@ def test_a_second_request_may_not_be_slow_either(hurried: Served) -> None:
         assert read(connection, b"too_slow").startswith(b"HTTP/1.1 408 ")
 
 
+@pytest.mark.slow
 def test_a_request_sent_behind_another_has_its_time(hurried: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """Break seen to fail: the clock of the first runs on, and ends the second while it is answered."""
     whole = HostedBase.written

@@ -302,6 +302,7 @@ def test_a_forward_that_fails_fails_its_requests_alone(folders: dict[str, Path],
         assert server.client().completions.create(**small()).choices[0].text
 
 
+@pytest.mark.slow
 def test_what_is_under_way_is_finished_at_the_end(folders: dict[str, Path]) -> None:
     """Break seen to fail: no time left for it."""
     found: list[Any] = []

@@ -28,6 +28,7 @@ from fewfit.run import folders
 from fewfit.serve.house import load, split
 
 
+@pytest.mark.slow
 def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
     """A process of its own, a key in a variable, a name of one's own; SIGTERM is no failure."""
     folders = bundles(tmp_path)

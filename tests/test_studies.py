@@ -92,6 +92,7 @@ def test_what_is_delivered_shows_wrong_answers_too(loaded: Loaded, monkeypatch: 
     assert there == {id: expected[id] for id in there} != {id: answers(task.pool)[id] for id in there}
 
 
+@pytest.mark.slow
 def test_wrong_answers_are_learnt(loaded: Loaded) -> None:
     """All of them wrong, of two labels: what is tuned on them does the opposite on the very examples it has seen."""
     task = replace(made(), test=made().pool[:8])
@@ -149,6 +150,7 @@ def test_the_spread_over_orders_is_told_beside_that_of_test_examples() -> None:
 # ---- elsewhere -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_is_measured_elsewhere_is_of_the_tuned_weights(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     """The untrained lane's figures are the model's own, by plain transformers; the tuned lane's are those of its merged
     weights. Break seen to fail: the adapter left off for the text."""
@@ -243,6 +245,7 @@ def test_the_plan_counts_what_is_measured_elsewhere(capsys: pytest.CaptureFixtur
     )
 
 
+@pytest.mark.slow
 def test_studies_look_quickly_at_tasks_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Break seen to fail: bundled tasks looked for in another folder."""
     rows = [{"text": f"shade {k}", "label": ("blue", "red")[k % 2]} for k in range(40)]

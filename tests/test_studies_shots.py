@@ -60,6 +60,7 @@ def test_shots_that_no_curve_has_are_not_among_them() -> None:
     assert "third" not in curve_study.report(rows, [])[-1]
 
 
+@pytest.mark.slow
 def test_rows_hold_the_curve_of_their_own_examples(loaded: Loaded, tmp_path: Path) -> None:
     """A third of 36 examples are the 12 of the smaller cell."""
     conditions = tuple(one for one in studies.study("curve").conditions if one.name in ("icl-0", "icl-1"))

@@ -103,6 +103,7 @@ def test_every_lane_is_delivered_and_some_are_trained_again(loaded: Loaded, tmp_
     assert not (stream.bundle_of(FT.name, False) / "tokenizer.json").exists()
 
 
+@pytest.mark.slow
 def test_the_stream_chooses_among_settings(loaded: Loaded) -> None:
     """Never the test examples. Break seen to fail: always the first lane."""
     task = made()
@@ -342,7 +343,12 @@ def test_a_folder_of_tasks_with_its_settings(tmp_path: Path, capsys: pytest.Capt
     assert json.loads(capsys.readouterr().out)["models"][0]["rows"][0]["cells"] == 1
 
 
-@pytest.mark.parametrize("name", studies.STUDIES)
+FIRST = ("loss", "forgetting")  # studies of one task, and of several
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(one, marks=[] if one in FIRST else [pytest.mark.slow]) for one in studies.STUDIES]
+)
 def test_each_study_runs_quickly(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["suite", "study", name, "--model", "lab", "--quick", "--tasks", "kinds", "--out", str(tmp_path), "-q"]
     assert command([*arguments, "--json"]) == 0

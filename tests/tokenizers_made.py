@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
@@ -168,6 +169,15 @@ def template_files() -> list[Path]:
     import trl
 
     return sorted((Path(trl.__file__).parent / "chat_templates").glob("*.jinja"))
+
+
+def templates(paths: Sequence[Path]) -> list[Any]:
+    """As parameters: one of each family in the quick tests, the others in the slow ones."""
+    families: dict[str, Path] = {}
+    for path in paths:
+        families.setdefault(re.split(r"[^a-z]", path.stem)[0], path)
+    first = families.values()
+    return [pytest.param(path, id=path.stem, marks=[] if path in first else [pytest.mark.slow]) for path in paths]
 
 
 def marks(source: str) -> list[str]:
