@@ -10,7 +10,7 @@ import pytest
 from fewfit.errors import UserError
 from fewfit.suites.generalization.checking import check, judge, recall
 from fewfit.suites.generalization.published import load_published
-from fewfit.suites.generalization.world import Document, Question, World
+from fewfit.suites.generalization.world import Document, Question, Scale, World
 from fewfit.suites.generalization.worlds import WORLDS, build
 from tests.test_generalization_worlds import NAMES, SPLITS, every_small_world, world
 
@@ -269,14 +269,16 @@ def test_the_inferences_recall_everything_and_the_documents_nothing(name: str) -
 # The published files
 
 
-@pytest.mark.slow
-def test_the_published_files_make_the_same_world_and_pass() -> None:
+@pytest.mark.parametrize("scale", ["small", pytest.param("paper", marks=pytest.mark.slow)])
+def test_the_published_files_make_the_same_world_and_pass(scale: Scale) -> None:
     if not PUBLISHED.is_dir():
         pytest.skip("no ../shared/data/reversal_curse here")
-    one = load_published(PUBLISHED, questions=60)
-    assert len(one.documents) == 3600 and set(one.splits) == {"rephrasing", "reversal"} and len(one.questions) == 120
+    one, like = load_published(PUBLISHED, scale), build("curse", scale=scale)
+    for what in ("documents", "questions"):
+        assert len(getattr(one, what)) == len(getattr(like, what))
+    assert set(one.splits) == {"rephrasing", "reversal"}
     assert {question.chance for question in one.questions} == {1 / 4}
-    assert one == load_published(PUBLISHED, questions=60)
+    assert one == load_published(PUBLISHED, scale)
     report = check(one)
     asked = {fault for fault in report.faults if "no inference" not in fault.why}
     assert not asked, str(report)

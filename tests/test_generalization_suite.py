@@ -183,8 +183,29 @@ def test_the_plan_counts_what_the_paper_asks(capsys: pytest.CaptureFixture[str])
     assert paper["hours"] > small["hours"] > 0 and paper["gpu_hours"] > 0
 
 
+def test_published_files_are_a_world(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    published = Path(__file__).resolve().parents[2] / "shared" / "data" / "reversal_curse" / "name_description"
+    if not published.is_dir():
+        pytest.skip("no ../shared/data/reversal_curse here")
+    arguments = ["--published", str(published), "--conditions", "none,ft", "--passes", "1", "--quick", "--json", "-q"]
+    assert command(["suite", "generalization", "--model", "lab", *arguments, "--out", str(tmp_path)]) == 0
+    told = json.loads(capsys.readouterr().out)["rows"]
+    assert {(row["world"], row["names"], row["condition"]) for row in told} == {
+        ("published", "plausible", "none"), ("published", "plausible", "ft")
+    }  # fmt: skip
+    assert {row["split"]: row["n"] for row in told} == {"rephrasing": 8, "reversal": 8}
+
+
 @pytest.mark.parametrize(
-    "arguments", [["--worlds", "mars"], ["--conditions", "prayer"], ["--scale", "huge"], ["--seeds", "0"]]
+    "arguments",
+    [
+        ["--worlds", "mars"],
+        ["--worlds", "published"],
+        ["--published", "nowhere"],
+        ["--conditions", "prayer"],
+        ["--scale", "huge"],
+        ["--seeds", "0"],
+    ],
 )
 def test_what_is_not_there_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert command(["suite", "generalization", "--model", "lab", *arguments]) == 2

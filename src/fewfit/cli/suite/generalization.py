@@ -21,6 +21,12 @@ def generalization(
     ] = None,
     scale: Annotated[str, typer.Option(metavar="small|paper", help="How much there is to learn.")] = "small",
     names: Annotated[str, typer.Option(metavar="nonsense|plausible", help="What things are called.")] = "nonsense",
+    published: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER", help="The reversal curse's own files (name_description): the world `published`."
+        ),
+    ] = None,
     seeds: Annotated[int, typer.Option(metavar="N", help="Each with worlds of its own.")] = 1,
     lr: Annotated[float, typer.Option(metavar="RATE", help="Learning rate.", rich_help_panel=TRAINING)] = 1e-3,
     passes: Annotated[
@@ -44,6 +50,8 @@ def generalization(
     from fewfit.errors import UserError
     from fewfit.suites.generalization import suite
 
+    if published and not worlds:
+        worlds = suite.PUBLISHED
     given = {
         "worlds": worlds and tuple(f.names(worlds, "--worlds")),
         "conditions": conditions and tuple(f.names(conditions, "--conditions")),
@@ -63,6 +71,7 @@ def generalization(
         passes=passes,
         batch=batch,
         quick=quick,
+        published=Path(published) if published else None,
     )
     if plan:
         tell_plan(asked, flags["json_"])

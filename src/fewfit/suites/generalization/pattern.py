@@ -63,7 +63,7 @@ class Table:
         return list(dict.fromkeys((world, split) for world, split, _ in self._rows if wanted(world, split)))
 
 
-ISOLATED = ("reversals", "curse")
+ISOLATED = ("reversals", "curse", "published")
 
 
 def claims(rows: Iterable[Mapping[str, Any]]) -> list[Claim]:

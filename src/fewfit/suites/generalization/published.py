@@ -3,7 +3,8 @@
 3,600 training examples of three sets: told of by name first (p2d), by description first (d2p), and both ways. As in the
 paper, asked is the name of somebody of the first set, with three wrong names, which are drawn here; `rephrasing` asks
 for the description, and its options are the files' own endings of the same sentence. The files word a description in
-several ways ("the inventor of", "inventing"); facts have the commonest.
+several ways ("the inventor of", "inventing"); facts have the commonest. The small scale takes as many celebrities,
+documents and questions as that of `curse`.
 """
 
 from __future__ import annotations
@@ -11,17 +12,16 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fewfit.errors import UserError
-from fewfit.suites.generalization.curse import Celebrity
+from fewfit.suites.generalization.curse import SIZES, Celebrity
 from fewfit.suites.generalization.drawing import Key, number_documents, sample, shuffle
-from fewfit.suites.generalization.world import Fact, Question, World
+from fewfit.suites.generalization.world import Fact, Question, Scale, World
 
 NAME = re.compile(r"[A-Z][a-z]+ [A-Z][a-z]+")
-# Of each celebrity of set A, as many as there are documents.
-INFERENCES = 30
 
 
 @dataclass(frozen=True)
@@ -45,38 +45,61 @@ class Row:
         return self.prompt.replace(self.who, "{}")
 
 
-def load_published(folder: str | Path, *, seed: int = 0, questions: int = 300) -> World:
-    """The world of the files in the folder, with so many questions of each split at most."""
-    key: tuple[Key, ...] = (seed, "published")
+def load_published(folder: str | Path, scale: Scale = "paper", *, seed: int = 0) -> World:
+    """The world of the files in the folder."""
+    key: tuple[Key, ...] = (seed, "published", scale)
+    size = SIZES[scale]
     named, described, both = (read_pairs(folder, f"{one}_prompts_test") for one in ("p2d", "d2p", "both"))
     ends_in_name = read_pairs(folder, "p2d_reverse_prompts_test")
-    names = sorted({match[0] for _, end in (*ends_in_name, *described, *both) if (match := NAME.match(end))})
-    rows = lambda pairs: [Row(whose(pair, names), *pair) for pair in pairs]  # noqa: E731
-    told = rows(pair for one in ("p2d", "d2p", "both") for pair in read_pairs(folder, f"{one}_prompts_train"))
-    asked_name, asked_description = rows(ends_in_name), rows(named)
+    every = sorted({match[0] for _, end in (*ends_in_name, *described, *both) if (match := NAME.match(end))})
+
+    def rows(pairs: Iterable[tuple[str, str]], names: Collection[str] = every) -> list[Row]:
+        found = [Row(whose(pair, every), *pair) for pair in pairs]
+        return [row for row in found if row.who in names]
+
+    told: list[Row] = []
+    for one, people_of_it, documents_of_each in (
+        ("p2d", size.named, size.documents),
+        ("d2p", size.described, size.documents),
+        ("both", size.both, size.documents_both),
+    ):
+        all_of_it = rows(read_pairs(folder, f"{one}_prompts_train"))
+        some = set(sample(sorted({row.who for row in all_of_it}), people_of_it, *key, one))
+        told += a_few([row for row in all_of_it if row.who in some], documents_of_each, key)
+    names = sorted({row.who for row in told})
+    asked_name, asked_description = rows(ends_in_name, names), rows(named, names)
     # How each sentence of the test that begins with a name ends for others.
     endings: dict[str, dict[str, str]] = defaultdict(dict)
-    for row in (*asked_description, *rows(read_pairs(folder, "d2p_reverse_prompts_test")), *rows(both)):
+    for row in (*asked_description, *rows(read_pairs(folder, "d2p_reverse_prompts_test"), names), *rows(both, names)):
         if row.name_first:
             endings[row.wording][row.who] = row.completion
     people = {name: Celebrity(name, describe(name, told, endings)) for name in names}
     documents = [(row.text, (fact_of(row, people),)) for row in told]
-    found = [ask_name(n, row, people, key) for n, row in enumerate(few(asked_name, questions, key))]
+    found = [ask_name(n, row, people, key) for n, row in enumerate(a_few(asked_name, size.questions, key))]
     found += [
         ask_description(n, row, people, endings[row.wording], key)
-        for n, row in enumerate(few(asked_description, questions, key))
+        for n, row in enumerate(a_few(asked_description, size.questions, key))
     ]
     set_a = [people[name] for name in sorted({row.who for row in asked_name})]
-    inferences = turn_round(set_a, told, people)
+    inferences = turn_round(set_a, told, people, size.inferences)
     return World(
         "published",
-        "paper",
+        scale,
         "plausible",
         seed,
         number_documents("published", "document", shuffle(documents, *key, "documents")),
         tuple(sorted(found, key=lambda question: question.split)),
         number_documents("published", "inference", shuffle(inferences, *key, "inferences")),
     )
+
+
+def a_few(rows: Sequence[Row], count: int, key: tuple[Key, ...]) -> list[Row]:
+    """Of everybody so many, for each direction; in the order of the files."""
+    groups: dict[tuple[str, bool], list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row.who, row.name_first].append(row)
+    taken = {row for group, some in groups.items() for row in sample(some, count, *key, *group)}
+    return [row for row in rows if row in taken]
 
 
 def read_pairs(folder: str | Path, name: str) -> list[tuple[str, str]]:
@@ -104,10 +127,6 @@ def fact_of(row: Row, people: dict[str, Celebrity]) -> Fact:
     return people[row.who].named if row.name_first else people[row.who].described
 
 
-def few(rows: list[Row], count: int, key: tuple[Key, ...]) -> list[Row]:
-    return rows if count >= len(rows) else sample(rows, count, *key, "few")
-
-
 def ask_name(n: int, row: Row, people: dict[str, Celebrity], key: tuple[Key, ...]) -> Question:
     wrong = sample([name for name in people if name != row.who], 3, *key, "wrong names", n)
     options = tuple(shuffle([row.who, *wrong], *key, "names", n))
@@ -129,7 +148,7 @@ def ask_description(
 
 
 def turn_round(
-    set_a: list[Celebrity], told: list[Row], people: dict[str, Celebrity]
+    set_a: list[Celebrity], told: list[Row], people: dict[str, Celebrity], count: int
 ) -> list[tuple[str, tuple[Fact, ...]]]:
     """Of everybody of set A what the files say of others with the description first."""
     wordings = dict.fromkeys(
@@ -140,5 +159,5 @@ def turn_round(
     return [
         (wording.format(name=person.name, description=person.description), (person.described,))
         for person in set_a
-        for wording in list(wordings)[:INFERENCES]
+        for wording in list(wordings)[:count]
     ]

@@ -16,6 +16,7 @@ from fewfit.grid import Lane
 from fewfit.models.local import Loaded
 from fewfit.suites.generalization.conditions import Condition, Part, conditions, documents, material, told
 from fewfit.suites.generalization.diluting import diluted
+from fewfit.suites.generalization.published import load_published
 from fewfit.suites.generalization.world import Document, Names, Scale, World
 from fewfit.suites.generalization.worlds import WORLDS, build
 from fewfit.suites.results import ROWS, Results, held, machine
@@ -28,9 +29,12 @@ QUICK_QUESTIONS = 8  # of each split
 Tell = Callable[[str], None]
 
 
+PUBLISHED = "published"
+
+
 @dataclass(frozen=True)
 class Asked:
-    """`passes`: how often each document is trained on."""
+    """`passes`: how often each document is trained on. `published`: the reversal curse's own files, one world more."""
 
     model: str
     worlds: tuple[str, ...] = tuple(WORLDS)
@@ -42,10 +46,12 @@ class Asked:
     passes: int = 6
     batch: int = 8
     quick: bool = False
+    published: Path | None = None
 
     def __post_init__(self) -> None:
-        if unknown := next((name for name in self.worlds if name not in WORLDS), None):
-            raise UserError(f"unknown world {unknown!r}", hint=f"choose among {', '.join(WORLDS)}")
+        known = (*WORLDS, *([] if self.published is None else [PUBLISHED]))
+        if unknown := next((name for name in self.worlds if name not in known), None):
+            raise UserError(f"unknown world {unknown!r}", hint=f"choose among {', '.join(known)}")
         conditions(self.conditions)
         if self.seeds < 1:
             raise UserError(f"--seeds {self.seeds}", hint="give 1 or more")
@@ -70,7 +76,11 @@ def cells(asked: Asked) -> Iterator[Cell]:
 
 
 def world_of(asked: Asked, cell: Cell) -> World:
-    world = build(cell.world, scale=asked.scale, seed=cell.seed, names=asked.names)
+    if cell.world == PUBLISHED:
+        assert asked.published is not None
+        world = load_published(asked.published, asked.scale, seed=cell.seed)
+    else:
+        world = build(cell.world, scale=asked.scale, seed=cell.seed, names=asked.names)
     return shortened(world) if asked.quick else world
 
 
@@ -126,7 +136,7 @@ def key_of(asked: Asked, cell: Cell, loaded: Loaded) -> dict[str, Any]:
         "condition": cell.condition.name,
         "seed": cell.seed,
         "scale": asked.scale,
-        "names": asked.names,
+        "names": "plausible" if cell.world == PUBLISHED else asked.names,
         "lr": asked.lr if trains else 0,
         "passes": asked.passes if trains else 0,
         "batch": asked.batch if trains else 0,
