@@ -142,6 +142,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     cells = of_lines(asked.lines) if asked.lines else of_runs(asked.runs)
+    if not cells:
+        raise SystemExit(f"no cells in {asked.lines}: benchmarks.adapts writes them")
     text = table(cells)
     print(text)
     publish(asked.json, __doc__, text, cells=cells)

@@ -310,6 +310,15 @@ def test_any_file_is_a_task_and_settings_stand_beside(tmp_path: Path) -> None:
     assert {one.prompt for one in tasks["said"].test} <= {f"say {n}" for n in range(14, 20)}
 
 
+def test_sets_that_are_shared_in_one_folder_are_tasks_each(tmp_path: Path) -> None:
+    """As they are published: no .txt, side by side."""
+    for name in ("stsa.binary.dev", "subj.all", "TREC.train.all"):
+        (tmp_path / name).write_text("".join(f"{n % 2} text {n}\n" for n in range(40)))
+    known = library(tmp_path)
+    assert {one.name for one in known.tasks(test=4)} == {"sst2", "subj", "trec"}
+    assert known.published("subj").examples[0].completion == "subjective"
+
+
 @pytest.mark.parametrize(
     ("told", "words"),
     [

@@ -343,6 +343,18 @@ def test_a_folder_of_tasks_with_its_settings(tmp_path: Path, capsys: pytest.Capt
     assert json.loads(capsys.readouterr().out)["models"][0]["rows"][0]["cells"] == 1
 
 
+@pytest.mark.parametrize("suite", [["bbh"], ["study", "loss", "--tasks", "numbers"]])
+def test_other_suites_heed_the_settings_of_a_folder(
+    suite: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Break seen to fail: the suite's own budgets in place of those of the settings."""
+    rows = [{"prompt": f"say {n}", "completion": ("one", "two")[n % 2]} for n in range(20)]
+    (tmp_path / "numbers.json").write_text(json.dumps({"examples": rows}))
+    (tmp_path / "settings.json").write_text(json.dumps({"test": 4, "budgets": [4, 8], "seeds": 3}))
+    assert command(["suite", *suite, "--data", str(tmp_path), "--model", "lab", "--plan", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["models"][0]["rows"][0]["cells"] == 6
+
+
 FIRST = ("loss", "forgetting")  # studies of one task, and of several
 
 

@@ -36,7 +36,7 @@ class Address:
     def hosts(self) -> frozenset[str] | None:
         """None: any."""
         named = {name.lower() for name in self.names}
-        return OWN_NAMES | named if self.is_loopback else frozenset(named) or None
+        return OWN_NAMES | named if self.is_loopback or named else None
 
 
 def address(host: str, port: int, api_key_env: str | None, names: Sequence[str] = ()) -> Address:

@@ -15,9 +15,8 @@ Models = Annotated[
                             show_default=False)
 ]  # fmt: skip
 Tasks = Annotated[str | None, typer.Option(metavar="A,B", help="Which tasks.", show_default="all")]
-Budgets = Annotated[
-    str | None, typer.Option(metavar="N,N", help="Examples to learn from; all is as many as there are.")
-]
+BUDGETS = "Examples to learn from; all is as many as there are."
+Budgets = Annotated[str | None, typer.Option(metavar="N,N", help=BUDGETS)]
 Kinds = Annotated[str | None, typer.Option(metavar="A,B", help="zero-shot, icl, ft, icl+ft.", show_default="all")]
 Seeds = Annotated[int | None, typer.Option(metavar="N", help="Orders of the examples.", show_default="1")]
 Test = Annotated[

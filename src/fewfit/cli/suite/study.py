@@ -60,12 +60,14 @@ def study(
     asked = quickly(asked, data is None) if quick else asked
     folder = Path(data) if data else bundled()
     names = f.names(tasks, "--tasks") if tasks else list(asked.tasks)
-    loaded = library(folder).tasks(names, test or (QUICK_TEST if quick else TEST))
+    known = library(folder)
+    usual = known.settings  # what settings.json of the folder says
+    loaded = known.tasks(names, test or (QUICK_TEST if quick else usual.get("test", TEST)))
     some, elsewhere = prepared(asked, [shortest(one, QUICK_POOL, len(one.test)) for one in loaded] if quick else loaded)
-    sizes = o.read_budgets(budgets, asked.budgets)
+    sizes = o.read_budgets(budgets or (None if quick else usual.get("budgets")), asked.budgets)
     each = [
         Asked(
-            one, some, sizes, asked.conditions, seeds or asked.seeds, chat,
+            one, some, sizes, asked.conditions, seeds or usual.get("seeds", asked.seeds), chat,
             alone=quick, curve=asked.curve, elsewhere=elsewhere,
         )
         for one in model

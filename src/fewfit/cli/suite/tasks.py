@@ -19,7 +19,9 @@ def bbh(
     model: o.Models,
     data: Annotated[str, typer.Option(metavar="DIR", help="Holds its files as published.", show_default=False)],
     tasks: o.Tasks = None,
-    budgets: o.Budgets = "3,5,10,30,100,all",
+    budgets: Annotated[
+        str | None, typer.Option(metavar="N,N", help=o.BUDGETS, show_default="3,5,10,30,100,all")
+    ] = None,
     kinds: o.Kinds = None,
     seeds: o.Seeds = None,
     test: o.Test = None,
@@ -40,9 +42,11 @@ def bbh(
     Closed answers by likelihood, free ones written and read by the paper's patterns; the paper's figures beside ours.
     Stopped, the same command goes on; what is there is not made again.
     """
+    from fewfit.suites.tasks.suite import BUDGETS
+
     given = {"budgets": budgets, "kinds": kinds, "seeds": seeds, "test": test}
     given |= {"shots": shots, "lr": lr, "updates": updates}
-    run(Path(data), model, tasks, given, chat, quick, plan, Path(out or "runs/bbh"), dtype, flags)
+    run(Path(data), model, tasks, given, BUDGETS, chat, quick, plan, Path(out or "runs/bbh"), dtype, flags)
 
 
 @f.takes("quiet", "json_")
@@ -73,12 +77,12 @@ def tasks(
     """
     given = {"budgets": budgets, "kinds": kinds, "seeds": seeds, "test": test}
     given |= {"shots": shots, "lr": lr, "updates": updates}
-    run(Path(folder), model, tasks, given, chat, quick, plan, Path(out or "runs/tasks"), dtype, flags)
+    run(Path(folder), model, tasks, given, (10, 30, 100), chat, quick, plan, Path(out or "runs/tasks"), dtype, flags)
 
 
 def run(
-    folder: Path, models: list[str], names: str | None, given: dict[str, Any], chat: str, quick: bool, plan: bool,
-    out: Path, dtype: str, flags: dict[str, Any],
+    folder: Path, models: list[str], names: str | None, given: dict[str, Any], usual: tuple[int | None, ...],
+    chat: str, quick: bool, plan: bool, out: Path, dtype: str, flags: dict[str, Any],
 ) -> None:  # fmt: skip
     from fewfit.grid import KINDS
     from fewfit.suites.tasks.condition import by_kind, per_query
@@ -91,7 +95,7 @@ def run(
     told = known.settings
     test = given["test"] or told.get("test", TEST)
     some = tuple(known.tasks(f.names(names, "--tasks") if names else None, test))
-    budgets = o.read_budgets(given["budgets"] or told.get("budgets"), (10, 30, 100))
+    budgets = o.read_budgets(given["budgets"] or told.get("budgets"), usual)
     conditions = by_kind(
         o.listed_or(given["kinds"], told.get("kinds"), KINDS, lambda text: f.names(text, "--kinds")),
         o.listed_or(given["shots"], told.get("shots"), (1 if quick else 4,), lambda text: f.counts(text, "--shots")),

@@ -129,8 +129,8 @@ def found(folder: Path) -> Iterator[tuple[str, Load]]:
     if raft.is_raft(folder):
         yield folder.name, partial(raft.load, folder)
         return
-    if (name := lines.task_in(folder)) is not None:
-        yield name, partial(lines.load, folder)
+    if names := lines.tasks_in(folder):
+        yield from ((name, partial(lines.load, folder, name)) for name in names)
         return
     if tweeteval.is_tweeteval(folder):
         yield tweeteval.name_of(folder), partial(tweeteval.load, folder)

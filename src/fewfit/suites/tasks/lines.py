@@ -13,11 +13,11 @@ LABELS = {
     "subj": {"0": "subjective", "1": "objective"},
     "trec": {"0": "description", "1": "entity", "2": "abbreviation", "3": "human", "4": "location", "5": "number"},
 }
-# Names of files by task: what is learnt from, and what is tested on where that is a file of its own.
+# Names of files by task, with or without .txt: what is learnt from, and what is tested on where that is a file.
 FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "sst2": (("stsa.binary.train.txt", "stsa.binary.dev.txt"), ("stsa.binary.test.txt",)),
-    "subj": (("subj.all", "subj.2000.txt"), ()),
-    "trec": (("TREC.train.all", "TREC.train.2000.txt"), ("TREC.test.all", "TREC.test.txt")),
+    "sst2": (("stsa.binary.train", "stsa.binary.dev"), ("stsa.binary.test",)),
+    "subj": (("subj.all", "subj.2000"), ()),
+    "trec": (("TREC.train.all", "TREC.train.2000"), ("TREC.test.all", "TREC.test")),
 }
 
 
@@ -31,18 +31,17 @@ def read(path: Path, labels: dict[str, str]) -> Iterator[tuple[str, str]]:
         yield text.strip(), labels[label]
 
 
-def task_in(folder: Path) -> str | None:
+def tasks_in(folder: Path) -> list[str]:
     """Which of them a folder holds."""
-    return next((name for name, (learnt, _) in FILES.items() if first_of(folder, learnt)), None)
+    return [name for name, (learnt, _) in FILES.items() if first_of(folder, learnt)]
 
 
 def first_of(folder: Path, names: tuple[str, ...]) -> Path | None:
-    return next((folder / name for name in names if (folder / name).is_file()), None)
+    paths = (folder / f"{name}{ending}" for name in names for ending in (".txt", ""))
+    return next((path for path in paths if path.is_file()), None)
 
 
-def load(folder: Path) -> Published:
-    name = task_in(folder)
-    assert name is not None
+def load(folder: Path, name: str) -> Published:
     learnt, tested = (first_of(folder, names) for names in FILES[name])
     assert learnt is not None
     labels = LABELS[name]
