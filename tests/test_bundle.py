@@ -82,7 +82,7 @@ def test_its_tokenizer_is_the_one_that_was_used(loaded: local.Loaded, tmp_path: 
 
 @pytest.mark.parametrize("lane", [ZERO_SHOT, ICL, LORA, FULL])
 def test_the_card_tells_no_examples_text(lane: Lane, loaded: local.Loaded, base: Path, tmp_path: Path) -> None:
-    """Break seen to fail: `private` taken for true."""
+    """Break seen to fail: demonstrations in it."""
     examples = [*labelled(("quixotic", "zephyrous")), *free()]
     trained = made(loaded, lane, examples, metric="choice", choices=("quixotic", "zephyrous"))
     trained.save(tmp_path / "bundle")
@@ -95,9 +95,6 @@ def test_the_card_tells_no_examples_text(lane: Lane, loaded: local.Loaded, base:
     assert "tiny-base" in card
     assert "0.750 (0.500 to 0.875)" in card
     assert lane.name in card
-    trained.save(tmp_path / "open", private=True)
-    shown = (tmp_path / "open" / "README.md").read_text()
-    assert all(f'"{example.prompt}"' in shown for example in trained.demos)
 
 
 def test_a_hub_model_is_named_where_the_hub_looks_for_it(loaded: local.Loaded, tmp_path: Path) -> None:

@@ -172,6 +172,7 @@ def test_stopped_it_goes_on_to_the_same_end(
         ({"tune": "full"}, "tunes all weights"),
         ({"lr": None, "updates": None, "batch": None, "grid": [Lane(shots=3, deliver="per-query")]}, "same documents"),
         ({"final": "refit"}, "--final refit with documents"),
+        ({"preset": "thorough"}, "--preset thorough with documents"),
         ({"chat": "on"}, "documents are no turns"),
     ],
 )

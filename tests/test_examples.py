@@ -210,6 +210,14 @@ def test_text_alone_is_a_document(tmp_path: Path) -> None:
     assert load(tmp_path / "examples.jsonl").examples == dataset.examples
 
 
+def test_documents_come_as_examples_too() -> None:
+    """Break seen to fail: an Example of a document taken for one without a prompt."""
+    some = load([Example("1", "", "One."), Example("2", "", "Two.", group="g")])
+    assert some.are_documents and [(one.id, one.completion, one.group) for one in some.examples] == [
+        ("1", "One.", None), ("2", "Two.", "g")
+    ]  # fmt: skip
+
+
 def test_documents_and_examples_do_not_mix() -> None:
     assert "documents" in refusal([{"text": "One."}, {"text": "Two."}, {"text": "good", "label": "yes"}]).message
 

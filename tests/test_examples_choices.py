@@ -134,6 +134,8 @@ def test_doubtful_labels_are_noticed() -> None:
     assert "bare numbers" in " | ".join(load(rows([0, 1] * 3, "label")).notices)
     assert "labels that no row has: 2" in " | ".join(load(rows([0, 1] * 3, "label"), labels="0=a,1=b,2=c").notices)
     assert "all answers are the same" in load(rows(["x"] * 4)).notices
+    own = [{"prompt": f"p {n}", "completion": "yes", "choices": ["yes", "no"]} for n in range(4)]
+    assert "bare numbers" not in " | ".join(load(own, choices="yes,no").notices)
 
 
 # ---- saved -----------------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from fewfit.export.serving import adapter_problems, go_text, modelfile, vllm_lin
 from fewfit.export.weights import end_tokens
 from fewfit.models import local
 from fewfit.render import Renderer
+from fewfit.writing import Sampling
 
 ACTION = re.compile(r'\{\{ (\.Prompt|"(?:[^"\\]|\\.)*") \}\}')
 
@@ -121,6 +122,9 @@ def test_the_modelfile_writes_the_bundles_prompts(form: str, tmp_path: Path) -> 
         assert go(told["template"], prompt) == replace_bos(renderer.layout.lay(DEMOS, query).text)
     assert told["from"] == "../merged"
     assert (told["temperature"], told["num_ctx"], told["repeat_penalty"]) == ("0", "900", "1")
+    sampled = replace(saved, sampling=Sampling(0.7, 0.9, 1.15))
+    told = dict(commands(modelfile(sampled, renderer, surroundings(renderer, DEMOS), "../merged")))
+    assert (told["temperature"], told["top_p"], told["repeat_penalty"]) == ("0.7", "0.9", "1.15")
     stops = [value for name, value in read if name == "stop"]
     assert set(stops) == ({"<|im_end|>", "<|endoftext|>"} if form == "chat" else {renderer.end_text, "<|endoftext|>"})
 

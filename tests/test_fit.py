@@ -12,8 +12,10 @@ import torch
 import fewfit
 from fewfit import api
 from fewfit.audit import audit
+from fewfit.engine.stack import StackLearner
 from fewfit.errors import Interrupted, NoUsableLane, UserError
 from fewfit.examples import restore
+from fewfit.grid import Lane
 from fewfit.predictions import read
 from fewfit.run import deliver, folders, material
 from fewfit.settings import Settings
@@ -88,6 +90,16 @@ def test_refit_trains_the_winner_again(model):
     assert stream.score == again.score
     weights = [(run.folder / "bundle" / "adapter_model.safetensors").read_bytes() for run in (stream, again)]
     assert weights[0] != weights[1]
+
+
+def test_a_batch_stays_a_batch_when_it_is_trained_again(model, monkeypatch):
+    """Break seen to fail: one row an update."""
+    rows = []
+    update = StackLearner.update
+    monkeypatch.setattr(StackLearner, "update", lambda self, some: rows.append(len(some)) or update(self, some))
+    grid = [Lane(lr=3e-3, updates=2, batch=3)]
+    fewfit.fit(pairs(8), model=model, tokenizer=byte_level(), grid=grid, final="refit")
+    assert rows[-16:] == [3] * 16
 
 
 def test_several_models_are_compared_in_one_grid(model, tmp_path):

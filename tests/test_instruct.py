@@ -111,6 +111,14 @@ def test_what_cannot_be_had_is_said() -> None:
     assert "several" in Material(ours(), (pair, *POOL)).refuse(condition("turns-3"))
 
 
+def test_a_study_goes_on_without_what_cannot_be_had(lab: Loaded, tmp_path: Path) -> None:
+    """Break seen to fail: every condition's prompt was made first, to see which questions fit."""
+    told = asked(conditions=("base", "urial", "urial:out-of-domain", "urial:in-domain"))
+    asking, some = subject.subject_of(told, lab), QuestionSet("ours", tuple(own()[:2]))
+    found = suite.run(told, asking, Material(ours(), ours().demonstrations), [some], {"ours": [RulesJudge()]}, tmp_path)
+    assert found.rows and {"urial:out-of-domain", "urial:in-domain"} <= {one["condition"] for one in found.left_out}
+
+
 # ---- questions -------------------------------------------------------------------------------------------------------
 
 

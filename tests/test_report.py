@@ -352,6 +352,8 @@ def test_fit_leaves_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     page = (tmp_path / "run" / "report.html").read_bytes()
     assert done.report("again.html").read_bytes() == page  # the tokenizer loaded anew
 
+    assert "grid=[fewfit.Lane(shots=1, lr=0.001, updates=1)]" in parsed.text
+
     def refuse(*_: object, **__: object) -> None:
         raise UserError("no page today")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +15,9 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 pytest.importorskip("uvicorn", reason="the extra `serve` is not installed")
 from serve_made import KINDS, Served, bundles, questions, served
+
+from fewfit.bundle.folder import FILE
+from fewfit.predict import Predictor
 
 QUERIES = 100
 
@@ -58,6 +63,19 @@ def test_answers_are_those_of_predict(server: Served, name: str, at_once: int) -
 
     with ThreadPoolExecutor(at_once) as pool:
         assert list(pool.map(ask, range(QUERIES))) == wanted
+
+
+def test_a_bundle_writes_as_it_was_saved(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Break seen to fail: the bundle's penalty left out, as the server once did."""
+    shutil.copytree(folders["tuned"], tmp_path / "tuned")
+    record = json.loads((tmp_path / "tuned" / FILE).read_text())
+    record["decoding"]["repetition_penalty"] = 3.0
+    (tmp_path / "tuned" / FILE).write_text(json.dumps(record))
+    asked = questions("tuned", 8)
+    with served({"tuned": tmp_path / "tuned"}) as server:
+        wanted = [row["prediction"] for row in server.predicted("tuned", asked)]
+        assert [chat(server.client(), "tuned", one).choices[0].message.content for one in asked] == wanted
+    assert wanted != [row["prediction"] for row in Predictor(folders["tuned"], device="cpu").predict(asked, nll=False)]
 
 
 def test_bundles_share_forwards(server: Served) -> None:

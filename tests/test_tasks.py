@@ -310,6 +310,16 @@ def test_any_file_is_a_task_and_settings_stand_beside(tmp_path: Path) -> None:
     assert {one.prompt for one in tasks["said"].test} <= {f"say {n}" for n in range(14, 20)}
 
 
+def test_a_mapping_may_say_more_than_words(tmp_path: Path) -> None:
+    """As TweetEval's emoji have it. Break seen to fail: two fields a line."""
+    folder = tmp_path / "emoji"
+    folder.mkdir()
+    (folder / "mapping.txt").write_text("0\t\u2764\t_red_heart_\t\n1\t\u2728\t_sparkles_\t\n")
+    (folder / "train_labels.txt").write_text("\n".join("01"[n % 2] for n in range(20)))
+    (folder / "train_text.txt").write_text("\n".join(f"text {n}" for n in range(20)))
+    assert set(library(tmp_path).published("emoji").asking.choices) == {"\u2728", "\u2764"}
+
+
 def test_sets_that_are_shared_in_one_folder_are_tasks_each(tmp_path: Path) -> None:
     """As they are published: no .txt, side by side."""
     for name in ("stsa.binary.dev", "subj.all", "TREC.train.all"):

@@ -351,8 +351,12 @@ def test_other_suites_heed_the_settings_of_a_folder(
     rows = [{"prompt": f"say {n}", "completion": ("one", "two")[n % 2]} for n in range(20)]
     (tmp_path / "numbers.json").write_text(json.dumps({"examples": rows}))
     (tmp_path / "settings.json").write_text(json.dumps({"test": 4, "budgets": [4, 8], "seeds": 3}))
-    assert command(["suite", *suite, "--data", str(tmp_path), "--model", "lab", "--plan", "--json"]) == 0
+    arguments = ["suite", *suite, "--data", str(tmp_path), "--model", "lab", "--plan", "--json"]
+    assert command(arguments) == 0
     assert json.loads(capsys.readouterr().out)["models"][0]["rows"][0]["cells"] == 6
+    (tmp_path / "settings.json").write_text(json.dumps({"test": 4, "budgets": 8}))
+    assert command(arguments) == 0
+    assert json.loads(capsys.readouterr().out)["models"][0]["rows"][0]["cells"] == 1
 
 
 FIRST = ("loss", "forgetting")  # studies of one task, and of several
@@ -387,6 +391,8 @@ def test_studies_compare_what_they_have(name: str) -> None:
         ["study", "loss", "--model", "lab"],
         ["study", "loss", "--model", "lab", "--quick", "--conditions", "luck"],
         ["bbh", "--data", ".", "--model", "lab", "--chat", "maybe"],
+        ["study", "loss", "--model", "lab", "--quick", "--test", "0"],
+        ["study", "loss", "--model", "lab", "--quick", "--seeds", "0"],
     ],
 )
 def test_what_is_not_there_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

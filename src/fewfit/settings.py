@@ -218,6 +218,8 @@ class Settings:
     @property
     def load_dtype(self) -> str:
         """Weights that train whole are their own masters: in bf16 most of every update would be rounded away."""
+        if self.probe is not None:  # of documents no lane tunes all weights
+            return self.dtype
         whole = any(lane.trains and lane.tune == "full" for lane in self.lanes((None,)).lanes)
         return "float32" if whole and self.dtype == "auto" else self.dtype
 

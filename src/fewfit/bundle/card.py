@@ -1,15 +1,12 @@
-"""The model card: what was made, how good it is and how to use it. No text of any example unless asked."""
+"""The model card: what was made, how good it is and how to use it. No text of any example."""
 
 from __future__ import annotations
 
 import json
 from pathlib import PurePath
-from typing import TYPE_CHECKING
 
+from fewfit.bundle.record import GREEDY, Bundle
 from fewfit.models import installed
-
-if TYPE_CHECKING:
-    from fewfit.bundle.record import Bundle
 
 KINDS = {
     "zero-shot": "prompted without demonstrations, nothing trained",
@@ -19,8 +16,8 @@ KINDS = {
 }
 
 
-def card(bundle: Bundle, *, private: bool = False) -> str:
-    return "\n".join([*front_matter(bundle), "", *body(bundle), "", *usage(bundle), "", *contents(bundle, private), ""])
+def card(bundle: Bundle) -> str:
+    return "\n".join([*front_matter(bundle), "", *body(bundle), "", *usage(bundle), "", *contents(bundle), ""])
 
 
 def base_name(bundle: Bundle) -> str:
@@ -134,9 +131,10 @@ def usage(bundle: Bundle) -> list[str]:
         if bundle.settings.chat
         else f"the mark {json.dumps(bundle.end_text)} (give it as a stop string) or the end of text"
     )
+    how = "decode greedily" if bundle.sampling == GREEDY else "decode as it says (`decoding`)"
     lines.append(
-        "Other programs have to write the prompt as `bundle.json` says (`render`, `demonstrations`), decode greedily "
-        f"and stop at {stop}."
+        f"Other programs have to write the prompt as `bundle.json` says (`render`, `demonstrations`), {how} and stop "
+        f"at {stop}."
     )
     if len(bundle.sets) > 1:
         lines.append(
@@ -161,7 +159,7 @@ def shots(bundle: Bundle) -> str:
     return f"{number}, one of {count} sets, which a query's hash picks"
 
 
-def contents(bundle: Bundle, private: bool) -> list[str]:
+def contents(bundle: Bundle) -> list[str]:
     lines = ["## Before sharing this folder", ""]
     if kept := len(bundle.pool) or len(bundle.demonstrations):
         lines.append(f"`bundle.json` holds {kept} of the examples word for word.")
@@ -169,12 +167,4 @@ def contents(bundle: Bundle, private: bool) -> list[str]:
         lines.append("Trained weights may give parts of the examples away.")
     if not kept and not bundle.lane.trains:
         lines.append("No example stands in it; the instruction and the choices in `bundle.json` are yours.")
-    if private and bundle.demonstrations:
-        lines += ["", "## Demonstrations", ""]
-        for example in bundle.demonstrations:
-            prompt = example.prompt
-            text = prompt if isinstance(prompt, str) else "\n".join(f"{m.role}: {m.content}" for m in prompt)
-            lines += [
-                f"- {json.dumps(text, ensure_ascii=False)} → {json.dumps(example.completion, ensure_ascii=False)}"
-            ]
     return lines

@@ -52,12 +52,11 @@ def save(
     interval: tuple[float, float] | None = None,
     end_ids: frozenset[int],
     end_text: str,
-    private: bool = False,
     sampling: Sampling = GREEDY,
     with_tokenizer: bool = True,
 ) -> Bundle:
-    """`export` writes the lane's weights into a folder; `private` lets the card show the demonstrations. Without its
-    tokenizer (large vocabularies take a second to write) a bundle is for whoever has that at hand."""
+    """`export` writes the lane's weights into a folder. Without its tokenizer (large vocabularies take a second to
+    write) a bundle is for whoever has that at hand."""
     folder = Path(folder)
     if lane.trains and export is None:
         raise ValueError(f"lane {lane.name} trains, so its weights have to be exported")
@@ -96,7 +95,7 @@ def save(
             point_to_base(temporary, base)
             if not loaded.is_remote:  # no other library loads that
                 write_json(temporary / "generation_config.json", generation_config(made, loaded.tokenizer))
-            (temporary / "README.md").write_text(card(made, private=private), encoding="utf-8")
+            (temporary / "README.md").write_text(card(made), encoding="utf-8")
             write_json(temporary / FILE, as_json(made))
             put_in_place(temporary, folder)
         except BaseException:

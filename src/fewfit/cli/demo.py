@@ -223,16 +223,14 @@ def kind_of_best(result: dict[str, Any]) -> str:
 
 def margin(result: dict[str, Any], spoken: dict[str, str]) -> str | None:
     """How far the next best kind is behind, as the selection that chose says it."""
-    from fewfit.grid import Lane
-    from fewfit.predictions import read
-    from fewfit.select import select
+    from fewfit.select.records import Comparison, turned
 
-    rows = result["lanes"]
-    lanes = [Lane(shots=row["shots"], lr=row["lr"], updates=row["updates"]) for row in rows]
-    statuses = {row["name"]: row["status"] for row in rows}
-    chosen = select(read(Path(result["run"])), lanes, metric=result["metric"], statuses=statuses)
     mine = kind_of_best(result)
-    others = [chosen.comparison(mine, kind) for kind in chosen.best_of_kind if kind != mine]
+    each = [Comparison(**one) for one in result["comparisons"]]
+    some = [
+        one for one in each if mine in (one.this, one.other) and {one.this, one.other} <= set(result["best_of_kind"])
+    ]
+    others = [one if one.this == mine else turned(one) for one in some]
     if not others:
         return None
     next_best = min(others, key=lambda each: each.difference)
@@ -240,7 +238,7 @@ def margin(result: dict[str, Any], spoken: dict[str, str]) -> str | None:
     sure = {
         "better": "more than chance would explain",
         "worse": "by more than chance, so far",
-    }.get(next_best.says, f"which may be chance: {chosen.n} examples cannot tell")
+    }.get(next_best.says, f"which may be chance: {result['n']} examples cannot tell")
     points = round(100 * next_best.difference)
     if points < 0:  # what is recommended may be cheaper to serve
         points, low, high = -points, -high, -low

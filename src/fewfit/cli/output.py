@@ -93,12 +93,12 @@ def as_known(error: BaseException) -> FewfitError | None:
         return kind(f"cannot be used: {error.strerror}", where=where, hint="name another, or change its permissions")
     if isinstance(error, ValueError) and "embedded null" in str(error):
         return UserError("a name holds a NUL character", hint="name another one")
-    if isinstance(error, MemoryError) or type(error).__name__ in ("OutOfMemoryError", "AcceleratorError"):
-        return EnvironmentProblem(
-            f"out of memory: {str(error).splitlines()[0] if str(error) else 'no more to be had'}",
-            hint="fewer --shots, a smaller --max-length, --dtype bfloat16 or a smaller model",
-            code="memory",
-        )
+    if "torch" in sys.modules or isinstance(error, MemoryError):
+        from fewfit.engine import memory
+
+        if memory.is_exhausted(error):
+            first = str(error).splitlines()[0] if str(error) else "no more to be had"
+            return EnvironmentProblem(f"out of memory: {first}", hint=memory.HINT, code=memory.CODE)
     return None
 
 

@@ -12,7 +12,7 @@
     joint.py       many texts in one row of tokens, joining as they come: packed.py (its mask), mixed.py (an adapter for
                    each text)
     memory.py      how much there is, and what is done when it does not suffice;  recompute.py  layers run again
-    threads.py, borrowed.py   the process and the model, left as they were found
+    threads.py     the process, left as it was found (the model: models/lent.py)
 
 From `fewfit.fit` to a matrix product: fit → execute → Stream.run → StackLearner.score → the model's own forward →
 Wrapped's forward of a linear layer → Pass.add → LaneGroup.add → torch.bmm.

@@ -14,6 +14,7 @@ import torch
 from fewfit.engine import packed
 from fewfit.engine.beginning import prefix
 from fewfit.engine.forward import logits_at
+from fewfit.engine.generate import greedy
 from fewfit.engine.prefix import Prefix, logits_behind
 from fewfit.engine.score import one_token_apart, read_off
 from fewfit.engine.task import SetKey, Task, softmax
@@ -78,6 +79,26 @@ def answers_behind(
         for k, values in zip(some, told, strict=True):
             found[k] = Told(values, tuple(len(one) for one in tokens[k]))
     return found
+
+
+def texts_behind(model: Any, renderer: Renderer, demos: Sequence[Example], examples: Sequence[Example]) -> list[str]:
+    """Greedy text up to the end mark, for each example behind the same demonstrations."""
+    ids = renderer.prefix(demos)
+    kept = prefix(model, ids) if len(ids) >= WORTH_KEEPING else None
+    prompts = [renderer.prompt(demos, one).ids for one in examples]
+    texts = [""] * len(examples)
+    for past, some in parted(kept, prompts):
+        new = greedy(
+            model,
+            [prompts[k] for k in some],
+            max_new_tokens=renderer.settings.max_new_tokens,
+            end_ids=renderer.end_ids,
+            ended=lambda written: renderer.answer_text(written)[1],
+            past=past,
+        )
+        for k, written in zip(some, new, strict=True):
+            texts[k] = renderer.answer_text(written)[0]
+    return texts
 
 
 def logp(

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 
-from fewfit.engine.borrowed import Borrowed
 from fewfit.engine.forward import logits_at
 from fewfit.engine.generate import greedy
 from fewfit.engine.head import Pull, read_logits
@@ -23,6 +22,7 @@ from fewfit.engine.places import spans_of, within
 from fewfit.engine.score import choice_rows, one_token_apart, read_off, scores_of, sum_logp
 from fewfit.engine.targets import adapted_name, initial_a, lora_config
 from fewfit.grid import Lane
+from fewfit.models.lent import as_it_was
 
 
 class PlainLearner:
@@ -38,7 +38,9 @@ class PlainLearner:
     ):
         self.model = model
         self.end_ids, self.ended, self.totals = end_ids, ended, totals
-        self._borrowed = Borrowed(model)
+        self._borrowed = ExitStack()
+        self._borrowed.enter_context(as_it_was(model))
+        model.requires_grad_(False)
         self._lanes: dict[Track, Lane] = {}
         self._stored: dict[Track, LaneState] = {}
         self._active: _Active | None = None
@@ -92,7 +94,7 @@ class PlainLearner:
             self._undo_recompute = None
         if self._active is not None:
             self._drop_active()
-        self._borrowed.give_back()
+        self._borrowed.close()
 
     def _drop_active(self) -> None:
         assert self._active is not None

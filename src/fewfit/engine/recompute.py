@@ -8,7 +8,7 @@ it rests on, torch's, does not mind. The second run makes the same products in t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -71,16 +71,6 @@ def stacked(wrapped: Wrapped) -> bool:
 
 def alone(model: Any) -> Callable[[], None]:
     """For every decoder layer of a model that one lane has to itself; returns what takes it off again."""
-    layers = layers_of(model)
-    before = [layer.__dict__.get("forward") for layer in layers]
-    for layer in layers:
-        layer.forward = keeping_its_input(layer, lambda: nullcontext)
-
-    def off() -> None:
-        for layer, forward in zip(layers, before, strict=True):
-            if forward is None:
-                layer.__dict__.pop("forward", None)
-            else:
-                layer.forward = forward
-
-    return off
+    wrapped = Wrapped(model, ())
+    stacked(wrapped)
+    return wrapped.close

@@ -7,7 +7,7 @@ harms itself alone. Equal, lane by lane, to `plain.PlainLearner`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from torch import Tensor
 
 from fewfit.engine import keyvalue, memory, optim, recompute, sharing
 from fewfit.engine.adapters import Wrapped
-from fewfit.engine.borrowed import Borrowed
 from fewfit.engine.forward import logits_at, padded_ids, trained_attention
 from fewfit.engine.generate import greedy
 from fewfit.engine.head import Pull, Read, read, read_logits, says_all, wide
@@ -28,6 +27,7 @@ from fewfit.engine.score import choice_rows, one_token_apart, read_off, scores_o
 from fewfit.engine.targets import adaptable, adapted_modules, layer_prefixes, lora_config
 from fewfit.grid import Lane
 from fewfit.models import library
+from fewfit.models.lent import as_it_was
 
 
 @dataclass
@@ -62,7 +62,9 @@ class StackLearner:
         self.model = model
         self.end_ids, self.ended, self.totals = end_ids, ended, totals
         self.device = next(model.parameters()).device
-        self._borrowed = Borrowed(model)
+        self._borrowed = ExitStack()
+        self._borrowed.enter_context(as_it_was(model))
+        model.requires_grad_(False)
         self._tracks: dict[Track, _Track] = {}
         self._wrapped: Wrapped | None = None
         self._layouts: dict[tuple[int, str], Layout] = {}
@@ -158,7 +160,7 @@ class StackLearner:
             self._wrapped, self._recomputes = None, False
         self._tracks.clear()
         self._layouts.clear()
-        self._borrowed.give_back()
+        self._borrowed.close()
 
     # ---- rows ------------------------------------------------------------------------------------------------------
 

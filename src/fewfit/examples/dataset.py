@@ -14,7 +14,7 @@ from fewfit.errors import UserError
 from fewfit.examples import cells, shapes
 from fewfit.examples import choices as options
 from fewfit.examples.cells import Notices
-from fewfit.examples.example import Example, Message
+from fewfit.examples.example import Example, Message, as_dict, from_dict
 from fewfit.examples.sources import read
 from fewfit.examples.table import Row, Table
 from fewfit.examples.text import shorten
@@ -62,30 +62,7 @@ def load(
     column mean, as in "0=negative,1=positive". `choices` is "auto" (those of the rows, else found in the answers),
     "rows" (those of the rows alone), "none" (not even those), "a,b", "@file" or a list.
     """
-    return check(
-        read(source),
-        input=input,
-        output=output,
-        labels=labels,
-        choices=choices,
-        skip_bad=skip_bad,
-        keep_duplicates=keep_duplicates,
-        fewest=fewest,
-    )
-
-
-def check(
-    table: Table,
-    *,
-    input: str | None = None,
-    output: str | None = None,
-    labels: str | Mapping[Any, str] | None = None,
-    choices: str | Sequence[str] = "auto",
-    skip_bad: bool = False,
-    keep_duplicates: bool = False,
-    fewest: int = FEWEST,
-) -> Dataset:
-    """Every row an Example, or a refusal that names the row; what was done to rows is in the notices."""
+    table = read(source)
     checker = _Checker(table, input, output, None if labels is None else options.parse_labels(labels), choices)
     kept: list[tuple[Example, str]] = []
     refused: list[UserError] = []
@@ -235,7 +212,7 @@ class _Checker:
         if found is not None:
             completions = [example.completion for example in examples if example.choices is None]
             lines += [f"two choices that differ in case alone: {twins}" for twins in options.near_twins(completions)]
-            if all(completion.isdigit() for completion in completions) and self.labels is None:
+            if completions and all(completion.isdigit() for completion in completions) and self.labels is None:
                 lines.append("the labels are bare numbers; words tell a model more: --labels 0=…,1=…")
         if len({example.completion for example in examples}) == 1:
             lines.append("all answers are the same")
@@ -279,35 +256,6 @@ def digest(examples: Sequence[Example]) -> str:
     rows = [as_dict(example) for example in examples]
     canonical = json.dumps(rows, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def as_dict(example: Example) -> dict[str, Any]:
-    """An example as a row that `load` reads; what it does not have is left out."""
-    prompt = example.prompt
-    row: dict[str, Any] = {"id": example.id}
-    if example.is_document:
-        row["text"] = example.completion
-    else:
-        written = prompt if isinstance(prompt, str) else [{"role": m.role, "content": m.content} for m in prompt]
-        row |= {"prompt": written, "completion": example.completion}
-    if example.choices is not None:
-        row["choices"] = list(example.choices)
-    if example.group is not None:
-        row["group"] = example.group
-    return row
-
-
-def from_dict(row: Mapping[str, Any]) -> Example:
-    if "text" in row:
-        return Example(row["id"], "", row["text"], group=row.get("group"))
-    prompt, choices = row["prompt"], row.get("choices")
-    return Example(
-        id=row["id"],
-        prompt=prompt if isinstance(prompt, str) else tuple(Message(m["role"], m["content"]) for m in prompt),
-        completion=row["completion"],
-        choices=None if choices is None else tuple(choices),
-        group=row.get("group"),
-    )
 
 
 def save(dataset: Dataset, path: str | Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant"]
 
@@ -40,3 +41,32 @@ class Example:
         if self.id == other.id or (self.prompt == other.prompt and not self.is_document):
             return True
         return self.group is not None and self.group == other.group
+
+
+def as_dict(example: Example) -> dict[str, Any]:
+    """An example as a row that `load` reads; what it does not have is left out."""
+    prompt = example.prompt
+    row: dict[str, Any] = {"id": example.id}
+    if example.is_document:
+        row["text"] = example.completion
+    else:
+        written = prompt if isinstance(prompt, str) else [{"role": m.role, "content": m.content} for m in prompt]
+        row |= {"prompt": written, "completion": example.completion}
+    if example.choices is not None:
+        row["choices"] = list(example.choices)
+    if example.group is not None:
+        row["group"] = example.group
+    return row
+
+
+def from_dict(row: Mapping[str, Any]) -> Example:
+    if "text" in row:
+        return Example(row["id"], "", row["text"], group=row.get("group"))
+    prompt, choices = row["prompt"], row.get("choices")
+    return Example(
+        id=row["id"],
+        prompt=prompt if isinstance(prompt, str) else tuple(Message(m["role"], m["content"]) for m in prompt),
+        completion=row["completion"],
+        choices=None if choices is None else tuple(choices),
+        group=row.get("group"),
+    )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fewfit.errors import UserError
-from fewfit.examples.example import Example
+from fewfit.examples.example import Example, as_dict
 from fewfit.examples.table import Row, Table, broken
 
 KINDS = 'a file, a list of dicts such as {"prompt": "…", "completion": "…"}, a DataFrame or a datasets.Dataset'
@@ -41,21 +41,13 @@ def read_python(source: Any) -> Table:
 def _row(number: int, record: Any) -> Row:
     where = f"row {number}"
     if isinstance(record, Example):
-        return Row(number, where, _cells(record))
+        return Row(number, where, as_dict(record))
     if isinstance(record, Mapping):
         return Row(number, where, {str(key): plain(value) for key, value in record.items()})
     if isinstance(record, tuple) and len(record) == 2:
         return Row(number, where, {"prompt": plain(record[0]), "completion": plain(record[1])})
     message = f"a row of type {type(record).__name__}"
     return broken(number, where, message, "give dicts, (prompt, completion) tuples or fewfit.Example")
-
-
-def _cells(example: Example) -> dict[str, Any]:
-    turns = example.prompt
-    prompt = turns if isinstance(turns, str) else [{"role": m.role, "content": m.content} for m in turns]
-    choices = None if example.choices is None else list(example.choices)
-    cells = {"id": example.id, "prompt": prompt, "completion": example.completion}
-    return cells | {"choices": choices, "group": example.group}
 
 
 def plain(value: Any) -> Any:

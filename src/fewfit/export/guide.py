@@ -26,7 +26,7 @@ def guide(made: Export, bundle: Bundle) -> str:
         f"Made from {bundle.n} examples: {LANES[bundle.lane.kind]}.",
         "",
         *(f"- {WHAT[kind]}" for kind in made.kinds),
-        "- `generation_config.json`: greedy, up to the end of an answer",
+        "- `generation_config.json`: how answers are written, up to their end",
     ]
     if made.commands:
         lines += [
@@ -48,7 +48,8 @@ def guide(made: Export, bundle: Bundle) -> str:
 
 
 def asking(made: Export, bundle: Bundle) -> list[str]:
-    call = ['messages=[{"role": "user", "content": query}]', "temperature=0", f"max_tokens={bundle.max_new_tokens}"]
+    call = ['messages=[{"role": "user", "content": query}]', f"temperature={bundle.sampling.temperature:g}"]
+    call += [f"max_tokens={bundle.max_new_tokens}"]
     call += [f"stop={json.dumps(list(made.stop), ensure_ascii=False)}"] if made.stop else []
     lines = ["Ask for chat completions with one user message:", "", "```python"]
     lines += [f'client.chat.completions.create(model="{bundle.lane.name}", {", ".join(call)})', "```"]

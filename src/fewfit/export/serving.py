@@ -41,7 +41,8 @@ def vllm_line(bundle: Bundle, to: Path | None, kind: str, template: str | None) 
     if template is not None:
         words += ["--chat-template", f"{place}/{template}"]
     # Else vLLM samples at temperature 1, or as the base model's own file says, and stops at the base model's ends.
-    words += ["--generation-config", place, "--override-generation-config", json.dumps({"temperature": 0})]
+    heeded = json.dumps({"temperature": bundle.sampling.temperature})
+    words += ["--generation-config", place, "--override-generation-config", heeded]
     return shlex.join(words)
 
 
@@ -80,13 +81,16 @@ def modelfile(bundle: Bundle, renderer: Renderer, around: Surroundings, weights:
     before = around.before
     if before.startswith(first := beginning(renderer)):  # Ollama puts it there by itself
         before = before.removeprefix(first)
+    how = bundle.sampling
     lines = [
         "# Made by fewfit. `ollama create NAME -f Modelfile` in this folder reads the safetensors named below.",
         "# A release that takes GGUF alone wants the file that llama.cpp's convert_hf_to_gguf.py makes of them.",
         f"FROM {weights}",
         f'TEMPLATE """{go_text(before)}{{{{ .Prompt }}}}{go_text(around.after)}"""',
-        "PARAMETER temperature 0",
-        "PARAMETER repeat_penalty 1",
+        f"PARAMETER temperature {how.temperature:g}",
+        f"PARAMETER top_p {how.top_p:g}",
+        f"PARAMETER repeat_penalty {how.repetition_penalty:g}",
+        "PARAMETER repeat_last_n -1",
         f"PARAMETER num_predict {bundle.max_new_tokens}",
         f"PARAMETER num_ctx {bundle.settings.max_length or CONTEXT}",
         *(f"PARAMETER stop {quoted(end)}" for end in ends),

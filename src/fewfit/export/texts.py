@@ -47,7 +47,8 @@ def request(bundle: Bundle, renderer: Renderer, demos: Sequence[Example]) -> dic
         turns.append(("user", mark))
     body: dict[str, Any] = {
         "messages": [{"role": role, "content": content} for role, content in turns],
-        "temperature": 0,
+        "temperature": bundle.sampling.temperature,
+        **({"top_p": bundle.sampling.top_p} if bundle.sampling.temperature else {}),
         "max_tokens": bundle.max_new_tokens,
     }
     return body | ({"stop": found} if (found := stops(bundle, renderer)) else {})

@@ -9,6 +9,7 @@ from typing import Any
 
 from fewfit.errors import UserError
 from fewfit.models import local
+from fewfit.models.library import checkpoints
 
 
 def put_adapter_on(model: Any, folder: Path) -> Any:
@@ -49,13 +50,18 @@ def take_adapter_off(model: Any, peft: Any) -> None:
 
 @contextmanager
 def as_it_was(model: Any) -> Iterator[None]:
-    """Puts modes and gradient flags back; the model is in eval mode meanwhile."""
+    """Puts modes, gradient flags and the library's checkpointing back; meanwhile the model is in eval mode, without."""
     modes = {name: module.training for name, module in model.named_modules()}
     wanted = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    checkpointing = checkpoints(model)
     model.eval()
+    if checkpointing:
+        model.gradient_checkpointing_disable()
     try:
         yield
     finally:
+        if checkpointing:
+            model.gradient_checkpointing_enable()
         for name, module in model.named_modules():
             module.training = modes.get(name, False)
         for name, parameter in model.named_parameters():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, fields
 from typing import Any
 
+from fewfit.grid import Lane
 from fewfit.report.evidence import Evidence
 from fewfit.report.markup import Markup, data, table, tag
 from fewfit.report.numbers import clock
@@ -86,6 +88,13 @@ def rendering(model: dict[str, Any]) -> Markup:
     return tag("details", tag("summary", f"How prompts are written for {model['name']}"), rows("Prompts", facts))
 
 
+def spelled(lane: Lane) -> str:
+    """As it would be typed: what differs from the defaults."""
+    usual = {field.name: field.default for field in fields(Lane)}
+    told = (f"{name}={value!r}" for name, value in asdict(lane).items() if value != usual[name])
+    return f"fewfit.Lane({', '.join(told)})"
+
+
 def call(run: Evidence) -> str:
     """`fewfit.fit(…)` with all that was given."""
     asked = run.record["asked"]
@@ -93,5 +102,7 @@ def call(run: Evidence) -> str:
     if (preset := asked.get("preset")) and preset["value"] != "quick":
         given.setdefault("preset", preset["value"])
     words = [repr(run.data)]
-    words += [f"{name}={value!r}" for name, value in given.items() if name not in OF_PLACES]
+    if "grid" in given:
+        words.append(f"grid=[{', '.join(map(spelled, run.coordinates.values()))}]")
+    words += [f"{name}={value!r}" for name, value in given.items() if name not in (*OF_PLACES, "grid")]
     return f"fewfit.fit({', '.join(words)})"

@@ -190,12 +190,13 @@ def export(run: Delivery, lane: Lane, to: Path, *, refit: bool) -> None:
     task, track = run.tasks[lane.model], Track(lane.name, run.seed())
     learner = team_of(lane).learner(run.loaded[lane.model].model, task.renderer, len(task))  # it trains no further
     try:
-        state = run.store.tracks[track].state()
-        assert state is not None, f"{lane.name} trained and left no state"
-        learner.restore(track, lane, state)
         if refit and isinstance(task, Task):
             learner.open(track, lane)
             train_again(task, lane, learner, track)
+        else:
+            state = run.store.tracks[track].state()
+            assert state is not None, f"{lane.name} trained and left no state"
+            learner.restore(track, lane, state)
         learner.export(track, to)
     finally:
         learner.close()
@@ -211,10 +212,15 @@ def train_again(task: Task, lane: Lane, learner: Learner, track: Track) -> None:
         for epoch in count()
         for item in draw.shuffled(items, lambda item: item.example.id, seed=seed, purpose=f"refit-{epoch}")
     )
-    for step, (target, made_from) in enumerate(islice(epochs, total_updates(lane, n)), start=1):
-        demos = task.demonstrations(seed, n + 1, step + 1, lane.shots, target, lane.demonstrations, apart=made_from)
-        rendered = task.renderer.render(demos, target)
-        learner.update([Row(track, rendered.ids, rendered.spans, loss_spans(lane, rendered), scored=False)])
+    for step in range(1, total_updates(lane, n) + 1):
+        rows = []
+        for slot, (target, apart) in enumerate(islice(epochs, lane.batch)):
+            demos = task.demonstrations(
+                seed, n + 1, step + 1, lane.shots, target, lane.demonstrations, slot=slot, apart=apart
+            )
+            rendered = task.renderer.render(demos, target)
+            rows.append(Row(track, rendered.ids, rendered.spans, loss_spans(lane, rendered), scored=False))
+        learner.update(rows)
 
 
 def judge_test(

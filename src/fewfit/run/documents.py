@@ -12,17 +12,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fewfit.engine.beginning import prefix
-from fewfit.engine.generate import greedy
 from fewfit.engine.learner import LaneState, Learner, Track
-from fewfit.engine.likelihood import WORTH_KEEPING, answers_behind, parted
+from fewfit.engine.likelihood import answers_behind, texts_behind
 from fewfit.engine.stream import Progress
 from fewfit.engine.task import Task, best_choice, softmax
 from fewfit.engine.threads import is_small, one_thread
 from fewfit.errors import Interrupted
 from fewfit.examples import Dataset
 from fewfit.examples import restore as restore_examples
-from fewfit.examples.example import Example
 from fewfit.grid import Lane
 from fewfit.metrics import Metric
 from fewfit.models.lent import as_it_was, put_adapter_on, take_adapter_off
@@ -138,7 +135,7 @@ def answers(reading: Reading, progress: Progress, loaded: Loaded, adapter: Path 
         peft = None if adapter is None else put_adapter_on(loaded.model, adapter)
         try:
             told = answers_behind(loaded.model, renderer, shown, questions, wanted)
-            written = [] if reading.judge.needs == "choices" else texts(reading, shown, loaded)
+            written = [] if reading.judge.needs == "choices" else texts_behind(loaded.model, renderer, shown, questions)
         finally:
             take_adapter_off(loaded.model, peft)
     out = []
@@ -174,26 +171,6 @@ def answers(reading: Reading, progress: Progress, loaded: Loaded, adapter: Path 
             }
         )
     return out
-
-
-def texts(reading: Reading, shown: Sequence[Example], loaded: Loaded) -> list[str]:
-    """What is written, with the documents' keys and values computed once."""
-    renderer = reading.renderer
-    prompts = [renderer.prompt(shown, one).ids for one in reading.examples]
-    ids = renderer.prefix(shown)
-    kept = prefix(loaded.model, ids) if len(ids) >= WORTH_KEEPING else None
-    out: dict[int, str] = {}
-    for past, some in parted(kept, prompts):
-        found = greedy(
-            loaded.model,
-            [prompts[k] for k in some],
-            max_new_tokens=renderer.settings.max_new_tokens,
-            end_ids=renderer.end_ids,
-            ended=lambda new: renderer.answer_text(new)[1],
-            past=past,
-        )
-        out |= {k: renderer.answer_text(new)[0] for k, new in zip(some, found, strict=True)}
-    return [out[k] for k in range(len(prompts))]
 
 
 def execute_on_documents(session: Session, judge: Metric, questions: Dataset, lanes: list[Lane]) -> dict[str, Any]:

@@ -159,7 +159,7 @@ def refuse_on_documents(asked: Settings) -> None:
             f"{flag(given)} with documents",
             hint="leave it out" if given != "base_url" else "documents need a model on this machine",
         )
-    for name in ("final", "order"):
+    for name in ("final", "order", "preset"):
         if getattr(asked, name) != DEFAULTS[name]:
             raise UserError(f"{flag(name)} {getattr(asked, name)} with documents", hint="leave it out")
     if asked.chat == "on":

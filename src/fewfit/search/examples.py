@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fewfit.engine.likelihood import answers_behind, behind
+from fewfit.engine.likelihood import answers_behind, behind, texts_behind
 from fewfit.engine.task import Task, best_choice
 from fewfit.errors import UserError
 from fewfit.examples.example import Example
@@ -42,33 +42,9 @@ class ExampleScorer:
         return [self.metric.score(answer, one) for answer, one in zip(best, asked, strict=True)]
 
     def by_text(self, demos: Sequence[Example], asked: Sequence[Example]) -> list[float]:
-        texts = write_behind(self.model, self.task.renderer, demos, asked)
+        texts = texts_behind(self.model, self.task.renderer, demos, asked)
         return [self.metric.score(text, one, one.choices) for text, one in zip(texts, asked, strict=True)]
 
     def likelihood(self, added: Added, questions: Sequence[str]) -> list[float]:
         nats = behind(self.model, self.task, self.demonstrations(added), [self.by_id[one] for one in questions])
         return [-value for value in nats]
-
-
-def write_behind(model: Any, renderer: Renderer, demos: Sequence[Example], asked: Sequence[Example]) -> list[str]:
-    """Greedy text up to the end mark, the keys and values of the demonstrations computed once."""
-    from fewfit.engine.beginning import prefix
-    from fewfit.engine.generate import greedy
-    from fewfit.engine.likelihood import WORTH_KEEPING, parted
-
-    ids = renderer.prefix(demos)
-    kept = prefix(model, ids) if len(ids) >= WORTH_KEEPING else None
-    prompts = [renderer.prompt(demos, one).ids for one in asked]
-    texts = [""] * len(asked)
-    for past, some in parted(kept, prompts):
-        new = greedy(
-            model,
-            [prompts[n] for n in some],
-            max_new_tokens=renderer.settings.max_new_tokens,
-            end_ids=renderer.end_ids,
-            ended=lambda written: renderer.answer_text(written)[1],
-            past=past,
-        )
-        for n, written in zip(some, new, strict=True):
-            texts[n] = renderer.answer_text(written)[0]
-    return texts

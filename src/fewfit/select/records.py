@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 Interval = tuple[float, float]
@@ -31,8 +31,8 @@ class LaneResult:
     nll: float | None  # nats per answer, mean over the stream
     tokens: float | None  # of a query's prompt
     rising: bool
+    counted_from: int | None  # the place in the stream from which on its rows tell how it is when delivered
     status: str
-    counted_from: int | None = None  # the place in the stream from which on its rows tell how it is when delivered
 
 
 @dataclass(frozen=True)
@@ -132,39 +132,19 @@ class Selection:
             "rising": self.best.rising,
             "best_of_kind": self.best_of_kind,
             "comparisons": [as_lists(each) for each in self.comparisons],
-            "lanes": [
-                {
-                    "name": lane.name,
-                    "model": lane.model,
-                    "kind": lane.kind,
-                    "shots": lane.shots,
-                    "shots_at_use": lane.shots_at_use,
-                    "lr": lane.lr,
-                    "updates": lane.updates,
-                    "n": lane.n,
-                    "prequential": lane.prequential,
-                    "score": lane.score,
-                    "interval": None if lane.interval is None else list(lane.interval),
-                    "accuracy": lane.accuracy,
-                    "nll": lane.nll,
-                    "tokens": lane.tokens,
-                    "rising": lane.rising,
-                    "counted_from": lane.counted_from,
-                    "status": lane.status,
-                }
-                for lane in self.lanes
-            ],
+            "lanes": [as_lists(lane) for lane in self.lanes],
         }
 
 
-def as_lists(comparison: Comparison) -> dict[str, Any]:
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(comparison).items()}
+def as_lists(record: Comparison | LaneResult) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(record).items()}
 
 
 def turned(comparison: Comparison) -> Comparison:
     """The same comparison from the other side."""
     (low, high), (stream_low, stream_high) = comparison.interval, comparison.prequential_interval
-    return Comparison(
+    return replace(
+        comparison,
         this=comparison.other,
         other=comparison.this,
         lane=comparison.other_lane,
@@ -174,6 +154,4 @@ def turned(comparison: Comparison) -> Comparison:
         prequential=-comparison.prequential,
         prequential_interval=(-stream_high, -stream_low),
         says={"better": "worse", "worse": "better"}.get(comparison.says, comparison.says),
-        so_far=comparison.so_far,
-        more=comparison.more,
     )

@@ -75,7 +75,15 @@ class Service:
         if len(prompts) * (body.n or 1) > self.limits.answers:
             raise Refusal(400, f"more answers than the {self.limits.answers} of one request", param="n")
         seed = body.seed if body.seed is not None else secrets.randbits(62)
-        decoding = Decoding(wanted, body.stops, temperature=body.temperature or 0.0, top_p=body.top_p or 1.0, seed=seed)
+        usual = hosted.sampling
+        decoding = Decoding(
+            wanted,
+            body.stops,
+            temperature=usual.temperature if body.temperature is None else body.temperature,
+            top_p=usual.top_p if body.top_p is None else body.top_p,
+            repetition_penalty=usual.repetition_penalty,
+            seed=seed,
+        )
         exchange = self.exchange(hosted, decoding)
         for prompt in prompts:
             if hosted.by_choice:

@@ -25,7 +25,7 @@ class StreamOptions(BaseModel):
 
 
 class Written(Body):
-    """What both ways to ask for text share. The default temperature is 0: a bundle was tested greedily."""
+    """What both ways to ask for text share. Where it does not say how, a bundle writes as it was tested."""
 
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None

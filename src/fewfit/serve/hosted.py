@@ -22,6 +22,7 @@ from fewfit.render import Renderer
 from fewfit.render.encode import Encoder
 from fewfit.render.rendered import Piece
 from fewfit.serve.refusal import Refusal
+from fewfit.writing import Sampling
 
 Ids = tuple[int, ...]
 BASE = "base"
@@ -60,6 +61,11 @@ class Hosted:
     @property
     def new_tokens(self) -> int:
         raise NotImplementedError
+
+    @property
+    def sampling(self) -> Sampling:
+        """Where a request does not say how."""
+        return Sampling()
 
     def marks(self, chat: bool) -> tuple[str, ...]:
         """Text that an answer ends at."""
@@ -108,6 +114,10 @@ class HostedBundle(Hosted):
     @property
     def new_tokens(self) -> int:
         return self.bundle.max_new_tokens
+
+    @property
+    def sampling(self) -> Sampling:
+        return self.bundle.sampling
 
     def marks(self, chat: bool) -> tuple[str, ...]:
         return (self.renderer.end_text,)

@@ -87,9 +87,9 @@ class Writes:
     def take(self, logits_NV: Any) -> bool:
         """One more token; whether it was the last."""
         adjusted_NV = logits_NV
-        if self._adjust is not None:  # no penalty is offered, which alone looks at what was written
-            nothing_1T = torch.empty(1, 0, dtype=torch.long)
-            adjusted_NV = self._adjust([0], len(self.text.new), nothing_1T, logits_NV)
+        if self._adjust is not None:
+            ids_1T = torch.tensor([[*self.text.prompt, *self.text.new]], device=logits_NV.device)
+            adjusted_NV = self._adjust([0], len(self.text.new), ids_1T, logits_NV)
         token = int(adjusted_NV[0].argmax())
         self.text.new.append(token)
         if self._top is not None:

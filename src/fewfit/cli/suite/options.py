@@ -40,10 +40,11 @@ Quick = Annotated[bool, typer.Option("--quick", help="Few and short examples: a 
 Plan = Annotated[bool, typer.Option("--plan", help="Tell tokens and hours, and do nothing.")]
 
 
-def read_budgets(text: str | list[Any] | None, usual: tuple[int | None, ...]) -> tuple[int | None, ...]:
+def read_budgets(text: str | int | list[Any] | None, usual: tuple[int | None, ...]) -> tuple[int | None, ...]:
     if text is None:
         return usual
-    parts = f.names(text, "--budgets") if isinstance(text, str) else [str(one) for one in text]
+    told = text if isinstance(text, list) else [text]
+    parts = f.names(text, "--budgets") if isinstance(text, str) else [str(one) for one in told]
     found = [None if part == "all" else f.counts(part, "--budgets")[0] for part in parts]
     return tuple(dict.fromkeys(found))
 

@@ -62,12 +62,13 @@ def study(
     names = f.names(tasks, "--tasks") if tasks else list(asked.tasks)
     known = library(folder)
     usual = known.settings  # what settings.json of the folder says
-    loaded = known.tasks(names, test or (QUICK_TEST if quick else usual.get("test", TEST)))
+    fewer = QUICK_TEST if quick else usual.get("test", TEST)
+    loaded = known.tasks(names, fewer if test is None else test)
     some, elsewhere = prepared(asked, [shortest(one, QUICK_POOL, len(one.test)) for one in loaded] if quick else loaded)
     sizes = o.read_budgets(budgets or (None if quick else usual.get("budgets")), asked.budgets)
     each = [
         Asked(
-            one, some, sizes, asked.conditions, seeds or usual.get("seeds", asked.seeds), chat,
+            one, some, sizes, asked.conditions, usual.get("seeds", asked.seeds) if seeds is None else seeds, chat,
             alone=quick, curve=asked.curve, elsewhere=elsewhere,
         )
         for one in model

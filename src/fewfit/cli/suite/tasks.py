@@ -93,7 +93,7 @@ def run(
     o.check_chat(chat)
     known = library(folder)
     told = known.settings
-    test = given["test"] or told.get("test", TEST)
+    test = told.get("test", TEST) if given["test"] is None else given["test"]
     some = tuple(known.tasks(f.names(names, "--tasks") if names else None, test))
     budgets = o.read_budgets(given["budgets"] or told.get("budgets"), usual)
     conditions = by_kind(
@@ -106,7 +106,7 @@ def run(
         some = tuple(hastened(shortest(task, QUICK_POOL, QUICK_TEST)) for task in some)
         conditions = tuple(per_query(one) for one in conditions)
         budgets = (QUICK_BUDGET,)
-    seeds = given["seeds"] or told.get("seeds", 1)
+    seeds = told.get("seeds", 1) if given["seeds"] is None else given["seeds"]
     asked = [Asked(model, some, budgets, conditions, seeds, chat, alone=quick) for model in models]
     if plan:
         tell_plans(asked, dtype, flags["json_"])

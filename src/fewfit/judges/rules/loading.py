@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fewfit.errors import UserError
+from fewfit.examples.text import decode, read_bytes
 from fewfit.judges.question import Check, Question
 from fewfit.judges.rules.book import RULES
 
@@ -22,7 +23,7 @@ def load(path: str | Path) -> list[Question]:
         raise UserError("no questions here", where=str(source), hint=f"a file or folder of .jsonl, {SHAPE}")
     found: dict[str, Question] = {}
     for file in files:
-        for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), 1):
+        for number, line in enumerate(decode(read_bytes(file), file).split("\n"), 1):
             if line.strip():
                 question = _question(line, f"{file}:{number}")
                 if question.id in found:

@@ -98,7 +98,8 @@ class Run:
     def within(self, one: QuestionSet) -> QuestionSet:
         """The same questions for all conditions: those that fit the context with all answers as long as they may be,
         behind any condition's rules and no example."""
-        bare = {str(asking.asked((), "")): asking for cell in self.cells for asking in [self.prompter(cell).last(0)]}
+        some = (self.prompter(cell) for cell in self.cells if not self.material.refuse(cell.condition))
+        bare = {str(asking.asked((), "")): asking for one in some for asking in [one.last(0)]}
         kept = tuple(
             question
             for question in one.questions

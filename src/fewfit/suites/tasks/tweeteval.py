@@ -29,7 +29,7 @@ def load(folder: Path) -> Published:
     mapping = mapping_of(folder)
     assert mapping is not None
     rows = [line.split("\t") for line in mapping.read_text(encoding="utf-8").split("\n") if line.strip()]
-    words = {number.strip(): word.strip() for number, word in rows}
+    words = {number.strip(): word.strip() for number, word, *_ in rows}  # of emoji a name and more stand behind
     learnt = [pair for part in ("train", "val") for pair in read(folder, part, words)]
     tested = read(folder, "test", words)
     asking = Asking("choice", choices=tuple(sorted(words.values())))
