@@ -12,7 +12,6 @@ from fewfit.engine.targets import adapted_modules, layer_prefixes
 from fewfit.errors import UserError
 from fewfit.grid import Lane
 from fewfit.models import installed, local
-from fewfit.plan.skeleton import skeleton
 
 EXPERT = re.compile(r"\bexperts?\b")
 # Half a byte a weight; a scale of one byte for each 64 of them, and one of four for 256 scales (double quantisation).
@@ -40,15 +39,12 @@ def shape_of(
     name: str, config: Any, lanes: Sequence[Lane], dtype: Any, *, quantize: str | None, revision: str | None
 ) -> ModelShape:
     import torch
+    from transformers import AutoModelForCausalLM
 
     try:
-        model = skeleton(config)
-        if model is None:
-            from transformers import AutoModelForCausalLM
-
-            with torch.device("meta"):
-                model = AutoModelForCausalLM.from_config(config)
-            model.tie_weights()  # not all versions do so without weights
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config)
+        model.tie_weights()  # not all versions do so without weights
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise UserError(
             f"cannot be built from its config.json: {local.first_line(error)}", where=name, hint="check the model"
