@@ -186,8 +186,7 @@ for k in range(60):
 
 
 def test_what_chose_a_set_has_to_be_there(tmp_path, monkeypatch) -> None:
-    """`inspect` shows no prompt that never was, and a run of an earlier version is not continued. Break seen to fail:
-    the first set where nothing is known."""
+    """`inspect` shows no prompt that never was. Break seen to fail: the first set where nothing is known."""
     monkeypatch.chdir(tmp_path)
     rows = [(one.prompt, one.completion) for one in labelled(LETTERS, 16)]
     fewfit.fit(rows, "lab", grid=[Lane(shots=2)], out="run")
@@ -195,12 +194,6 @@ def test_what_chose_a_set_has_to_be_there(tmp_path, monkeypatch) -> None:
     Path("run/sets.json").unlink()
     with pytest.raises(UserError, match="lacks what icl-2 chose its demonstrations by"):
         sequence("run", "icl-2", 16)
-    record = json.loads(Path("run/run.json").read_text())
-    del record["lanes"][0]["deliver"]
-    Path("run/run.json").write_text(json.dumps(record))
-    Path("run/result.json").unlink()
-    with pytest.raises(UserError, match="icl-2 began in an earlier version"):
-        fewfit.resume("run")
 
 
 @pytest.mark.slow

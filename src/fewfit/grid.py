@@ -174,9 +174,6 @@ class Lane:
     @staticmethod
     def from_json(record: dict[str, Any]) -> Lane:
         known = {field.name for field in fields(Lane)}
-        record = {
-            name: value for name, value in record.items() if (name, value) != ("order", "stream")
-        }  # of early runs
         unknown = set(record) - known
         if unknown:
             raise UserError(

@@ -24,6 +24,7 @@ LONGEST_BUDGET = 8760 * 3600.0
 MOST_SEEDS = 1_000
 FEWEST_FOR_A_RACE = 30  # examples
 
+READING = ("input", "output", "labels", "choices", "skip_bad", "keep_duplicates")  # how rows are read
 ALL_SHOTS = 10_000  # what --shots all stands for: as many documents as there are
 SIZED = ("methods", "shots", "lr", "updates")  # what the quick preset's grid may be cut in
 # Where models stand behind an endpoint: nothing can be trained there, and no set is chosen by likelihood.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fewfit.cli import output
 from fewfit.cli.flags import ENDPOINTS, FLAGS, LANES, MODELS, PROMPTS, ROWS, SCORES, spelled
 from fewfit.grid import KINDS, short
 from fewfit.metrics.patterns import shortened
@@ -23,10 +23,7 @@ WIDE = 100  # columns; below it shots, rates and updates are left to the lanes' 
 
 
 def closing(result: dict[str, Any], folder: Path, *, next_steps: bool = True) -> None:
-    from rich.console import Console
-
-    # Off a terminal nothing is cut or folded: who reads a pipe has no width.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160, soft_wrap=not sys.stdout.isatty())
+    console = output.console()
     console.print(lanes_table(result, wide=console.width >= WIDE))
     console.print()
     console.print(legend(result), markup=False, style="dim")

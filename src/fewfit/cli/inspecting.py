@@ -107,12 +107,12 @@ def of_data(data: str, at: int | None, seed: int, shots: int, settings: dict[str
     from fewfit.metrics import auto, metric
     from fewfit.models.local import load_config_and_tokenizer
     from fewfit.run.prepare import render_with
-    from fewfit.settings import Settings
+    from fewfit.settings import READING, Settings
 
     asked = Settings(**settings)
     if asked.several_models:
         raise UserError("--model is given more than once", hint="look at one at a time")
-    dataset = load(data, **{name: getattr(asked, name) for name in ROWS})
+    dataset = load(data, **{name: getattr(asked, name) for name in READING})
     if dataset.are_documents:
         raise UserError("documents have no prompts to show", where=data, hint="look at the questions: inspect PROBE")
     judge = metric(auto(dataset) if asked.metric == "auto" else asked.metric)
@@ -124,6 +124,3 @@ def of_data(data: str, at: int | None, seed: int, shots: int, settings: dict[str
     rendered = task.render(seed, at, 1, shots, at)
     spans = rendered.spans[-1:] if asked.loss == "last-answer" else rendered.spans
     return rendered, spans, tokenizer, (*dataset.notices, *renderer.notices)
-
-
-ROWS = ("input", "output", "labels", "choices", "skip_bad", "keep_duplicates")

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from fewfit.cli import flags as f
+from fewfit.cli import output
 
-SCHEMA = 1
 KEYS = ("name", "description", "parameters", "bytes", "licence", "hub", "installed", "converted", "install")
 
 
 @f.takes("json_")
 def models(**flags: Any) -> None:
     """Models that need no network, and what installs them."""
-    from fewfit.cli import output
     from fewfit.models.installed import MODELS
 
     rows = [row(model) for model in MODELS]
     if flags["json_"]:
-        output.line({"schema": SCHEMA, "models": rows})
+        output.line({"schema": output.SCHEMA, "models": rows})
         return
     show(rows)
 
@@ -37,11 +35,9 @@ def row(model: Any) -> dict[str, Any]:
 
 
 def show(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    terminal = sys.stdout.isatty()
-    console = Console(highlight=False, width=None if terminal else 160, soft_wrap=not terminal)
+    console = output.console()
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("--model", no_wrap=True)
     table.add_column("what it is")

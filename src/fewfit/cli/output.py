@@ -36,6 +36,14 @@ def line(value: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
+def console() -> Any:
+    """For tables on stdout: off a terminal nothing is cut or folded, since who reads a pipe has no width."""
+    from rich.console import Console
+
+    terminal = sys.stdout.isatty()
+    return Console(highlight=False, width=None if terminal else 160, soft_wrap=not terminal)
+
+
 def take_any_character() -> None:
     """A stream of few characters (PYTHONIOENCODING=ascii) gets the others escaped."""
     for stream in (sys.stdout, sys.stderr):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
+from fewfit.cli import output
 from fewfit.grid import KINDS, short
 from fewfit.report.numbers import clock
 
@@ -13,10 +13,8 @@ MOST_ROWS = 30
 
 
 def show(plan: Any) -> None:
-    from rich.console import Console
 
-    terminal = sys.stdout.isatty()
-    console = Console(highlight=False, width=None if terminal else 160, soft_wrap=not terminal)
+    console = output.console()
     from fewfit.plan import EndpointPlan
 
     remote = isinstance(plan, EndpointPlan)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -64,13 +63,11 @@ def compare(
 
 
 def show(compared: Any) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from fewfit.report.numbers import points, span
 
-    terminal = sys.stdout.isatty()
-    console = Console(highlight=False, width=None if terminal else 160, soft_wrap=not terminal)
+    console = output.console()
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="bold")
     for name in ("data", "model", "lane"):
         table.add_column(name, no_wrap=True, overflow="ellipsis")

@@ -135,6 +135,7 @@ def select_demos(
     from fewfit.search import strategy as find
     from fewfit.search.greedy import Greedy
     from fewfit.search.selecting import select_demos as run
+    from fewfit.settings import READING
 
     asked = f.values(flags)
     model = one_model(asked.pop("model"))
@@ -147,9 +148,7 @@ def select_demos(
         how = Greedy(threshold, repeats)
     asked["template_kwargs"] = asked.pop("chat_template_kwargs")
     loading = {name: asked.pop(name) for name in ("revision", "device", "dtype", "quantize")}
-    columns = {
-        name: asked.pop(name) for name in ("input", "output", "labels", "choices", "skip_bad", "keep_duplicates")
-    }
+    columns = {name: asked.pop(name) for name in READING}
     tell = (lambda what: None) if flags["quiet"] else output.say
     folder = Path(out) if out else Path("runs") / f"demos-{Path(data).stem}-{Path(model).name}"
 

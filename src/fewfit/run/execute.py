@@ -15,7 +15,7 @@ from fewfit.engine.remote import RemotePrompter
 from fewfit.engine.stream import Progress, Stream, steps
 from fewfit.engine.task import Task
 from fewfit.engine.threads import is_small, one_thread, processors
-from fewfit.errors import EnvironmentProblem, Interrupted, UserError
+from fewfit.errors import EnvironmentProblem, Interrupted
 from fewfit.grid import Lane
 from fewfit.metrics import OWN, Metric
 from fewfit.models.local import Loaded
@@ -95,11 +95,6 @@ def _execute(session: Session, judge: Metric) -> dict[str, Any]:
     folder = prepared.folder
     dataset = checked_examples(folder, record)
     lanes = [Lane.from_json(one) for one in record["lanes"]]
-    if old := next((one for one in record["lanes"] if one["shots"] and "deliver" not in one), None):
-        raise UserError(
-            f"{Lane.from_json(old).name} began in an earlier version, which chose demonstrations otherwise",
-            where=str(folder), hint="start a new run",
-        )  # fmt: skip
     for lane in lanes:  # those of one's own are known once they are registered again
         demonstrations.chooser(lane.demonstrations)
         sources.source(lane.augment)

@@ -22,7 +22,7 @@ from fewfit.metrics.structured import NOT_JSON, parsed
 from fewfit.models.local import Loaded
 from fewfit.run import shots as choosing
 from fewfit.run.reading import lanes_on_documents
-from fewfit.settings import DEFAULTS, Settings, flag
+from fewfit.settings import DEFAULTS, READING, Settings, flag
 
 # Of a whole run. Small models make some hundred updates a second: beyond this it would be days, and is said to be.
 MOST_UPDATES = 10_000_000
@@ -45,16 +45,8 @@ class Material:
 def read(asked: Settings, data: Any) -> Material:
     """Everything that can be refused before a model is fetched."""
 
-    def load(source: Any) -> Dataset:
-        return load_examples(
-            source,
-            input=asked.input,
-            output=asked.output,
-            labels=asked.labels,
-            choices=asked.choices,
-            skip_bad=asked.skip_bad,
-            keep_duplicates=asked.keep_duplicates,
-        )
+    def load(source: Any, **changed: Any) -> Dataset:
+        return load_examples(source, **{name: getattr(asked, name) for name in READING} | changed)
 
     dataset, documents = load(data), None
     if dataset.are_documents:
@@ -83,15 +75,7 @@ def read(asked: Settings, data: Any) -> Material:
         # Only where answers are chosen among the labels must those of the test file be among them.
         free = "none" if isinstance(asked.choices, str) and asked.choices == "none" else "rows"
         among = dataset.choices if judge.needs == "choices" and dataset.choices is not None else free
-        test = load_examples(
-            asked.test,
-            input=asked.input,
-            output=asked.output,
-            labels=asked.labels,
-            choices=among,
-            skip_bad=asked.skip_bad,
-            keep_duplicates=True,
-        )
+        test = load(asked.test, choices=among, keep_duplicates=True)
         if judge.needs == "choices" and dataset.choices is None:
             lacking = next((one for one in test.examples if one.choices is None), None)
             if lacking is not None:

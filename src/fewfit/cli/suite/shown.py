@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+from fewfit.cli import output
 
-SCHEMA = 1
+SCHEMA = output.SCHEMA
 TRAINING = "Training"
 
 
 def print_table(head: list[str], rows: list[list[str]]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
@@ -17,5 +16,4 @@ def print_table(head: list[str], rows: list[list[str]]) -> None:
         table.add_column(name, justify="left" if number == 0 else "right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    terminal = sys.stdout.isatty()
-    Console(highlight=False, width=None if terminal else 160, soft_wrap=not terminal).print(table)
+    output.console().print(table)
