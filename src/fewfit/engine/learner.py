@@ -66,20 +66,16 @@ class LaneState:
     diverged: bool = False
 
 
-class Scorer(Protocol):
+class Prompter(Protocol):
+    """Over one model, which may have memory to be careful of."""
+
     def score(self, rows: Sequence[Row]) -> list[Scored | None]:
         """One forward over the rows; None for rows that are not `scored`. Rows that carry loss keep their graph."""
 
-
-class Generator(Protocol):
     def generate(
         self, rows: Sequence[Row], max_new_tokens: int, begun: Sequence[Sequence[int]] | None = None
     ) -> list[tuple[int, ...]]:
         """Greedy continuation of each row's prompt, up to the end mark; how each begins may be known already."""
-
-
-class Prompter(Scorer, Generator, Protocol):
-    """Both over one model, which may have memory to be careful of."""
 
     def drop_graphs(self) -> None:
         """Drop what a pass that failed has left behind: graphs and gradients. It may be made again."""

@@ -15,14 +15,13 @@ from fewfit.engine import packed
 from fewfit.engine.beginning import prefix
 from fewfit.engine.forward import logits_at
 from fewfit.engine.generate import greedy
-from fewfit.engine.prefix import Prefix, logits_behind
+from fewfit.engine.prefix import WORTH_KEEPING, Prefix, logits_behind
 from fewfit.engine.score import one_token_apart, read_off
 from fewfit.engine.task import SetKey, Task, softmax
 from fewfit.examples.example import Example
 from fewfit.render import Renderer
 
 Ids = tuple[int, ...]
-WORTH_KEEPING = 16  # tokens
 NATS_AT_MOST = 5.0  # a token: one answer that is thought impossible must not decide
 
 
@@ -70,7 +69,7 @@ def answers_behind(
 ) -> list[Told]:
     """What the model makes of some answers to each example behind the same demonstrations."""
     ids = renderer.prefix(demos)
-    kept = prefix(model, ids) if len(ids) >= WORTH_KEEPING else None
+    kept = kept_for_all(model, ids)
     prompts = [renderer.prompt(demos, one) for one in examples]
     tokens = [renderer.continuations(prompt, some) for prompt, some in zip(prompts, answers, strict=True)]
     found: list[Told] = [Told((), ())] * len(examples)
@@ -84,7 +83,7 @@ def answers_behind(
 def texts_behind(model: Any, renderer: Renderer, demos: Sequence[Example], examples: Sequence[Example]) -> list[str]:
     """Greedy text up to the end mark, for each example behind the same demonstrations."""
     ids = renderer.prefix(demos)
-    kept = prefix(model, ids) if len(ids) >= WORTH_KEEPING else None
+    kept = kept_for_all(model, ids)
     prompts = [renderer.prompt(demos, one).ids for one in examples]
     texts = [""] * len(examples)
     for past, some in parted(kept, prompts):
@@ -147,8 +146,14 @@ def row_by_row(model: Any, past: Prefix | None, prompts: Sequence[Ids], tails: S
     return out
 
 
-def parted(kept: Prefix | None, rows: Sequence[Ids]) -> Iterator[tuple[Prefix | None, list[int]]]:
-    """Those that begin with what is kept, and others: long examples crowd demonstrations out."""
-    fits = [n for n, ids in enumerate(rows) if kept is not None and kept.begins(ids)]
-    rest = sorted(set(range(len(rows))) - set(fits))
-    yield from ((past, some) for past, some in ((kept, fits), (None, rest)) if some)
+def kept_for_all(model: Any, ids: Ids) -> list[Prefix]:
+    found = prefix(model, ids) if len(ids) >= WORTH_KEEPING else None
+    return [] if found is None else [found]
+
+
+def parted(kept: Sequence[Prefix], rows: Sequence[Ids]) -> Iterator[tuple[Prefix | None, list[int]]]:
+    """Indices of the rows that begin with one of what is kept, and of others: long ones crowd demonstrations out."""
+    parts: dict[int, list[int]] = {}
+    for n, ids in enumerate(rows):
+        parts.setdefault(next((k for k, one in enumerate(kept) if one.begins(ids)), -1), []).append(n)
+    yield from ((kept[k] if k >= 0 else None, some) for k, some in parts.items())

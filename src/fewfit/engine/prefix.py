@@ -12,6 +12,7 @@ from fewfit.models import library
 # Rotary angles of these depend on the length of the whole sequence, so keys cannot be computed before it is known.
 LENGTH_BOUND_ROPE = {"dynamic", "longrope"}
 LAYER_TYPES = {"full_attention", "sliding_attention"}
+WORTH_KEEPING = 16  # tokens: a shorter beginning costs less than the care for it
 
 
 @dataclass(frozen=True)

@@ -49,14 +49,8 @@ def running(at: Moment) -> str:
 def done(run: Evidence) -> str:
     """Its first screen, the race, the lanes; all else stands in the report."""
     place = f"{run.place}/{REPORT}"
-    there = tag(
-        "section",
-        tag("h2", "The run is done", id="report-title"),
-        tag("p", "Its report shows the rest, and opens offline in any browser:"),
-        tag("pre", place),
-        id="report",
-        aria_labelledby="report-title",
-    )
+    rest = tag("p", "Its report shows the rest, and opens offline in any browser:")
+    there = section("report", "The run is done", rest, tag("pre", place))
     said = f"The run is done. {run.says(run.result['verdict'])}"
     return framed(f"done: {heading(run)}", DONE, said, [opening(run), there, race(run), lanes(run, sortable=False)])
 

@@ -15,7 +15,8 @@ from fewfit.bundle import load as load_bundle
 from fewfit.engine.beginning import prefix
 from fewfit.engine.generate import greedy
 from fewfit.engine.likelihood import logp as likelihoods
-from fewfit.engine.prefix import Prefix
+from fewfit.engine.likelihood import parted
+from fewfit.engine.prefix import WORTH_KEEPING, Prefix
 from fewfit.engine.score import one_token_apart
 from fewfit.engine.task import TINY, best_choice, mean_nll, mean_probs, softmax
 from fewfit.errors import UserError
@@ -33,7 +34,6 @@ Ids = tuple[int, ...]
 
 BATCH = 32  # rows of one forward
 SLACK = 8  # tokens at the end of what all prompts begin with that a query may change
-WORTH_KEEPING = 16  # a shorter prefix costs less than the care for it
 
 
 class Predictor:
@@ -187,14 +187,7 @@ class Predictor:
                 self._begins[k] = ids if self._kept[k] is not None else ()
 
     def _parted(self, rows: Sequence[Ids]) -> Iterator[tuple[Prefix | None, list[int]]]:
-        """Indices of the rows that begin with what is kept, and of others: long queries crowd demonstrations out."""
-        there = [kept for kept in self._kept if kept is not None]
-        parts: dict[int, list[int]] = {}
-        for n, ids in enumerate(rows):
-            at = next((k for k, kept in enumerate(there) if kept.begins(ids)), -1)
-            parts.setdefault(at, []).append(n)
-        for at, some in parts.items():
-            yield (there[at] if at >= 0 else None), some
+        return parted([kept for kept in self._kept if kept is not None], rows)
 
     def _logp(
         self, prompts: Sequence[Ids], choices: Sequence[Sequence[Ids]]

@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_leaves
 from fewfit.engine.learner import Learner, Row, Track
 from fewfit.engine.memory import CODE, HINT, available, lines
 from fewfit.engine.places import BUCKET, bucket
+from fewfit.engine.rowmap import width_in_out
 from fewfit.engine.targets import adapted_modules
 from fewfit.engine.task import Task
 from fewfit.errors import EnvironmentProblem
@@ -183,7 +184,7 @@ def kept_bytes(model: Any, lane: Lane) -> int:
     if lane.tune == "full":
         return (1 + COPIES[lane.optimizer]) * sum(p.numel() * p.element_size() for p in model.parameters())
     modules = dict(model.named_modules())
-    own = sum(lane.rank * sum(in_and_out(modules[name])) for name in adapted_modules(model, lane))
+    own = sum(lane.rank * sum(width_in_out(modules[name])) for name in adapted_modules(model, lane))
     return COPIES[lane.optimizer] * own * (8 if model.dtype == torch.float64 else 4)
 
 
@@ -193,12 +194,6 @@ def cache_bytes(model: Any) -> int:
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     wide = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     return 2 * config.num_hidden_layers * heads * wide * model.dtype.itemsize
-
-
-def in_and_out(module: Any) -> tuple[int, int]:
-    if hasattr(module, "in_features"):
-        return int(module.in_features), int(module.out_features)
-    return int(module.nx), int(module.nf)
 
 
 def too_many(lanes: Sequence[Lane], kept: Sequence[int], room: float) -> EnvironmentProblem:

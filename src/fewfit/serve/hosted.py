@@ -13,9 +13,10 @@ from typing import Any
 
 from fewfit.bundle import Bundle
 from fewfit.engine.mixed import Matrices
+from fewfit.engine.prefix import WORTH_KEEPING
 from fewfit.errors import UserError
 from fewfit.examples.example import Example
-from fewfit.predict.predictor import WORTH_KEEPING, common
+from fewfit.predict.predictor import common
 from fewfit.predict.prompts import choices_of, prompts_of
 from fewfit.predict.queries import as_example
 from fewfit.render import Renderer

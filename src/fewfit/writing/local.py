@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any
 
+from fewfit.engine.prefix import WORTH_KEEPING
 from fewfit.examples.example import Example, Message
 from fewfit.render import Renderer
 from fewfit.render.encode import Encoder
@@ -22,7 +23,6 @@ from fewfit.writing.writer import ANSWERS, Written
 
 BATCH = 16
 LENGTHS = (128, 512)  # tokens behind what is shared, and multiples of the last one
-WORTH_KEEPING = 16  # tokens that prompts share
 Ids = tuple[int, ...]
 Before = str | tuple[Message, ...]
 Keep = Callable[[Any, Sequence[int]], Any]  # what keeps a beginning for a model
