@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any
 
-from fewfit.engine.prefix import WORTH_KEEPING
 from fewfit.examples.example import Example, Message
 from fewfit.render import Renderer
 from fewfit.render.encode import Encoder
@@ -185,6 +184,8 @@ class LocalWriter:
             yield from ((what, cost, part) for what, cost, part in ((kept, spent, there), (None, 0, rest)) if part)
 
     def _beginning(self, before: Before, keep: Keep) -> tuple[Any, int]:
+        from fewfit.engine.prefix import WORTH_KEEPING
+
         if self._kept[:2] == (before, keep):
             return self._kept[2], 0
         one, other = (self.ids(behind(before, text)) for text in ("A", " 7"))
