@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,7 +22,7 @@ from fewfit.engine.places import spans_of, within
 from fewfit.engine.score import choice_rows, one_token_apart, read_off, scores_of, sum_logp
 from fewfit.engine.targets import adapted_name, initial_a, lora_config
 from fewfit.grid import Lane
-from fewfit.models.lent import as_it_was
+from fewfit.models.lent import borrowed
 
 
 class PlainLearner:
@@ -38,9 +38,7 @@ class PlainLearner:
     ):
         self.model = model
         self.end_ids, self.ended, self.totals = end_ids, ended, totals
-        self._borrowed = ExitStack()
-        self._borrowed.enter_context(as_it_was(model))
-        model.requires_grad_(False)
+        self._borrowed = borrowed(model)
         self._lanes: dict[Track, Lane] = {}
         self._stored: dict[Track, LaneState] = {}
         self._active: _Active | None = None

@@ -7,7 +7,7 @@ harms itself alone. Equal, lane by lane, to `plain.PlainLearner`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from fewfit.engine.score import choice_rows, one_token_apart, read_off, scores_o
 from fewfit.engine.targets import adaptable, adapted_modules, layer_prefixes, lora_config
 from fewfit.grid import Lane
 from fewfit.models import library
-from fewfit.models.lent import as_it_was
+from fewfit.models.lent import borrowed
 
 
 @dataclass
@@ -62,9 +62,7 @@ class StackLearner:
         self.model = model
         self.end_ids, self.ended, self.totals = end_ids, ended, totals
         self.device = next(model.parameters()).device
-        self._borrowed = ExitStack()
-        self._borrowed.enter_context(as_it_was(model))
-        model.requires_grad_(False)
+        self._borrowed = borrowed(model)
         self._tracks: dict[Track, _Track] = {}
         self._wrapped: Wrapped | None = None
         self._layouts: dict[tuple[int, str], Layout] = {}

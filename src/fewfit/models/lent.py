@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -66,3 +66,11 @@ def as_it_was(model: Any) -> Iterator[None]:
             module.training = modes.get(name, False)
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(wanted.get(name, False))
+
+
+def borrowed(model: Any) -> ExitStack:
+    """Frozen as well, until this is closed."""
+    until = ExitStack()
+    until.enter_context(as_it_was(model))
+    model.requires_grad_(False)
+    return until
