@@ -382,3 +382,11 @@ def test_what_the_system_refuses_is_no_bug() -> None:
     for number, code in ((13, 3), (30, 3), (36, 2), (20, 2)):
         error = output.as_known(OSError(number, os.strerror(number), "x" * 9000))
         assert error is not None and error.exit_code == code and len(error.line()) < 300
+
+
+def test_an_error_of_a_device_is_not_taken_for_too_little_memory() -> None:
+    """Break seen to fail: every AcceleratorError."""
+    AcceleratorError = type("AcceleratorError", (RuntimeError,), {})
+    assert output.as_known(AcceleratorError("CUDA error: device-side assert triggered")) is None
+    full = output.as_known(AcceleratorError("CUDA error: out of memory"))
+    assert full is not None and full.code == "memory"

@@ -74,13 +74,15 @@ def test_one_lane_at_a_time_is_the_same_too(tune: str) -> None:
 
 @pytest.mark.parametrize("kind", [StackLearner, PlainLearner])
 def test_the_model_comes_back_as_it_was(kind) -> None:
-    """Break seen to fail: the layers' forwards left in place."""
+    """Breaks seen to fail: the layers' forwards left in place; one mode for all submodules."""
     model = tiny("gpt2")
+    model.transformer.h[0].train()
     learner = kind(model, end_ids=END)
     assert learner.enable_recompute()
     assert not learner.enable_recompute(), "there is no more to be had"
     learner.close()
     assert not any("forward" in module.__dict__ for module in model.modules())
+    assert model.transformer.h[0].training and not model.training and not model.transformer.h[1].training
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2"])
