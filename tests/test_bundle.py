@@ -82,7 +82,6 @@ def test_its_tokenizer_is_the_one_that_was_used(loaded: local.Loaded, tmp_path: 
 
 @pytest.mark.parametrize("lane", [ZERO_SHOT, ICL, LORA, FULL])
 def test_the_card_tells_no_examples_text(lane: Lane, loaded: local.Loaded, base: Path, tmp_path: Path) -> None:
-    """Break seen to fail: demonstrations in it."""
     examples = [*labelled(("quixotic", "zephyrous")), *free()]
     trained = made(loaded, lane, examples, metric="choice", choices=("quixotic", "zephyrous"))
     trained.save(tmp_path / "bundle")
