@@ -25,10 +25,10 @@ from typing import Any
 from benchmarks.records import Lines, markdown, processor_time, publish
 from benchmarks.search_made import Made
 from fewfit import draw
+from fewfit.kept import ended_lines
 from fewfit.search import STRATEGIES, Problem
 from fewfit.search.calls import Calls, Spent
 from fewfit.search.comparison import RANDOM, START
-from fewfit.search.ledger import read
 from fewfit.search.pool import Pool
 from fewfit.stats import clopper_pearson, tango_interval
 
@@ -110,7 +110,7 @@ def real_cells(task: str, seed: int, data: Path, loaded: Any, folder: Path) -> I
         )
         found = selected.found
         known: dict[tuple[str, ...], dict[str, float]] = {}
-        for line in read(folder / SCORES)[1:]:
+        for line in ended_lines(folder / SCORES)[1:]:
             if line["kind"] == "score":
                 known.setdefault(tuple(line["added"]), {}).update(zip(line["questions"], line["values"], strict=True))
         held = [one.id for one in selected.split.held_out]

@@ -17,15 +17,19 @@ from fewfit.models.local import Loaded
 
 
 def empty(loaded: Loaded, task: tasks.Task, cell: dict[str, Any]) -> dict[str, Any]:
-    return record_empty(loaded, tasks.empty(task, cell["order"]))
+    return record_empty(loaded, tasks.empty(task, cell["order"]), cell["n"])
 
 
 def main() -> None:
     wanted = parser(__doc__, "results/promise.jsonl")
     wanted.add_argument("--empty", action="store_true", help="labels that carry nothing: streams alone")
     wanted.add_argument("--every-way", action="store_true", help="try other ways of delivering, too")
+    wanted.add_argument("--sizes", default="60", help="with --empty: examples of a stream")
     asked = wanted.parse_args()
-    every_cell(asked, empty if asked.empty else lambda loaded, task, _: record(loaded, task, asked.every_way))
+    if asked.empty:
+        every_cell(asked, empty, list(map(int, asked.sizes.split(","))))
+    else:
+        every_cell(asked, lambda loaded, task, _: record(loaded, task, asked.every_way))
 
 
 if __name__ == "__main__":

@@ -96,12 +96,12 @@ def record(loaded: Loaded, task: Task, every_way: bool) -> dict[str, Any]:
     }
 
 
-def record_empty(loaded: Loaded, task: Task) -> dict[str, Any]:
+def record_empty(loaded: Loaded, task: Task, n: int) -> dict[str, Any]:
     """The stream alone, of labels that carry nothing: there is nothing to be tested."""
-    examples = tuple(with_choices(one, task) for one in task.learnt)
+    examples = tuple(with_choices(one, task) for one in task.learnt[:n])
     rows, memory = Rows(examples, renderer_of(loaded, task), metric("choice"), order="file"), Memory(LANES)
     with tempfile.TemporaryDirectory() as scratch:
-        stream(loaded, rows, memory, 0, SIZES[-1], Path(scratch))
+        stream(loaded, rows, memory, 0, n, Path(scratch))
     golds = [one.completion for one in examples]
     return {"golds": golds, "stream": {lane.name: evidence(memory.rows[lane.name]) for lane in LANES}}
 

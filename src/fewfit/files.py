@@ -67,7 +67,7 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def hold(file: IO[str]) -> None:
+def hold(file: IO[Any]) -> None:
     """Raises OSError where another process holds it."""
     if sys.platform == "win32":
         import msvcrt

@@ -3,15 +3,14 @@ are. So a process may be killed at any moment: what the ledger holds is not made
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from fewfit.errors import UserError
-from fewfit.files import hold, one_line, publish, sync_folder
+from fewfit.files import one_line, publish
+from fewfit.kept import Kept, kept_as_asked
 
 SUFFIX = ".progress"
 
@@ -19,8 +18,12 @@ SUFFIX = ".progress"
 class Ledger:
     """`blocks` are lists of targets: {"key", "rows", "denied", "account"}."""
 
-    def __init__(self, out: Path, file: IO[str], asked: dict[str, Any], blocks: list[list[dict[str, Any]]]):
-        self.out, self._file, self.asked, self.blocks = out, file, asked, blocks
+    def __init__(self, out: Path, kept: Kept):
+        self._out, self._kept = out, kept
+
+    @property
+    def blocks(self) -> list[list[dict[str, Any]]]:
+        return self._kept.lines[1:]
 
     @property
     def made(self) -> list[dict[str, Any]]:
@@ -31,10 +34,9 @@ class Ledger:
         return [row for one in self.made for row in one["rows"]]
 
     def append(self, block: list[dict[str, Any]]) -> None:
-        write_through(self._file, one_line(block) + "\n")
-        self.blocks.append(block)
-        with self.out.open("a", encoding="utf-8", newline="") as out:
-            write_through(out, text_of(row for one in block for row in one["rows"]))
+        self._kept.add(block)
+        with self._out.open("a", encoding="utf-8", newline="") as out:
+            out.write(text_of(row for one in block for row in one["rows"]))
 
 
 @contextmanager
@@ -43,38 +45,11 @@ def opened(out: Path, asked: dict[str, Any]) -> Iterator[Ledger]:
     path = out.with_name(out.name + SUFFIX)
     if out.exists() and not path.exists():
         raise UserError("is there already, and not by this command", where=str(out), hint="name another --out")
-    with path.open("a+", encoding="utf-8", newline="") as file:
-        try:
-            hold(file)
-        except OSError:
-            raise UserError("another process writes it", where=str(out), hint="wait for it") from None
-        first, blocks = read(path)
-        if first is None:
-            write_through(file, one_line(asked) + "\n")
-            sync_folder(path.parent.absolute())
-        elif first != json.loads(one_line(asked)):
-            now = json.loads(one_line(asked))
-            differing = next(name for name in {**now, **first} if first.get(name) != now.get(name))
-            raise UserError(
-                f"was begun with another {differing}", where=str(out),
-                hint=f"name another --out, or delete it and {path.name}",
-            )  # fmt: skip
-        ledger = Ledger(out, file, asked, blocks)
+    hint = f"name another --out, or delete it and {path.name}"
+    with kept_as_asked(path, asked, "is no record of fewfit augment", out, hint) as kept:
+        ledger = Ledger(out, kept)
         restore(out, text_of(iter(ledger.rows)).encode())
         yield ledger
-
-
-def read(path: Path) -> tuple[dict[str, Any] | None, list[list[dict[str, Any]]]]:
-    """What it was asked and the blocks; half a line, written when a process died, is cut off."""
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if whole != content:
-        os.truncate(path, len(whole))
-    try:
-        lines = [json.loads(line) for line in whole.split(b"\n") if line]
-    except ValueError:
-        raise UserError("is no record of fewfit augment", where=str(path), hint="delete it") from None
-    return (lines[0], lines[1:]) if lines else (None, [])
 
 
 def restore(out: Path, content: bytes) -> None:
@@ -88,9 +63,3 @@ def restore(out: Path, content: bytes) -> None:
 
 def text_of(rows: Iterator[dict[str, Any]]) -> str:
     return "".join(one_line(row) + "\n" for row in rows)
-
-
-def write_through(file: IO[str], text: str) -> None:
-    file.write(text)
-    file.flush()
-    os.fsync(file.fileno())

@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from fewfit.errors import UserError
 from fewfit.examples.example import Message
-from fewfit.files import hold, one_line, sync_folder
 from fewfit.judges.model import Conversation
 from fewfit.judges.question import Answered, Question
+from fewfit.kept import Kept, kept
 
 BLOCK = 16  # conversations that are given to the writer at once
+NOT_ANSWERS = "holds something else than answers"
 
 
 class ConversationWriter(Protocol):
@@ -45,17 +45,8 @@ def answer(
     """All first turns, then all second ones, and so on. One file is of one writer: `by` stands in its first line."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8", newline="") as file:
-        try:
-            hold(file)
-        except OSError:
-            raise UserError("another process writes it", where=str(path), hint="wait for it") from None
-        made = read(path, by)
-        if made is None:
-            file.write(one_line({"by": by}) + "\n")
-            file.flush()
-            sync_folder(path.parent.absolute())
-            made = {}
+    with kept(path, NOT_ANSWERS) as book:
+        made = answers_in(book, by, path)
         conversations: list[Conversation] = [() for _ in questions]
         for turn in range(max((len(one.turns) for one in questions), default=0)):
             now = [k for k, one in enumerate(questions) if len(one.turns) > turn]
@@ -67,9 +58,7 @@ def answer(
                 for place, text in streamed(writer, [conversations[k] for k in some]):
                     question, asked = questions[some[place]], digest(conversations[some[place]])
                     record = {"id": question.id, "turn": turn + 1, "asked": asked, "answer": text}
-                    file.write(one_line(record) + "\n")
-                    file.flush()
-                    os.fsync(file.fileno())
+                    book.add(record)
                     made[asked] = text
             for k in now:
                 conversations[k] = (*conversations[k], Message("assistant", made[digest(conversations[k])]))
@@ -90,18 +79,15 @@ def digest(conversation: Conversation) -> str:
     return hashlib.sha256(whole.encode()).hexdigest()[:32]
 
 
-def read(path: Path, by: str) -> dict[str, str] | None:
-    """Answers by what was asked; None of a file that is new. Half a line, written when a process died, is cut off."""
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if whole != content:
-        os.truncate(path, len(whole))
+def answers_in(book: Kept, by: str, path: Path) -> dict[str, str]:
+    """By what was asked. The first line names who answers."""
+    if not book.lines:
+        book.add({"by": by})
     try:
-        lines = [json.loads(line) for line in whole.split(b"\n") if line]
-        begun = lines[0]["by"] if lines else by
-        made = {str(one["asked"]): str(one["answer"]) for one in lines[1:]}
-    except (ValueError, KeyError, TypeError):
-        raise UserError("holds something else than answers", where=str(path), hint="name another file") from None
+        begun = book.lines[0]["by"]
+        made = {str(one["asked"]): str(one["answer"]) for one in book.lines[1:]}
+    except (KeyError, TypeError):
+        raise UserError(NOT_ANSWERS, where=str(path), hint="name another file") from None
     if begun != by:
         raise UserError(f"holds the answers of {begun!r}, not of {by!r}", where=str(path), hint="name another file")
-    return made if lines else None
+    return made

@@ -7,8 +7,6 @@ the last that it was made from was predicted, so none may know of a later one.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,8 +16,8 @@ from fewfit.engine.task import Task
 from fewfit.errors import UserError
 from fewfit.examples import as_dict, from_dict
 from fewfit.examples.example import Example
-from fewfit.files import one_line, sync_folder
 from fewfit.grid import Lane
+from fewfit.kept import ended_lines, kept
 from fewfit.models.local import Loaded
 
 if TYPE_CHECKING:
@@ -59,11 +57,7 @@ def parts_of_documents(lanes: Sequence[Lane], task: Task) -> list[Part]:
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    """Half a line, which a process was writing when it died, is cut off."""
-    path = folder / FILE
-    content = path.read_bytes() if path.exists() else b""
-    whole = content[: content.rfind(b"\n") + 1]
-    return [json.loads(line) for line in whole.split(b"\n") if line]
+    return ended_lines(folder / FILE)
 
 
 def restore(folder: Path, model: str | None, task: Task) -> set[tuple[str, tuple[str, ...]]]:
@@ -99,19 +93,12 @@ def complete(
     """Makes what is not there yet, each part on the disk before the next. `augmenter` names another model that infers,
     and the address that serves it, if it is served."""
     known = restore(folder, model, task)
-    path = folder / FILE
-    if path.exists() and (content := path.read_bytes()) and not content.endswith(b"\n"):
-        os.truncate(path, content.rfind(b"\n") + 1)
-    open_, done = [part for part in wanted if part.key not in known], 0
-    with path.open("ab") as file:
-        sync_folder(folder)
-        for part, rows, account in inferred(writing(loaded, augmenter, open_), task, open_, stopped):
-            record = {"model": model, **part._asdict(), "rows": [as_dict(row) for row in rows]}
-            record["cost"] = account.as_dict()
-            file.write(one_line(record).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-            done += 1
+    open_ = [part for part in wanted if part.key not in known]
+    with kept(folder / FILE, "is no record of inferences") as book:
+        made = inferred(writing(loaded, augmenter, open_), task, open_, stopped)
+        for done, (part, rows, account) in enumerate(made, 1):
+            told = {"rows": [as_dict(row) for row in rows], "cost": account.as_dict()}
+            book.add({"model": model, **part._asdict(), **told})
             tell(f"inferring: {done} of {len(open_)} parts")
     restore(folder, model, task)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from collections import Counter
@@ -13,6 +12,7 @@ from typing import Any
 
 from fewfit.errors import UserError
 from fewfit.files import hold, one_line, publish
+from fewfit.kept import ended
 
 ROWS, LOCK = "rows.jsonl", ".lock"
 
@@ -25,7 +25,7 @@ class Results:
         self.path, self._key = path, tuple(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         content = path.read_text() if path.exists() else ""
-        lines = [json.loads(line) for line in content[: content.rfind("\n") + 1].splitlines()]
+        lines = ended(content.encode())
         count = Counter(self.key(row) for row in lines)
         self.rows = [row for row in lines if count[self.key(row)] == row["splits"]]
         if content != (whole := written(self.rows)):
