@@ -24,17 +24,9 @@ class PairJudge:
         self.name = f"mt-bench-pairs:{model.name}"
 
     def compare(self, mine: Sequence[Answered], other: Sequence[Answered]) -> list[tuple[Verdict, ...]]:
-        asked, chosen = [], []
-        for one, two in zip(mine, other, strict=True):
-            if one.question != two.question or len(one.answers) != len(two.answers):
-                raise ValueError(f"answers to {one.question.id} and {two.question.id} are no pair")
-            for turn in range(1, len(one.answers) + 1):
-                prompt = self.prompts.choose(one.question, turn, pairwise=True)
-                chosen.append(prompt)
-                for a, b in ((one, two), (two, one)):
-                    asked.append(prompt.ask(one.question, {"answer_a": a.answers, "answer_b": b.answers}))
-        replies = self.model.complete(asked)
-        verdicts = iter([verdict(replies[2 * n : 2 * n + 2], prompt) for n, prompt in enumerate(chosen)])
+        asked = self.prompts.of_pairs(mine, other)
+        replies = self.model.complete([conversation for _, conversation in asked])
+        verdicts = iter([verdict(replies[k : k + 2], asked[k][0]) for k in range(0, len(asked), 2)])
         return [taken(verdicts, len(one.answers)) for one in mine]
 
     @property

@@ -22,13 +22,9 @@ class GradeJudge:
         self.name = f"mt-bench:{model.name}"
 
     def judge(self, answered: Sequence[Answered]) -> list[tuple[Verdict, ...]]:
-        chosen = [
-            (one, self.prompts.choose(one.question, turn, pairwise=False))
-            for one in answered
-            for turn in range(1, len(one.answers) + 1)
-        ]
-        replies = self.model.complete([prompt.ask(one.question, {"answer": one.answers}) for one, prompt in chosen])
-        verdicts = iter([verdict(reply, prompt) for reply, (_, prompt) in zip(replies, chosen, strict=True)])
+        asked = self.prompts.of_each(answered)
+        replies = self.model.complete([conversation for _, conversation in asked])
+        verdicts = iter([verdict(reply, prompt) for reply, (prompt, _) in zip(replies, asked, strict=True)])
         return [taken(verdicts, len(one.answers)) for one in answered]
 
     @property

@@ -37,21 +37,12 @@ class LikelyJudge:
         return f"{self.name}/{self.model.key}/{self.prompts.digest}"
 
     def judge(self, answered: Sequence[Answered]) -> list[tuple[Verdict, ...]]:
-        asked = [
-            self.prompts.choose(one.question, turn, pairwise=False).ask(one.question, {"answer": one.answers})
-            for one in answered
-            for turn in range(1, len(one.answers) + 1)
-        ]
+        asked = [conversation for _, conversation in self.prompts.of_each(answered)]
         verdicts = iter([graded(shares) for shares in self.shares(asked, tuple(RATINGS))])
         return [taken(verdicts, len(one.answers)) for one in answered]
 
     def compare(self, mine: Sequence[Answered], other: Sequence[Answered]) -> list[tuple[Verdict, ...]]:
-        asked = []
-        for one, two in zip(mine, other, strict=True):
-            for turn in range(1, len(one.answers) + 1):
-                prompt = self.prompts.choose(one.question, turn, pairwise=True)
-                for a, b in ((one, two), (two, one)):
-                    asked.append(prompt.ask(one.question, {"answer_a": a.answers, "answer_b": b.answers}))
+        asked = [conversation for _, conversation in self.prompts.of_pairs(mine, other)]
         shares = self.shares(asked, SIDES)
         verdicts = iter([compared(shares[k : k + 2]) for k in range(0, len(shares), 2)])
         return [taken(verdicts, len(one.answers)) for one in mine]

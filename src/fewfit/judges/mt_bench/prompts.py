@@ -8,6 +8,7 @@ They are read from a file of the published shape, {"name", "type": "single" or "
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +17,7 @@ from fewfit.errors import UserError
 from fewfit.examples.example import Message
 from fewfit.judges.model import Conversation
 from fewfit.judges.mt_bench.questions import records
-from fewfit.judges.question import Question
+from fewfit.judges.question import Answered, Question
 
 OWN = Path(__file__).with_name("judge_prompts.jsonl")
 TURNS = 2  # that MT-Bench's prompts know
@@ -109,4 +110,25 @@ class Prompts:
                 f"{'two answers' if pairwise else 'one answer'} {'beside a reference ' if guided else ''}at turn {turn}"
             )
             raise UserError(f"has no prompt for {kind}", where=str(self.file), hint="add one, as fewfit's own file has")
+        return found
+
+    def of_each(self, answered: Sequence[Answered]) -> list[tuple[JudgePrompt, Conversation]]:
+        """One for every turn of every answer."""
+        found = []
+        for one in answered:
+            for turn in range(1, len(one.answers) + 1):
+                prompt = self.choose(one.question, turn, pairwise=False)
+                found.append((prompt, prompt.ask(one.question, {"answer": one.answers})))
+        return found
+
+    def of_pairs(self, mine: Sequence[Answered], other: Sequence[Answered]) -> list[tuple[JudgePrompt, Conversation]]:
+        """Two for every turn: mine first, then the other's first."""
+        found = []
+        for one, two in zip(mine, other, strict=True):
+            if one.question != two.question or len(one.answers) != len(two.answers):
+                raise ValueError(f"answers to {one.question.id} and {two.question.id} are no pair")
+            for turn in range(1, len(one.answers) + 1):
+                prompt = self.choose(one.question, turn, pairwise=True)
+                for a, b in ((one, two), (two, one)):
+                    found.append((prompt, prompt.ask(one.question, {"answer_a": a.answers, "answer_b": b.answers})))
         return found
