@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,13 +17,17 @@ from typing import Any
 import pytest
 
 import fewfit
-from fewfit.augment import cumulative, independent, inferences, prompts, sentences
+from fewfit.augment import augment, cumulative, independent, prompts, sentences
+from fewfit.augment.augmented import who_writes
+from fewfit.augment.checking import basis
 from fewfit.augment.making import BLOCK, Wanted, make, targets
 from fewfit.augment.parsing import Line, lines, sift
+from fewfit.augment.target import Target
 from fewfit.errors import UserError
 from fewfit.examples import load
 from fewfit.examples.example import Example
-from fewfit.writing import Asked, Decoding, Written, cut
+from fewfit.writing import Asked, Decoding, LocalWriter, Written, cut
+from tests.models_made import tiny
 from tests.streams_made import task_of
 
 
@@ -154,14 +159,13 @@ def test_names_of_the_worked_examples_are_no_inferences() -> None:
 
 def test_every_row_names_all_that_it_was_made_from() -> None:
     some = documents("Glon are bright. Femp are dim.", "Velk are fast.", "Plim are old.")
-    for strategy, made_from in (("local", ("1",)), ("document", ("1",)), ("global", ("1", "2", "3"))):
-        found, account = inferences(Scripted(), some, strategy)
-        first = found[0]
-        assert (first.strategy, first.made_from) == (strategy, made_from)
-        assert account.kept == len(found) and account.new_tokens > 0
-        assert len({one.example.id for one in found}) == len(found)
-        read = load([one.as_dict() for one in found])
-        assert [one.completion for one in read.examples] == [one.example.completion for one in found]
+    for strategy, made_from in (("local", ["1"]), ("document", ["1"]), ("global", ["1", "2", "3"])):
+        made = augment(some, Scripted(), strategy=strategy)
+        account, first = made.accounts[strategy], made.rows[0]
+        assert (first["strategy"], first["made_from"]) == (strategy, made_from)
+        assert account.kept == len(made.rows) and account.new_tokens > 0
+        assert len({row["id"] for row in made.rows}) == len(made.rows)
+        assert [one.completion for one in load(list(made.rows)).examples] == [row["text"] for row in made.rows]
     assert account.asked == 3
 
 
@@ -170,21 +174,56 @@ def test_the_context_is_what_fits_and_is_named_as_it_is() -> None:
     some = documents(*(f"Sentence number {n} of this file." for n in range(40)))
     writer = Scripted()
     writer.limit = 500
-    found, _ = inferences(writer, some, "global")
-    for one in found:
+    for row in augment(some, writer, strategy="global").rows:
         shown = [example.id for example in some if f"- {example.completion}" in writer.asked[0]]
-        assert 3 < len(shown) < 40 and set(one.made_from) == {*shown, one.example.id.split("/")[0]}
+        assert 3 < len(shown) < 40 and set(row["made_from"]) == {*shown, row["id"].split("/")[0]}
     assert all(writer.count(text) + 96 <= 500 for text in writer.asked)
 
 
 def test_pairs_give_pairs_with_answers_among_the_choices() -> None:
     some = [Example("1", "fine food", "good"), Example("2", "cold soup", "bad"), Example("3", "warm bread", "good")]
     writer = Scripted(lambda one: f" so says {one.rest.split(' =>')[0].strip()} => good\n- other => neither\n\n")
-    found, account = inferences(writer, some, "local", choices=("good", "bad"))
-    assert [(one.example.prompt, one.example.completion) for one in found][:1] == [("so says fine food", "good")]
-    assert account.dropped["no choice"] == 3
+    wanted = Wanted(choices=("good", "bad"))
+    found = list(make(writer, targets(writer, some, "local", wanted), wanted))
+    (first,) = found[0].inferences
+    assert (first.example.prompt, first.example.completion) == ("so says fine food", "good")
+    assert sum(one.account.dropped["no choice"] for one in found) == 3
     with pytest.raises(UserError, match="a pair is whole"):
-        inferences(writer, some, "document")
+        augment(some, writer, strategy="document")
+
+
+def test_choices_are_of_answers_and_not_of_documents() -> None:
+    """Break seen in a run whose questions were answered by yes and no: nothing that was inferred was kept."""
+    wanted = Wanted(choices=("yes", "no"))
+    (made,) = make(Scripted(), targets(Scripted(), documents("A is b."), "local", wanted), wanted)
+    assert made.inferences and not made.account.dropped["no choice"]
+
+
+@pytest.mark.parametrize("name", ["local", "document", "global", "local-pairs", "global-pairs"])
+def test_the_worked_examples_of_our_prompts_are_no_inferences(name: str) -> None:
+    """Break seen to fail: whole lines were compared, and what is answered stands behind a colon."""
+    for template in prompts.read(name):
+        before = template.filled("", text="T.", prompt="P", completion="C").before
+        mark = ": |^- " if name.endswith("-pairs") else ": | => |^- "
+        worked = [line for line in before.splitlines() if re.search(mark, line)]
+        said = [re.split(mark, line)[-1] for line in worked]
+        some = [Line(*(part.strip() for part in one.rpartition("=>")[::2])) for one in said]
+        dropped: Counter[str] = Counter()
+        assert said and not sift(some, sources=[], shown=before, most=len(some), dropped=dropped)
+
+
+def test_what_is_checked_follows_from_the_context_and_the_target() -> None:
+    """Of a long file the context is a part. Break seen to fail: a target outside of it was denied what it says."""
+    here, there = Example("1", "", "Glon are bright."), Example("2", "", "Femp are dim.")
+    assert basis(Target("2", "global", there, there.completion, (here,))) == "Glon are bright. Femp are dim."
+    assert basis(Target("1", "global", here, here.completion, (here, there))) == "Glon are bright. Femp are dim."
+
+
+def test_another_model_does_not_go_on_with_a_file() -> None:
+    """Break seen to fail: a writer that was handed in was known by its class alone."""
+    tokenizer = task_of(documents("A is b. C is d.", "x y.", "z.")).renderer.encoder.tokenizer
+    first, second = (LocalWriter(tiny("llama", seed=seed), tokenizer) for seed in (0, 1))
+    assert who_writes(first) == who_writes(LocalWriter(first.model, tokenizer)) != who_writes(second)
 
 
 def test_a_check_keeps_what_is_affirmed() -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fewfit.augment import inferences
-from fewfit.examples.example import Example
+from fewfit import augment
 from fewfit.models import installed, local
 
 TEXTS = (
@@ -29,8 +28,8 @@ def test_smollm2_turns_sentences_round() -> None:
         pytest.skip("smollm2 is not installed: make models")
     pytest.importorskip("gguf")
     loaded = local.load("smollm2", dtype="float32")
-    examples = [Example(str(n), "", text) for n, text in enumerate(TEXTS, 1)]
-    found, account = inferences(loaded, examples, "local", max_new_tokens=32)
-    assert len(WANTED & {one.example.completion for one in found}) >= 3
-    assert all(one.made_from == (one.example.id.split("/")[0],) for one in found)
-    assert account.kept == len(found) and 0 < account.new_tokens < 8 * 32
+    made = augment([{"text": text} for text in TEXTS], loaded, max_new_tokens=32)
+    account = made.accounts["local"]
+    assert len(WANTED & {row["text"] for row in made.rows}) >= 3
+    assert all(row["made_from"] == [row["id"].split("/")[0]] for row in made.rows)
+    assert account.kept == len(made.rows) and 0 < account.new_tokens < 8 * 32

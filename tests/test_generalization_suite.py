@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from fewfit.augment import augmented
 from fewfit.cli.main import run as command
 from fewfit.errors import UserError
 from fewfit.examples.example import Example
@@ -23,6 +24,7 @@ from fewfit.suites.generalization.pattern import claims
 from fewfit.suites.generalization.suite import Asked, Results, cells
 from fewfit.suites.generalization.world import World
 from fewfit.suites.generalization.worlds import WORLDS, build
+from fewfit.writing import Written
 
 QUICK = Asked("tiny", worlds=("reversals",), conditions=("none", "icl", "ft"), passes=1, quick=True)
 
@@ -125,22 +127,35 @@ def test_all_worlds_come_before_a_second_seed() -> None:
 
 
 def test_inferences_are_made_once_and_judged(loaded: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fewfit import augment
-    from fewfit.augment import Account, Inference
-
     asked = replace(QUICK, conditions=("ft+local", "ft+local+global"))
     said = world().inferences[0].text
-    calls: list[str] = []
+    wrote: list[int] = []
 
-    def infer(loaded: Any, examples: Any, strategy: str, **how: Any) -> Any:
-        calls.append(strategy)
-        return [Inference(Example("1", "", said), strategy, ("1",))], Account(asked=1, kept=1)
+    class Writer:
+        limit = None
 
-    monkeypatch.setattr(augment, "inferences", infer)
+        def count(self, text: Any) -> int:
+            return 1
+
+        def write(self, some: Any, keys: Any, decoding: Any) -> list[Written]:
+            wrote.append(len(some))
+            return [Written(f" {said}", True, 1, 1) for _ in some]
+
+    monkeypatch.setattr(augmented, "writer_of", lambda loaded: Writer())
     rows = suite.run(asked, loaded, tmp_path)
-    assert calls == ["local", "global"]
-    assert rows[0]["inferences"]["local"]["precision"] == 1.0
+    first = rows[0]["inferences"]["local"]
+    assert first["precision"] == 1.0 and first["kept"] == 1  # said of every target, and kept once
     assert set(rows[-1]["inferences"]) == {"local", "global"}
+    before = list(wrote)
+    assert suite.run(replace(asked, passes=1), loaded, tmp_path) and wrote == before
+
+
+def test_another_world_of_the_same_name_is_another_cell(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Break seen to fail: published files of another folder were given the rows of the first."""
+    cell = next(cells(replace(QUICK, conditions=("none",))))
+    one = suite.key_of(QUICK, cell, loaded)
+    monkeypatch.setattr(suite, "world_of", lambda *of: replace(world(), documents=world().documents[:-1]))
+    assert suite.key_of(QUICK, cell, loaded)["data"] != one["data"]
 
 
 def test_true_and_false_inferences_are_told_apart() -> None:

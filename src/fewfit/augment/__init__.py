@@ -18,7 +18,7 @@ from typing import Any
 
 from fewfit.augment.augmented import Augmented, augment
 from fewfit.augment.inference import Account, Inference
-from fewfit.augment.making import STRATEGIES, inferences
+from fewfit.augment.making import STRATEGIES
 from fewfit.augment.splitting import cumulative, independent, sentences
 from fewfit.writing import EndpointWriter, LocalWriter, Writer, Written
 
@@ -34,7 +34,6 @@ __all__ = [
     "augment",
     "cumulative",
     "independent",
-    "inferences",
     "sentences",
 ]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -17,7 +17,8 @@ from fewfit.errors import UserError
 from fewfit.examples import Dataset, from_dict
 from fewfit.examples import load as load_examples
 from fewfit.models import local
-from fewfit.writing import EndpointWriter, Writer
+from fewfit.models.digest import of_object
+from fewfit.writing import EndpointWriter, LocalWriter, Writer
 
 Judge = Callable[[str], bool | None]
 OnBlock = Callable[[int, int, Account], None]
@@ -98,11 +99,12 @@ def augment(
     folder = None if prompts is None else Path(prompts)
     dataset = load_examples(data)
     wanted = Wanted(seed, per, max_new_tokens, temperature, check, folder, dataset.choices)
-    refuse_impossible(dataset, names, wanted)
+    place = None if out is None else Path(out)
+    refuse_impossible(dataset, names, wanted, place)
     writer, of_model = writer_for(model, base_url, tokenizer)
     asked = asked_of(dataset, names, wanted, of_model)
     some = [one for name in names for one in targets(writer, dataset.examples, name, wanted)]
-    with kept_in(None if out is None else Path(out), asked) as book:
+    with nullcontext(Memory()) if place is None else ledger.opened(place, asked) as book:
         sieve = Sieve.of(dataset.examples)
         for row in book.rows:
             sieve.add(from_dict(row))
@@ -130,12 +132,12 @@ def augment(
             summed(book.made, some, names),
             volume(writer, [statement(one) for one in dataset.examples]),
             volume(writer, [statement(from_dict(row)) for row in book.rows]),
-            None if out is None else Path(out),
+            place,
             told,
         )
 
 
-def refuse_impossible(dataset: Dataset, names: Sequence[str], wanted: Wanted) -> None:
+def refuse_impossible(dataset: Dataset, names: Sequence[str], wanted: Wanted, out: Path | None) -> None:
     """What can be said before a model is fetched."""
     for name in names:
         if name not in STRATEGIES:
@@ -151,6 +153,10 @@ def refuse_impossible(dataset: Dataset, names: Sequence[str], wanted: Wanted) ->
         raise UserError(f"--temperature {wanted.temperature:g}", hint="give 0 (the likeliest text) to 10")
     if wanted.folder is not None:
         prompts.check_folder(wanted.folder)
+    if wanted.check:
+        prompts.read("check", wanted.folder)
+    if out is not None:
+        ledger.refuse_anothers(out)
     for name in names:
         templates(name, dataset.are_documents, wanted)
 
@@ -166,11 +172,21 @@ def writer_for(model: Any, base_url: str | None, tokenizer: Any) -> tuple[Writer
         endpoint = Endpoint(str(model), base_url)
         return EndpointWriter(endpoint, chat=find_out(endpoint, "auto")[0]), f"{model} at {endpoint.url}"
     if hasattr(model, "write"):
-        return model, type(model).__name__
+        return model, who_writes(model)
+    if isinstance(model, local.Loaded):
+        return writer_of(model), model.ref.digest
     named = isinstance(model, str | Path)
     pair = model if isinstance(model, tuple) else (model, tokenizer)
     loaded = local.load(str(model)) if named else local.wrap(*pair)
     return writer_of(loaded), loaded.ref.digest
+
+
+def who_writes(writer: Writer) -> str:
+    if isinstance(writer, LocalWriter):
+        return of_object(writer.model)
+    if isinstance(writer, EndpointWriter):
+        return f"{writer.endpoint.name} at {writer.endpoint.url}"
+    return type(writer).__name__
 
 
 def asked_of(dataset: Dataset, names: Sequence[str], wanted: Wanted, model: str) -> dict[str, Any]:
@@ -203,17 +219,6 @@ class Memory:
         self.blocks.append(block)
         self.made += block
         self.rows += [row for one in block for row in one["rows"]]
-
-
-@contextmanager
-def kept_in(out: Path | None, asked: dict[str, Any]) -> Iterator[ledger.Ledger | Memory]:
-    if out is None:
-        yield Memory()
-        return
-    if not out.absolute().parent.is_dir():
-        raise UserError("its folder is not there", where=str(out), hint="make it, or name another --out")
-    with ledger.opened(out, asked) as book:
-        yield book
 
 
 def summed(made: Sequence[dict[str, Any]], some: Sequence[Target], names: Sequence[str]) -> dict[str, Account]:

@@ -28,6 +28,7 @@ def checked(writer: Writer, made: Sequence[Made], template: Template) -> list[Ma
 
 def basis(target: Target) -> str:
     """What it has to follow from."""
-    if target.context:
-        return " ".join(map(statement, target.context))
+    if target.context:  # a long one is a part of all, of which the target need not be
+        own = () if target.example in target.context else (target.example,)
+        return " ".join(map(statement, (*target.context, *own)))
     return one_line(target.text) if target.example.is_document else statement(target.example)

@@ -39,12 +39,22 @@ class Ledger:
             out.write(text_of(row for one in block for row in one["rows"]))
 
 
+def refuse_anothers(out: Path) -> None:
+    """Before a model is fetched for nothing."""
+    if not out.absolute().parent.is_dir():
+        raise UserError("its folder is not there", where=str(out), hint="make it, or name another --out")
+    if out.exists() and not progress_of(out).exists():
+        raise UserError("is there already, and not by this command", where=str(out), hint="name another --out")
+
+
+def progress_of(out: Path) -> Path:
+    return out.with_name(out.name + SUFFIX)
+
+
 @contextmanager
 def opened(out: Path, asked: dict[str, Any]) -> Iterator[Ledger]:
     """Goes on where an earlier process ended, where it was asked the same."""
-    path = out.with_name(out.name + SUFFIX)
-    if out.exists() and not path.exists():
-        raise UserError("is there already, and not by this command", where=str(out), hint="name another --out")
+    path = progress_of(out)
     hint = f"name another --out, or delete it and {path.name}"
     with kept_as_asked(path, asked, "is no record of fewfit augment", out, hint) as kept:
         ledger = Ledger(out, kept)

@@ -75,31 +75,6 @@ class Sieve:
         return made._replace(inferences=kept)
 
 
-def inferences(
-    loaded: object,
-    examples: Sequence[Example],
-    strategy: str,
-    *,
-    seed: int = 0,
-    per: int = 5,
-    max_new_tokens: int = 96,
-    temperature: float = 0.0,
-    check: bool = False,
-    prompts: Path | None = None,
-    choices: tuple[str, ...] | None = None,
-) -> tuple[list[Inference], Account]:
-    """All inferences of a strategy from these examples, by a loaded model (`models.local.load`) or a `Writer`, and what
-    they cost."""
-    wanted = Wanted(seed, per, max_new_tokens, temperature, check, prompts, choices)
-    writer = writer_of(loaded)
-    sieve, total, found = Sieve.of(examples), Account(), []
-    for made in make(writer, targets(writer, examples, strategy, wanted), wanted):
-        kept = sieve.sift(made)
-        total.add(kept.account)
-        found += kept.inferences
-    return found, total
-
-
 def writer_of(loaded: object) -> Writer:
     model, tokenizer = getattr(loaded, "model", None), getattr(loaded, "tokenizer", None)
     return loaded if model is None or tokenizer is None else LocalWriter(model, tokenizer)  # type: ignore[return-value]
@@ -123,7 +98,7 @@ def targets(
         parts = sentences(example.completion) if strategy == "local" and documents else [example.completion]
         for k, text in enumerate(parts, 1):
             key = f"{example.id}/{strategy}{mark}/{k}"
-            out.append(Target(key, strategy, example, text if documents else example.completion, context))
+            out.append(Target(key, strategy, example, text, context))
     return out
 
 
@@ -191,7 +166,8 @@ def make_block(writer: Writer, some: Sequence[Target], wanted: Wanted) -> list[M
     for target, some_lines, account in zip(some, found, accounts, strict=True):
         sources = [line for example in (target.example, *target.context) for line in stated(example)]
         kept = sift(some_lines, sources=sources, shown=shown, most=wanted.per, dropped=account.dropped)
-        if choices := target.example.choices or wanted.choices:
+        choices = target.example.choices or wanted.choices
+        if choices and not target.example.is_document:
             among = [line for line in kept if line.completion in choices]
             account.dropped["no choice"] += len(kept) - len(among)
             kept = among

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 _BULLET = re.compile(r"^(?:[-*+•–—]|\(?\d{1,3}[.):])(?:\s+|$)")
+_SAID = re.compile(r": | => ")  # what a worked example answers stands behind one of them
 _TURNED = re.compile(r"[^\w]+")
 _NAME = re.compile(r"(?<=[a-z] )[A-Z][a-z]+")  # within a sentence
 PARTED = "=>"  # between a question and its answer
@@ -65,8 +66,8 @@ def sift(
     Small models mix up what they are shown: a name of the worked examples that no source has is told by its capital.
     """
     copies = {source.key for source in sources}
-    examples = {normal(line) for line in shown.splitlines()}
-    examples |= {normal(_BULLET.sub("", line.strip())) for line in shown.splitlines()}
+    examples = {normal(part) for line in shown.splitlines() for part in (line, _BULLET.sub("", line.strip()))}
+    examples |= {normal(line[at.end() :]) for line in shown.splitlines() for at in _SAID.finditer(line)}
     names = set(_NAME.findall(shown)) - {word for source in sources for word in re.findall(r"\w+", " ".join(source))}
     kept: dict[tuple[str, str], Line] = {}
     for line in found:

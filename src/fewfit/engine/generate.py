@@ -11,6 +11,7 @@ from typing import Any
 from fewfit.engine.forward import even_head
 from fewfit.engine.prefix import Prefix
 from fewfit.models import library
+from fewfit.models.configs import context_length
 
 
 @contextmanager
@@ -105,7 +106,7 @@ def greedy(
     prompts = [(*prompt, *some) for prompt, some in zip(prompts, out, strict=True)]
     # Equal lengths first: rows of one length need no padding, and padding costs the fast attention path.
     indices = sorted((k for k, done in enumerate(over) if not done), key=lambda index: len(prompts[index]))
-    room = getattr(model.config.get_text_config(), "max_position_embeddings", None) or math.inf
+    room = context_length(model.config) or math.inf
     start = 0 if past is None else len(past.ids)
     windowed = past is not None and past.window is not None
     for chunk in equal_lengths(prompts, indices, batch) if windowed else chunks(indices, batch):

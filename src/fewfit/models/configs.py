@@ -40,6 +40,16 @@ def refuse_impossible(config: Any) -> None:
     refuse_rope(getattr(inner, "rope_parameters", None))
 
 
+def text_config(config: Any) -> Any:
+    """Of models that see and hear, the part that reads and writes."""
+    return config.get_text_config() if hasattr(config, "get_text_config") else config
+
+
+def context_length(config: Any) -> int | None:
+    """None where nothing is said, and for a model behind an endpoint."""
+    return getattr(text_config(config), "max_position_embeddings", None)
+
+
 def refuse_rope(parameters: Any) -> None:
     """A type that transformers has no function for, and a base that is no number, are found when the model is built."""
     from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS

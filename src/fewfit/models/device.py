@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from fewfit.errors import UserError
+from fewfit.models.configs import text_config
 
 DTYPES = ("auto", "float32", "bfloat16", "float16", "float64")
 PAYS_FROM = 512  # width: narrower models spend their time in calls, not in products
@@ -47,8 +48,7 @@ def pick_dtype(wanted: str, device: str, config: Any) -> Any:
         return getattr(torch, wanted)
     kind = torch.device(device).type
     if kind == "cpu":
-        text = config.get_text_config() if hasattr(config, "get_text_config") else config
-        wide = (getattr(text, "hidden_size", None) or 0) >= PAYS_FROM
+        wide = (getattr(text_config(config), "hidden_size", None) or 0) >= PAYS_FROM
         return torch.bfloat16 if wide and bf16_gain() > LEAST_GAIN else torch.float32
     return torch.bfloat16 if kind == "cuda" else getattr(config, "dtype", None) or torch.float32
 

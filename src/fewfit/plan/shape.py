@@ -12,6 +12,7 @@ from fewfit.engine.targets import adapted_modules, layer_prefixes
 from fewfit.errors import UserError
 from fewfit.grid import Lane
 from fewfit.models import installed, local
+from fewfit.models.configs import context_length, text_config
 
 EXPERT = re.compile(r"\bexperts?\b")
 # Half a byte a weight; a scale of one byte for each 64 of them, and one of four for 256 scales (double quantisation).
@@ -49,7 +50,7 @@ def shape_of(
         raise UserError(
             f"cannot be built from its config.json: {local.first_line(error)}", where=name, hint="check the model"
         ) from error
-    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    text = text_config(config)
     outer = {id(m.weight) for m in (model.get_input_embeddings(), model.get_output_embeddings()) if m is not None}
     share = share_of_experts(text)
     total, body = 0, 0.0
@@ -69,7 +70,7 @@ def shape_of(
         width=width,
         layers=layers,
         vocabulary=int(text.vocab_size),
-        context=getattr(config, "max_position_embeddings", None) or getattr(text, "max_position_embeddings", None),
+        context=context_length(config),
         weight_bytes=round(NF4 * packed) + (total - packed) * dtype.itemsize,
         adapters={lane.name: adapter_size(model, lane) for lane in lanes if lane.trains and lane.tune == "lora"},
         element=dtype.itemsize,

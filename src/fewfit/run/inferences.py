@@ -93,7 +93,7 @@ def complete(
     """Makes what is not there yet, each part on the disk before the next. `augmenter` names another model that infers,
     and the address that serves it, if it is served."""
     known = restore(folder, model, task)
-    open_ = [part for part in wanted if part.key not in known]
+    open_ = unique([part for part in wanted if part.key not in known])
     with kept(folder / FILE, "is no record of inferences") as book:
         made = inferred(writing(loaded, augmenter, open_), task, open_, stopped)
         for done, (part, rows, account) in enumerate(made, 1):
@@ -101,6 +101,14 @@ def complete(
             book.add({"model": model, **part._asdict(), **told})
             tell(f"inferring: {done} of {len(open_)} parts")
     restore(folder, model, task)
+
+
+def unique(some: Sequence[Part]) -> list[Part]:
+    """Seeds of one order ask for the same."""
+    first: dict[tuple[str, tuple[str, ...]], Part] = {}
+    for part in some:
+        first.setdefault(part.key, part)
+    return list(first.values())
 
 
 def writing(loaded: Loaded, augmenter: Mapping[str, Any] | None, wanted: Sequence[Part]) -> Any:

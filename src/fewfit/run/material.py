@@ -48,7 +48,8 @@ def read(asked: Settings, data: Any) -> Material:
     def load(source: Any, **changed: Any) -> Dataset:
         return load_examples(source, **{name: getattr(asked, name) for name in READING} | changed)
 
-    dataset, documents = load(data), None
+    # With a probe, --choices and --labels are of its answers: documents have none.
+    dataset, documents = load(data, **({} if asked.probe is None else {"choices": "rows", "labels": None})), None
     if dataset.are_documents:
         if asked.probe is None:
             raise UserError(

@@ -12,6 +12,7 @@ from fewfit.errors import UserError
 from fewfit.examples import Dataset
 from fewfit.examples import save as save_examples
 from fewfit.models import local
+from fewfit.models.configs import context_length
 from fewfit.models.local import Loaded
 from fewfit.models.remote import served
 from fewfit.render import Renderer
@@ -206,7 +207,7 @@ def render_with(
         system=asked.system,
         template=asked.template,
         max_length=asked.max_length,
-        context_length=getattr(config, "max_position_embeddings", None),
+        context_length=context_length(config),
         # Also where labels are written, since nobody tells how likely each is.
         choices=dataset.choices if needs == "choices" or asked.metric == "auto" else None,
         template_kwargs=asked.chat_template_kwargs,

@@ -19,6 +19,7 @@ from fewfit.examples import load as load_examples
 from fewfit.files import one_line, publish, write_json
 from fewfit.metrics import Metric, auto, metric
 from fewfit.models import local
+from fewfit.models.configs import context_length
 from fewfit.render import Renderer
 from fewfit.search import ledger
 from fewfit.search import strategy as find_strategy
@@ -113,7 +114,7 @@ def select_demos(
         loaded.tokenizer,
         material.examples,
         choices=material.choices if material.judge.needs == "choices" else None,
-        context_length=getattr(loaded.config, "max_position_embeddings", None),
+        context_length=context_length(loaded.config),
         **(render or {}),
     )
     scorer = ExampleScorer(loaded.model, renderer, material.judge, parts.examples, parts.start)

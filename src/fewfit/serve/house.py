@@ -17,6 +17,7 @@ from fewfit.engine.adapters import Wrapped
 from fewfit.engine.joint import Writing
 from fewfit.engine.mixed import all_names, read_adapter
 from fewfit.errors import UserError
+from fewfit.models.configs import context_length
 from fewfit.predict.loading import base_model, own_tokenizer
 from fewfit.render import Renderer
 from fewfit.render.encode import Encoder
@@ -52,7 +53,7 @@ def load(runs: Sequence[str], *, device: str = "auto", model: Any = None, reuse:
             where=str(first.folder),
             hint="answer files of queries instead: fewfit predict RUN --in FILE",
         )
-    limit = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+    limit = context_length(model.config)
     settings: dict[str, Any] = {"limit": limit, "lock": threading.Lock()}
     hosted: dict[str, Hosted] = {}
     for name, bundle in bundles.items():

@@ -32,7 +32,7 @@ class Results:
             publish(path, whole.encode())
 
     def key(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
-        return tuple(row[name] for name in self._key)
+        return tuple(row.get(name) for name in self._key)
 
     def of(self, key: Mapping[str, Any]) -> list[dict[str, Any]]:
         return [row for row in self.rows if self.key(row) == self.key(key)]

@@ -12,6 +12,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from fewfit.examples.example import Example, Message
+from fewfit.models.configs import context_length
 from fewfit.render import Renderer
 from fewfit.render.encode import Encoder
 from fewfit.render.rendered import Piece, Prompt
@@ -38,7 +39,7 @@ class LocalWriter:
         self.together = together
         self.model, self.tokenizer, self.encoder = model, tokenizer, Encoder(tokenizer)
         self.end_ids = frozenset({tokenizer.eos_token_id} - {None})
-        self.limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        self.limit = context_length(model.config)
         self._kept: tuple[Before, Keep | None, Any] = ("", None, None)
 
     def forget(self) -> None:

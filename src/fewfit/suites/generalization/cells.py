@@ -15,6 +15,7 @@ from fewfit.engine.lessons import Course, part_that_fits
 from fewfit.engine.likelihood import answers_behind
 from fewfit.examples.example import Example
 from fewfit.grid import Lane
+from fewfit.models.configs import context_length
 from fewfit.models.lent import as_it_was, put_adapter_on, take_adapter_off
 from fewfit.models.local import Loaded
 from fewfit.render import Renderer
@@ -42,7 +43,7 @@ def renderer_for(loaded: Loaded, world: World, extra: Sequence[Example] = ()) ->
         [*asked(world.questions), *documents(world), *extra],
         chat="off",
         template=TEMPLATE,
-        context_length=getattr(loaded.model.config, "max_position_embeddings", None),
+        context_length=context_length(loaded.model.config),
     )
 
 

@@ -33,10 +33,6 @@ class Condition:
             return Lane()
         return replace(usual, batch=1, shots=usual.batch - 1) if self.shows else usual
 
-    @property
-    def inferred(self) -> tuple[Part, ...]:
-        return tuple(part for part in self.learns if part in INFERRED)
-
 
 CONDITIONS = (
     Condition("none"),

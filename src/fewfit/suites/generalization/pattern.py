@@ -53,11 +53,13 @@ class Table:
     def over_chance(self, places: Sequence[tuple[str, str]], condition: str) -> Mean | None:
         """0 is a guess, 1 is all right, however many options there are."""
         found: list[float] = []
+        least = 0.0
         for world, split in places:
             cell = (world, split, condition)
             chance = self.chance(world, split) if self.seeds(cell) else 0.0
+            least = min(least, -chance / (1 - chance))
             found += [(hit - chance) / (1 - chance) for hit in self.hits(cell, self.seeds(cell))]
-        return mean(found, -0.5) if found else None
+        return mean(found, least) if found else None
 
     def places(self, wanted: Callable[[str, str], bool]) -> list[tuple[str, str]]:
         return list(dict.fromkeys((world, split) for world, split, _ in self._rows if wanted(world, split)))

@@ -16,11 +16,9 @@ from fewfit.plan.reading import ASKED, GROWTH, WRITTEN_TOGETHER
 from fewfit.plan.shape import shape_of
 from fewfit.plan.speed import measure
 from fewfit.plan.work import EFFICIENCY, GPU
-from fewfit.suites.generalization.conditions import Condition, told
+from fewfit.suites.generalization.conditions import INFERRED, Condition, told
 from fewfit.suites.generalization.suite import LIKE, Asked, Cell, cells, world_of
 from fewfit.suites.generalization.world import World
-
-INFERRED = ("local", "global", "document")
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ def planned(asked: Asked) -> dict[str, Any]:
     hours, gpu_hours = 0.0, 0.0
     for world_name in asked.worlds:
         some = [cell for cell in cells(asked) if cell.world == world_name]
-        world = world_of(asked, some[0])  # another seed's is as long
+        world = world_of(asked, world_name, 0)  # another seed's is as long
         sizes = Sizes.of(world, tokenizer, shape.context)
         work = Work()
         for cell in some:
@@ -120,7 +118,7 @@ def work_of(cell: Cell, sizes: Sizes, asked: Asked, inferred: set[tuple[str, int
         else:
             grown = GROWTH if part in INFERRED else 1.0
             learnt += sizes.cumulative if part == "cumulative" else grown * sizes.documents
-        for made in LIKE if part == "diluted" else [part] if part in condition.inferred else []:
+        for made in LIKE if part == "diluted" else [part] if part in INFERRED else []:
             if (cell.world, cell.seed, made) not in inferred:
                 inferred.add((cell.world, cell.seed, made))
                 context = sizes.shown if made == "global" else 0

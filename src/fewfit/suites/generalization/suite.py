@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,22 +14,24 @@ from fewfit.errors import UserError
 from fewfit.examples.example import Example
 from fewfit.grid import Lane
 from fewfit.models.local import Loaded
-from fewfit.suites.generalization.conditions import Condition, Part, conditions, documents, material, told
+from fewfit.suites.generalization.conditions import Condition, Part, conditions, material, told
 from fewfit.suites.generalization.diluting import diluted
+from fewfit.suites.generalization.judging import judged
 from fewfit.suites.generalization.published import load_published
 from fewfit.suites.generalization.world import Document, Names, Scale, World
 from fewfit.suites.generalization.worlds import WORLDS, build
 from fewfit.suites.results import ROWS, Results, held, machine
 
 INFERENCES = "inferences"
-KEY = ("model", "world", "condition", "seed", "scale", "names", "lr", "passes", "batch", "quick", "dtype", "digest")
+KEY = (
+    "model", "world", "condition", "seed", "scale", "names", "lr", "passes", "batch", "quick", "dtype", "digest",
+    "data",
+)  # fmt: skip
 QUICK = {"worlds": ("reversals",), "conditions": ("none", "icl", "ft")}
 LIKE: tuple[Part, ...] = ("local", "global")  # what the errors among the truth are as many as
 QUICK_QUESTIONS = 8  # of each split
-Tell = Callable[[str], None]
-
-
 PUBLISHED = "published"
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,13 @@ def cells(asked: Asked) -> Iterator[Cell]:
                 yield Cell(world, seed, condition)
 
 
-def world_of(asked: Asked, cell: Cell) -> World:
-    if cell.world == PUBLISHED:
+@lru_cache(maxsize=1)
+def world_of(asked: Asked, name: str, seed: int) -> World:
+    if name == PUBLISHED:
         assert asked.published is not None
-        world = load_published(asked.published, asked.scale, seed=cell.seed)
+        world = load_published(asked.published, asked.scale, seed=seed)
     else:
-        world = build(cell.world, scale=asked.scale, seed=cell.seed, names=asked.names)
+        world = build(name, scale=asked.scale, seed=seed, names=asked.names)
     return shortened(world) if asked.quick else world
 
 
@@ -143,13 +146,14 @@ def key_of(asked: Asked, cell: Cell, loaded: Loaded) -> dict[str, Any]:
         "quick": asked.quick,
         "dtype": loaded.dtype,
         "digest": loaded.ref.digest,
+        "data": world_of(asked, cell.world, cell.seed).digest,
     }
 
 
 def make(asked: Asked, loaded: Loaded, cell: Cell, folder: Path, tell: Tell) -> list[dict[str, Any]]:
     from fewfit.suites.generalization.cells import measure
 
-    world = world_of(asked, cell)
+    world = world_of(asked, cell.world, cell.seed)
     costs: dict[str, Any] = {}
 
     def infer(part: Part) -> Sequence[Example]:
@@ -166,8 +170,7 @@ def make(asked: Asked, loaded: Loaded, cell: Cell, folder: Path, tell: Tell) -> 
                 )
             costs["diluted"] = {"precision": round(right / (right + wrong), 4)}
             return told(diluted(world, costs["diluted"]["precision"]))
-        tell(f"{part} inferences")
-        found = inferred(asked, loaded, world, part, folder / INFERENCES)
+        found = inferred(asked, loaded, world, part, folder / INFERENCES, tell)
         costs[part] = found.account
         return found.examples
 
@@ -182,22 +185,20 @@ class Inferred(NamedTuple):
     account: dict[str, Any]  # tokens, seconds, rows kept and dropped, how many are true
 
 
-def inferred(asked: Asked, loaded: Loaded, world: World, part: Part, folder: Path) -> Inferred:
+def inferred(asked: Asked, loaded: Loaded, world: World, part: Part, folder: Path, tell: Tell) -> Inferred:
     """The model's own inferences from a world's documents, made once for all conditions that learn from them."""
-    from fewfit.augment import inferences
-    from fewfit.suites.generalization.judging import judged
+    from fewfit.augment.augmented import augment
 
-    quick = "-quick" if asked.quick else ""
-    by = draw.number(asked.model, loaded.ref.digest, loaded.dtype)
-    name = f"{world.name}-{world.scale}-{world.names}-{world.seed}{quick}-{part}-{by:016x}.json"
-    path = folder / name
-    if not path.exists():
-        found, account = inferences(loaded, documents(world), part, seed=world.seed)
-        texts = [one.example.completion for one in found]
-        record = {"model": asked.model, "texts": texts, "account": account.as_dict() | judged(world, texts)}
-        folder.mkdir(parents=True, exist_ok=True)
-        path.with_suffix(".new").write_text(json.dumps(record, indent=1) + "\n")
-        path.with_suffix(".new").replace(path)
-    record = json.loads(path.read_text())
-    examples = [Example(str(n), "", text) for n, text in enumerate(record["texts"], start=1)]
-    return Inferred(examples, record["account"])
+    by = draw.number(asked.model, loaded.ref.digest, loaded.dtype, world.digest)
+    folder.mkdir(parents=True, exist_ok=True)
+    made = augment(
+        [{"id": one.id, "text": one.text} for one in world.documents],
+        loaded,
+        strategy=part,
+        seed=world.seed,
+        out=folder / f"{world.name}-{world.seed}-{part}-{by:016x}.jsonl",
+        on_block=lambda done, of, _: tell(f"{part} inferences {done} of {of}"),
+    )
+    texts = [str(row["text"]) for row in made.rows]
+    examples = [Example(str(n), "", text) for n, text in enumerate(texts, start=1)]
+    return Inferred(examples, made.accounts[part].as_dict() | judged(world, texts))

@@ -6,6 +6,8 @@ A fact is a relation and what stands in it, `("is a", "glon", "femp")`: the trut
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
 from typing import Literal
 
 Fact = tuple[str, ...]
@@ -61,6 +63,13 @@ class World:
     documents: tuple[Document, ...]
     questions: tuple[Question, ...]
     inferences: tuple[Document, ...]
+
+    @cached_property
+    def digest(self) -> str:
+        """Of all that a model may read of it: wordings change between versions, and published files are the user's."""
+        texts = [one.text for one in (*self.documents, *self.inferences)]
+        asked = [(one.split, one.prompt, one.options, one.answer) for one in self.questions]
+        return sha256(repr((texts, asked)).encode()).hexdigest()
 
     @property
     def splits(self) -> tuple[str, ...]:

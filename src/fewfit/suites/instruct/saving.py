@@ -13,6 +13,7 @@ from fewfit.bundle.record import Bundle
 from fewfit.errors import UserError
 from fewfit.examples.example import Example
 from fewfit.grid import Lane
+from fewfit.models.configs import context_length
 from fewfit.models.local import Loaded
 from fewfit.suites.instruct import tuning
 from fewfit.suites.instruct.conditions import Condition, condition
@@ -71,7 +72,7 @@ def save(
     frame = None if row["chat"] else material.urial.frame
     settings = tuning.renderer_for(loaded, frame).settings
     rules = material.urial.rules.strip() if one.rules else None
-    context = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None)
+    context = context_length(loaded.model.config)
     settings = replace(
         settings,
         max_length=context,

@@ -18,6 +18,7 @@ from fewfit import draw
 from fewfit.engine.learner import Row, Track
 from fewfit.examples.example import Example
 from fewfit.grid import Lane
+from fewfit.models.configs import context_length
 from fewfit.models.lent import as_it_was
 from fewfit.models.local import Loaded
 from fewfit.prompts import Conversation, Frame
@@ -97,7 +98,7 @@ def refuse(loaded: Loaded, examples: Sequence[Conversation]) -> str:
 
 def renderer_for(loaded: Loaded, frame: Frame | None, shots: int = 0) -> Renderer:
     """Sequences are as long as in the paper, with demonstrations so many times as long."""
-    context = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None)
+    context = context_length(loaded.model.config)
     most = min((1 + shots) * LENGTH, context or LENGTH)
     if frame is None:
         return Renderer.resolve(loaded.tokenizer, [], chat="on", max_length=most, max_new_tokens=1)
