@@ -13,7 +13,7 @@ from benchmarks.findings import pictures, runs, tables
 from benchmarks.findings.__main__ import of_studies
 from benchmarks.promise.cells import NOW, Cell
 from benchmarks.promise.record import LANES
-from benchmarks.promise.report import fold_rows, over_tasks, run_of, stream_rows
+from benchmarks.promise.report import fold_cost, over_tasks, run_of, stream_cost
 from benchmarks.records import Lines
 
 TASKS = ("a", "b", "c")
@@ -83,9 +83,10 @@ def test_a_holdout_looks_at_the_first_fold_alone_and_likelihood_parts_equals():
 
 def test_folds_cost_four_fifths_of_the_training_each_and_the_chosen_lane_once_more():
     # Two lanes read only; six train, 14 updates between them. A prediction comes with the first update.
-    assert stream_rows() == 2 + 14
-    assert fold_rows(5, NOW.lanes[0]) == pytest.approx(5 * (8 / 5 + 0.8 * 14))
-    assert fold_rows(1, NOW.lanes[2]) == pytest.approx(8 / 5 + 0.8 * 14 + 3)
+    assert stream_cost(20) == pytest.approx(1 + 8 * (1 + 4 / 20) + 7 + 5 * 7)
+    each = (1 + 5 + 3 * 1 + 3 * 5) / 5 + 0.8 * (7 + 5 * 7)
+    assert fold_cost(5, NOW.lanes[0]) == pytest.approx(5 * each)
+    assert fold_cost(1, NOW.lanes[2]) == pytest.approx(each + 3)
 
 
 def test_runs_of_one_task_are_averaged_before_tasks_are():

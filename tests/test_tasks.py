@@ -160,6 +160,38 @@ def test_streams_are_nested_and_never_tested_on() -> None:
     assert hold_out(published(250, same=2), 100) == task
 
 
+@pytest.mark.parametrize("with_file", [False, True])
+def test_neither_a_prompt_nor_a_group_is_on_both_sides(with_file: bool) -> None:
+    """Break seen to fail: of rows with a group the prompt was not looked at."""
+    rows = tuple(Example(str(k), f"q {k // 2}", "a", group=f"g{k}") for k in range(80))
+    tested = tuple(Example(f"t{k}", f"q {k}", "a") for k in range(10)) if with_file else ()
+    task = hold_out(Published("p", rows, tested=tested), 20)
+    assert len(task.test) == (10 if with_file else 20)
+    assert not {one.prompt for one in task.pool} & {one.prompt for one in task.test}
+
+
+def test_a_test_file_beside_any_form_is_found(tmp_path: Path) -> None:
+    """Break seen to fail: beside pairs and BBH's form it was passed over."""
+    one, other = (
+        [{"input": f"{what} {k}", "output": f"{what} said {k}"} for k in range(20)] for what in ("learn", "test")
+    )
+    (tmp_path / "french-english.json").write_text(json.dumps(one))
+    (tmp_path / "french-english-test.JSON").write_text(json.dumps(other))
+    known = library(tmp_path)
+    for name, side in (("french-english", "prompt"), ("translate-english-french", "completion")):
+        task = known.task(name, 100)
+        assert len(task.test) == 20 and all(getattr(each, side).startswith("test") for each in task.test)
+
+
+def test_labels_that_the_file_does_not_have_are_no_traceback(tmp_path: Path) -> None:
+    rows = [{"text": f"t {k}", "label": "ab"[k % 2]} for k in range(20)]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+    (tmp_path / "own-test.jsonl").write_text(
+        "".join(json.dumps({"text": f"u {k}", "label": "c"}) + "\n" for k in range(5))
+    )
+    assert {one.completion for one in library(tmp_path).task("flipped-own", 100).test} == {"c"}
+
+
 def test_small_sets_keep_enough_to_learn_from() -> None:
     assert [len(hold_out(published(count), 100).test) for count in (250, 146, 50, 12)] == [100, 100, 20, 4]
     with pytest.raises(UserError, match="a task needs"):

@@ -118,13 +118,13 @@ def shared_seeds(rows: Sequence[Row]) -> set[int]:
 
 def promises(runs: Sequence[Run], n: int) -> Chart:
     """What each run said of its recommended lane, and what its bundle then scored."""
-    some = sorted(((*now(run), run) for run in runs if run.cell.n == n), key=lambda one: -one[3])
-    names = [f"{run.cell.model.split('3')[0]} {run.cell.task} {run.cell.record['order']}" for *_, run in some]
+    some = sorted(((now(run), run) for run in runs if run.cell.n == n), key=lambda one: -one[0].truth)
+    names = [f"{run.cell.model.split('3')[0]} {run.cell.task} {run.cell.record['order']}" for _, run in some]
     chart = rows_chart(names, f"of 100, promised after {n} examples (95% interval), and scored by the delivered bundle")
-    for k, (low, point, high, truth, run) in enumerate(some):
+    for k, (told, run) in enumerate(some):
         kind = kind_class(next(lane.kind for lane in run.table.lanes if lane.name == run.found.best.name))
-        chart.stroke((low, -k), (high, -k), f"whisker {kind}")
-        chart.dot(point, -k, kind, f"{names[k]}: promised {100 * point:.0f}", radius=3.5)
-        chart.dot(truth, -k, "k-plain test", f"{names[k]}: delivered {100 * truth:.0f}", radius=3.5)
+        chart.stroke((told.low, -k), (told.high, -k), f"whisker {kind}")
+        chart.dot(told.point, -k, kind, f"{names[k]}: promised {100 * told.point:.0f}", radius=3.5)
+        chart.dot(told.truth, -k, "k-plain test", f"{names[k]}: delivered {100 * told.truth:.0f}", radius=3.5)
     legend(chart, [*((kind_class(kind), kind) for kind in KINDS), ("k-plain test", "delivered")])
     return chart

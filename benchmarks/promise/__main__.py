@@ -27,6 +27,9 @@ def main() -> None:
     wanted.add_argument("--sizes", default="60", help="with --empty: examples of a stream")
     asked = wanted.parse_args()
     if asked.empty:
+        if asked.lines == wanted.get_default("lines"):
+            asked.lines = asked.lines.with_name("promise-empty.jsonl")
+        asked.tasks = ",".join(name for name in asked.tasks.split(",") if name in tasks.CLOSED)
         every_cell(asked, empty, list(map(int, asked.sizes.split(","))))
     else:
         every_cell(asked, lambda loaded, task, _: record(loaded, task, asked.every_way))

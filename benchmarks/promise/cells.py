@@ -131,8 +131,8 @@ def records(path: Path) -> list[dict[str, Any]]:
     return Lines(path, ()).cells
 
 
-def key(record: dict[str, Any]) -> tuple[str, str, int]:
-    return record["model"], record["task"], record["order"]
+def key(record: dict[str, Any]) -> tuple[str, str, int, str]:
+    return record["model"], record["task"], record["order"], record["dtype"]
 
 
 def renamed(record: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from benchmarks.promise import tasks
 from benchmarks.records import Lines, machine
 from fewfit.models.local import Loaded
 
+KEY = ("model", "task", "order", "n", "dtype")
+
 Make = Callable[[Loaded, tasks.Task, dict[str, Any]], dict[str, Any]]
 
 
@@ -31,15 +33,15 @@ def every_cell(asked: argparse.Namespace, make: Make, sizes: Sequence[int | None
     from fewfit.models.local import load
 
     torch.set_num_threads(1)
-    lines = Lines(asked.lines, key=("model", "task", "order", "n"))
+    lines = Lines(asked.lines, key=KEY)
     for n in sizes:
         for order in map(int, asked.orders.split(",")):
             for model in asked.models.split(","):
                 loaded = None
                 for name in asked.tasks.split(","):
                     cell = {"model": model, "task": name, "order": order, **({} if n is None else {"n": n})}
+                    cell["dtype"] = asked.dtype
                     if lines.has(**{"n": None, **cell}):
                         continue
                     loaded = loaded or load(model, device="cpu", dtype=asked.dtype)
-                    cell["dtype"] = asked.dtype
                     lines.add(cell | make(loaded, tasks.task(name, order, asked.data), cell) | machine())

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from benchmarks.promise.cells import BEFORE, FIXED, NOW, PER_QUERY, Cell, cells
 from benchmarks.promise.folds import FOLDS
 from benchmarks.promise.record import SIZES
 from benchmarks.records import markdown, publish
+from fewfit.demonstrations.delivery import SETS
 from fewfit.grid import Lane
 from fewfit.select import Selection, select
 from fewfit.select.table import Table
@@ -98,7 +100,7 @@ def gain(cell: Cell, lane: str, how: str) -> float:
 
 def honesty(runs: Sequence[Run]) -> str:
     """Of the recommended lane: does the interval hold what the bundle then scored, how far off is the point?"""
-    out = [["n", "runs", "what", "interval holds", "its width", "mean error (its standard error)", "mean size of it"]]
+    out = [["n", "runs", "what", "interval holds", "its width", "mean error (95%, over tasks)", "mean size of it"]]
     for n in SIZES:
         some = [run for run in runs if run.cell.n == n]
         if not some:
@@ -112,12 +114,17 @@ def honesty(runs: Sequence[Run]) -> str:
     return markdown(out)
 
 
-Told = tuple[float, float, float, float]  # low, point, high, truth
+class Told(NamedTuple):
+    task: str
+    low: float
+    point: float
+    high: float
+    truth: float
 
 
 def now(run: Run) -> Told:
     best = run.found.best
-    return best.interval[0], best.score, best.interval[1], run.cell.test(best.name)
+    return Told(run.cell.task, best.interval[0], best.score, best.interval[1], run.cell.test(best.name))
 
 
 def before(run: Run, how: str) -> Told:
@@ -125,22 +132,23 @@ def before(run: Run, how: str) -> Told:
     table = Table.of(list(cell.rows()), cell.grid.lanes, cell.metric, cell.statuses)
     lane = choose(table.stream, "z23")
     found = chosen_estimate(table.stream, table.stream.last_half, lane, resample(table.stream, "z23"))
-    return found.low, found.point, found.high, cell.test(table.lanes[lane].name, how)
+    return Told(cell.task, found.low, found.point, found.high, cell.test(table.lanes[lane].name, how))
 
 
 def each(run: Run, *, trains: bool) -> Iterable[Told]:
     for lane in run.found.lanes:
         if lane.name in run.cell.lanes and (lane.updates > 0) == trains and lane.interval and lane.score is not None:
-            yield lane.interval[0], lane.score, lane.interval[1], run.cell.test(lane.name)
+            yield Told(run.cell.task, lane.interval[0], lane.score, lane.interval[1], run.cell.test(lane.name))
 
 
 def told(n: int, what: str, some: Sequence[Told]) -> list[str]:
-    low, point, high, truth = (np.array(one) for one in zip(*some, strict=True))
-    error = point - truth
+    held = [one.low <= one.truth <= one.high for one in some]
+    error = [one.point - one.truth for one in some]
+    over = over_tasks([one.task for one in some], error)
+    bounds = "–" if over is None else f"{100 * over.low:+.1f} to {100 * over.high:+.1f}"
     return [
-        str(n), str(len(some)), what, f"{np.mean((low <= truth) & (truth <= high)):.2f}", f"{np.mean(high - low):.2f}",
-        f"{100 * error.mean():+.1f} ({100 * error.std() / max(1, len(error)) ** 0.5:.1f})",
-        f"{100 * np.abs(error).mean():.1f}",
+        str(n), str(len(some)), what, f"{np.mean(held):.2f}", f"{np.mean([one.high - one.low for one in some]):.2f}",
+        f"{100 * np.mean(error):+.1f} ({bounds})", f"{100 * np.mean(np.abs(error)):.1f}",
     ]  # fmt: skip
 
 
@@ -185,15 +193,15 @@ def regret(runs: Sequence[Run]) -> str:
 def crossing(runs: Sequence[Run]) -> str:
     """What people do instead, on the runs for which it was recorded: points lost, and our loss less theirs.
 
-    Costs are rows through the model, to the choice and a trained model of it; a stream has both when it ends."""
-    out = [["n", "runs", "rule", "points lost", "ours less it (95%, over tasks)", "rows, ours to its"]]
+    Costs are examples that the model reads, to the choice and a trained model of it; a stream has both when it ends."""
+    out = [["n", "runs", "rule", "points lost", "ours less it (95%, over tasks)", "examples read, ours to its"]]
     for n in SIZES:
         some = [run for run in runs if run.cell.n == n and run.cell.folds]
         for name, first in (("hold-out of a fifth", 1), ("five folds", FOLDS)) if some else ():
             taken = [run.cell.by_folds(first) for run in some]
             theirs = [run.best - run.cell.test(lane) for run, lane in zip(some, taken, strict=True)]
             less = [run.best - run.cell.test(run.found.best.name) - one for run, one in zip(some, theirs, strict=True)]
-            share = [stream_rows() / fold_rows(first, NOW_LANES[lane]) for lane in taken]
+            share = [stream_cost(n) / fold_cost(first, NOW_LANES[lane]) for lane in taken]
             over = over_tasks([run.cell.task for run in some], less)
             shown = "–" if over is None else f"{100 * over.value:+.1f} ({100 * over.low:.1f} to {100 * over.high:.1f})"
             lost, cost = f"{100 * np.mean(theirs):.1f}", f"{np.mean(share):.2f}"
@@ -201,15 +209,18 @@ def crossing(runs: Sequence[Run]) -> str:
     return markdown(out)
 
 
-def stream_rows() -> float:
-    """For each example; a lane that trains has its prediction with its first update."""
-    return sum(max(1, lane.updates) for lane in NOW.lanes)
+def stream_cost(n: int) -> float:
+    """Examples read, a row of four shots being five, for each of the n. A lane that trains has its prediction with its
+    first update; the one set of a prompting lane is chosen among several, whose beginnings are read once."""
+    return sum(
+        SETS * (1 + lane.shots / n) if lane == FIXED else max(1, lane.updates) * (1 + lane.shots) for lane in NOW.lanes
+    )
 
 
-def fold_rows(folds: int, chosen: Lane) -> float:
+def fold_cost(folds: int, chosen: Lane) -> float:
     """Four fifths trained on and a fifth predicted, for each fold; then the chosen lane is trained on all."""
-    each = sum(1 / FOLDS + (FOLDS - 1) / FOLDS * lane.updates for lane in NOW.lanes)
-    return folds * each + chosen.updates
+    each = sum((1 / FOLDS + (FOLDS - 1) / FOLDS * lane.updates) * (1 + lane.shots) for lane in NOW.lanes)
+    return folds * each + chosen.updates * (1 + chosen.shots)
 
 
 def over_tasks(tasks: Sequence[str], values: Sequence[float]) -> Mean | None:

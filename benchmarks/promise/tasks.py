@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -70,8 +70,3 @@ def rows(name: str, data: Path) -> Iterator[tuple[str, str]]:
 
 def number(purpose: str, text: str) -> int:
     return int.from_bytes(sha256(f"{purpose}\0{text}".encode()).digest()[:8], "big")
-
-
-def majority(examples: Sequence[Example]) -> str:
-    answers = [one.completion for one in examples]
-    return max(sorted(set(answers)), key=answers.count)

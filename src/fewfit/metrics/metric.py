@@ -15,6 +15,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+from types import CodeType
 from typing import Any, Literal, NamedTuple
 
 from fewfit.errors import UserError
@@ -45,6 +47,7 @@ class Metric:
     how: Score | None = None
     later: Callable[[Sequence[Answer]], Sequence[float]] | None = None
     against: str | None = None
+    code: str = ""  # of the user's function: what is kept of one is not another's of the same name
 
     @property
     def is_deferred(self) -> bool:
@@ -79,7 +82,11 @@ def own(function: Callable[[str, Example], Any]) -> Metric:
         raise UserError(
             f"a metric of type {type(function).__name__}", hint="give a name or a function f(prediction, example)"
         )
-    return Metric(OWN + name_of(function), "text", lambda prediction, example, _: function(prediction, example))
+
+    def how(prediction: str, example: Example, _: Any) -> Any:
+        return function(prediction, example)
+
+    return Metric(OWN + name_of(function), "text", how, code=code_of(function))
 
 
 def deferred(function: Callable[[Sequence[Answer]], Sequence[float]], *, name: str | None = None) -> Metric:
@@ -113,3 +120,18 @@ def pairwise(
 
 def name_of(function: Any) -> str:
     return str(getattr(function, "__name__", type(function).__name__)).strip("<>")
+
+
+def code_of(function: Any) -> str:
+    """A digest of what a function does, as far as its own code tells; empty where that cannot be seen."""
+    code = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
+    return "" if code is None else sha256(repr(parts_of(code)).encode()).hexdigest()[:16]
+
+
+def parts_of(code: CodeType) -> tuple[Any, ...]:
+    """The order of a set is another one in every process."""
+    constants = [
+        parts_of(one) if isinstance(one, CodeType) else sorted(map(repr, one)) if isinstance(one, frozenset) else one
+        for one in code.co_consts
+    ]
+    return code.co_code, code.co_names, constants

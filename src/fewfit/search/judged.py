@@ -23,20 +23,14 @@ class Answerer(Protocol):
 class JudgedScorer:
     """A question's score is the mean over its first `turns`: the paper searches by the first one. None: over all.
 
-    A verdict that could not be read counts `unreadable`, and how many there were stands in `unread`: all candidates are
+    A verdict that could not be read counts 0, and how many there were stands in `unread`: all candidates are
     compared by the same questions.
     """
 
     def __init__(
-        self,
-        answerer: Answerer,
-        judge: Judge,
-        questions: Sequence[Question],
-        *,
-        turns: int | None = 1,
-        unreadable: float = 0.0,
+        self, answerer: Answerer, judge: Judge, questions: Sequence[Question], *, turns: int | None = 1
     ) -> None:
-        self.answerer, self.judge, self.turns, self.unreadable = answerer, judge, turns, unreadable
+        self.answerer, self.judge, self.turns = answerer, judge, turns
         self.by_id = {one.id: one for one in questions}
         self.unread = 0  # verdicts
 
@@ -51,5 +45,5 @@ class JudgedScorer:
         for verdicts in judge.judge(answered):
             values = [one.score for one in verdicts[: self.turns]]
             self.unread += values.count(None)
-            found.append(fmean(self.unreadable if value is None else value for value in values))
+            found.append(fmean(value or 0.0 for value in values))
         return found

@@ -124,7 +124,7 @@ def select_demos(
         "model": loaded.ref.digest,
         "dtype": loaded.dtype,
         "quantize": (load or {}).get("quantize"),
-        "judge": [material.judge.name, *answer_patterns],
+        "judge": [material.judge.name, *answer_patterns, *filter(None, [material.judge.code])],
         "render": renderer.settings.as_json(),
     }
     folder = None if out is None else Path(out)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from fewfit import draw
 from fewfit.errors import UserError
 from fewfit.examples.example import Example
+from fewfit.examples.related import related
 from fewfit.search.pool import Pool
 
 MOST_CANDIDATES = 100  # as many as the paper draws
@@ -49,9 +50,11 @@ def split(
     """
     given = (start, questions or (), held_out or ())
     started, asked, outside = (named(kind, some) for kind, some in zip(KINDS, given, strict=True))
-    units = related([*rows, *started, *asked, *outside])
+    everything = [*rows, *started, *asked, *outside]
+    units = {one.id: everything[unit].id for one, unit in zip(everything, related(everything), strict=True)}
     known = {units[one.id] for one in started}
-    asked, outside = without(asked, known, units), without(outside, known, units)
+    outside = without(outside, known, units)
+    asked = without(asked, known | {units[one.id] for one in outside}, units)
     rows = without(draw.order(rows, seed), known | {units[one.id] for one in (*asked, *outside)}, units)
     own = len(rows) if questions is not None else len(rows) // (2 if held_out is not None else 3)
     candidates, rest = dealt(rows, min(own, MOST_CANDIDATES) if pool is None else pool, units)
@@ -90,21 +93,3 @@ def dealt(some: Sequence[Example], most: int, units: Mapping[str, str]) -> tuple
             taken.add(unit)
             count += size
     return [one for one in some if units[one.id] in taken], [one for one in some if units[one.id] not in taken]
-
-
-def related(examples: Sequence[Example]) -> dict[str, str]:
-    """By id, the first example that it shares a prompt or a group with, be it through others."""
-    first: dict[object, str] = {}
-    parent: dict[str, str] = {}
-
-    def top(id: str) -> str:
-        while parent[id] != id:
-            id = parent[id]
-        return id
-
-    for one in examples:
-        parent[one.id] = one.id
-        for mark in (("prompt", one.prompt), ("group", one.group)):
-            if mark[1] is not None:
-                parent[top(one.id)] = top(first.setdefault(mark, one.id))
-    return {one.id: top(one.id) for one in examples}

@@ -10,6 +10,7 @@ from fewfit.judges.question import Answered, Check
 from fewfit.judges.rules.book import rule_of
 from fewfit.judges.rules.language import detect as detect_language
 from fewfit.judges.rules.rule import Detect
+from fewfit.metrics.metric import code_of
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class RulesJudge:
 
     @property
     def key(self) -> str:
-        return f"{self.name}/{self.strict}/{getattr(self.detect, '__module__', '')}"
+        by = getattr(self.detect, "__module__", "")
+        return f"{self.name}/{self.strict}/{by if self.detect is detect_language else code_of(self.detect)}"
 
     def judge(self, answered: Sequence[Answered]) -> list[tuple[Verdict, ...]]:
         return [

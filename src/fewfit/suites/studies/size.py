@@ -7,7 +7,7 @@ from statistics import fmean
 
 from fewfit.grid import Lane
 from fewfit.suites.studies.study import BOTH, TUNED, Compared, Study, one
-from fewfit.suites.tasks.comparing import Difference, Row
+from fewfit.suites.tasks.comparing import Difference, Row, at
 
 FT, BOTH_NAME = "ft", "icl+ft"
 
@@ -40,10 +40,7 @@ def crossing(differences: Sequence[tuple[int, float]]) -> int | None:
 
 
 def tokens(rows: Sequence[Row], model: str, task: str, n: int, condition: str) -> float:
-    return fmean(
-        row["trained_tokens"] for row in rows
-        if (row["model"], row["task"], row["n"], row["condition"]) == (model, task, n, condition)
-    )  # fmt: skip
+    return fmean(row["trained_tokens"] for row in at(rows, (model, task, n), condition))
 
 
 STUDY = Study(

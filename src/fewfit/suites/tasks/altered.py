@@ -17,7 +17,8 @@ from fewfit import draw
 from fewfit.demonstrations import CHOOSERS, Moment
 from fewfit.errors import UserError
 from fewfit.examples import Example
-from fewfit.suites.tasks.task import Task, key_of
+from fewfit.examples.related import apart
+from fewfit.suites.tasks.task import Task
 
 AS_SHOWN = "as-shown"  # the chooser of lanes that heed `Task.shown`
 WRONG = re.compile(r"wrong(\d\d)-(?:(shown|taught)-)?(.+)")
@@ -31,6 +32,12 @@ def altered(name: str, task: Callable[[str], Task]) -> Task | None:
     return crossed(name, task(learnt), task(tested)) if learnt and tested else None
 
 
+def tested_task(name: str) -> str:
+    """Whose test examples a task has."""
+    found = WRONG.fullmatch(name)
+    return found[3] if found else name.rpartition("-to-")[2]
+
+
 def crossed(name: str, learnt: Task, tested: Task) -> Task:
     one, other = (labels(each) for each in (learnt, tested))
     if one != other or not one:
@@ -38,9 +45,7 @@ def crossed(name: str, learnt: Task, tested: Task) -> Task:
         raise UserError(
             f"{name}: {shown[0]} in the one, {shown[1]} in the other", hint="name two tasks of equal labels"
         )
-    taken = {key_of(each) for each in tested.test}
-    pool = tuple(each for each in learnt.pool if key_of(each) not in taken)
-    return replace(learnt, name=name, pool=pool, test=tested.test)
+    return replace(learnt, name=name, pool=tuple(apart(learnt.pool, tested.test)), test=tested.test)
 
 
 def labels(task: Task) -> set[str]:

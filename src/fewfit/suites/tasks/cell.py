@@ -165,7 +165,7 @@ def choose(stream: Stream, condition: Condition, judge: Metric) -> str | None:
         return usable[0].name if usable else None
     names = {lane.name for lane in usable}
     rows = [row for row in read_predictions(stream.folder) if row["lane"] in names]
-    return select(rows, usable, metric=judge.name).best.name
+    return select(rows, usable, metric=judge.name).leader
 
 
 def common(task: Task, n: int, seed: int, condition: Condition) -> dict[str, Any]:

@@ -6,12 +6,12 @@ translate-FROM-TO        word pairs of FROM-TO, or of TO-FROM read the other way
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from fewfit.errors import UserError
 from fewfit.examples import Example
-from fewfit.suites.tasks.task import Asking, Published, numbered
+from fewfit.suites.tasks.task import Asking, Published
 
 FLIPPED, TRANSLATE = "flipped-", "translate-"
 LANGUAGES = ("english", "french", "german", "spanish", "italian", "kurdish", "bemba")
@@ -32,7 +32,7 @@ def flipped(task: Published) -> Published:
     other = dict(zip(choices, (*choices[1:], choices[0]), strict=True))
 
     def turned(examples: tuple[Example, ...]) -> tuple[Example, ...]:
-        return tuple(replace(one, completion=other[one.completion]) for one in examples)
+        return tuple(replace(one, completion=other.get(one.completion, one.completion)) for one in examples)
 
     return replace(task, name=f"{FLIPPED}{task.name}", examples=turned(task.examples), tested=turned(task.tested))
 
@@ -47,11 +47,13 @@ def translation(task: Published, backwards: bool = False) -> Published:
     pair = languages(task.name)
     if pair is None:
         raise UserError(f"{TRANSLATE}{task.name}", hint=f"pairs of two of {', '.join(LANGUAGES)}, in a file FROM-TO")
-    examples = task.examples
-    if backwards:
-        examples = numbered((one.completion, str(one.prompt)) for one in examples)
     source, target = reversed(pair) if backwards else pair
-    return Published(f"{TRANSLATE}{source}-{target}", examples, Asking("chrf"))
+    turned = around if backwards else tuple
+    return Published(f"{TRANSLATE}{source}-{target}", turned(task.examples), Asking("chrf"), turned(task.tested))
+
+
+def around(examples: Iterable[Example]) -> tuple[Example, ...]:
+    return tuple(replace(one, prompt=one.completion, completion=str(one.prompt)) for one in examples)
 
 
 def changed(name: str, known: Mapping[str, Callable[[], Published]]) -> Published | None:

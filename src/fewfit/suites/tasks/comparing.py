@@ -16,6 +16,7 @@ from statistics import fmean, stdev
 from typing import Any, Literal
 
 from fewfit.suites.claims import Mean, mean
+from fewfit.suites.tasks.altered import tested_task
 from fewfit.suites.tasks.testing import scores_of
 
 Row = Mapping[str, Any]
@@ -130,10 +131,10 @@ def paired(mine: Sequence[Row], theirs: Sequence[Row]) -> list[float] | None:
 
 
 def overall(some: Sequence[Difference]) -> Mean | None:
-    """The mean over tasks; of a task, over its sizes."""
+    """The mean over tasks; of a task, over its sizes, and over its variants that have the same test examples."""
     by_task: dict[str, list[float]] = {}
     for one in some:
-        by_task.setdefault(one.task, []).append(one.value.value)
+        by_task.setdefault(tested_task(one.task), []).append(one.value.value)
     return of_means([fmean(values) for values in by_task.values()])
 
 

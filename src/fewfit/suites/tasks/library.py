@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from fewfit.errors import UserError
-from fewfit.examples import Example
 from fewfit.examples import load as load_examples
 from fewfit.examples.sources import READERS
 from fewfit.metrics import auto
@@ -140,25 +139,24 @@ def found(folder: Path) -> Iterator[tuple[str, Load]]:
     for path in files:
         if path.name == SETTINGS or (path.stem.endswith(TESTED) and path.stem.removesuffix(TESTED) in stems):
             continue
-        kind = next((kind for kind in (bbh, pairs) if kind_of(kind)(path)), None)
-        yield path.stem, partial(kind.load if kind else load_any, path)
+        yield path.stem, partial(load_file, path)
     for inner in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
         yield from found(inner)
 
 
-def kind_of(module: Any) -> Callable[[Path], bool]:
-    return bbh.is_bbh if module is bbh else pairs.is_pairs
+def load_file(path: Path) -> Published:
+    published = load_any(path)
+    beside = sorted(one for one in path.parent.glob(f"{path.stem}{TESTED}.*") if one.suffix.lower() in READERS)
+    tested = load_any(beside[0], choices="rows", keep_duplicates=True).examples if beside else ()
+    return replace(published, tested=tuple(replace(one, id=f"test-{one.id}") for one in tested))
 
 
-def load_any(path: Path) -> Published:
-    """Any file of examples, asked as `fit` asks."""
-    dataset = load_examples(path)
+def load_any(path: Path, **how: Any) -> Published:
+    """A published form, else any file of examples, asked as `fit` asks."""
+    for kind, is_one in ((bbh, bbh.is_bbh), (pairs, pairs.is_pairs)):
+        if is_one(path):
+            return kind.load(path)
+    dataset = load_examples(path, **how)
     if dataset.are_documents:
         raise UserError("documents, not examples", where=str(path), hint="give prompt and completion")
-    asking = Asking(auto(dataset), choices=dataset.choices, bare=False)
-    beside = next((one for one in sorted(path.parent.glob(f"{path.stem}{TESTED}.*")) if one.suffix in READERS), None)
-    tested: tuple[Example, ...] = ()
-    if beside is not None:
-        loaded = load_examples(beside, choices="rows", keep_duplicates=True)
-        tested = tuple(replace(one, id=f"test-{one.id}") for one in loaded.examples)
-    return Published(path.stem, dataset.examples, asking, tested)
+    return Published(path.stem, dataset.examples, Asking(auto(dataset), choices=dataset.choices, bare=False))

@@ -10,6 +10,7 @@ from typing import Any
 from fewfit import draw
 from fewfit.errors import UserError
 from fewfit.examples import Example, as_dict
+from fewfit.examples.related import apart, related
 from fewfit.files import one_line
 
 LEFT = 30  # to learn from, where a set is too small to give as many test examples as asked: a budget of the paper
@@ -89,32 +90,29 @@ def hold_out(published: Published, test: int) -> Task:
     name, examples, tested = published.name, published.examples, published.tested
     if tested:
         some = draw.shuffled(tested, lambda one: one.id, seed=0, purpose=f"test of {name}")[:test]
-        taken = {key_of(one) for one in some}
-        pool = [one for one in examples if key_of(one) not in taken]
     else:
         wanted = min(test, max(len(examples) - LEFT, len(examples) // 3))
-        some = draw_whole_groups(examples, wanted, name)
-        taken = {key_of(one) for one in some}
-        pool = [one for one in examples if key_of(one) not in taken]
+        some = draw_whole_units(examples, wanted, name)
+    pool = apart(examples, some)
     if len(pool) + len(some) < FEWEST or not some or len(pool) < FEWEST // 2:
         raise UserError(f"{len(examples)} examples", where=name, hint=f"a task needs {FEWEST} or more")
     return Task(name, tuple(pool), tuple(some), published.asking)
 
 
-def draw_whole_groups(examples: Sequence[Example], wanted: int, name: str) -> list[Example]:
-    groups: dict[str, list[Example]] = {}
-    for one in examples:
-        groups.setdefault(key_of(one), []).append(one)
+def draw_whole_units(examples: Sequence[Example], wanted: int, name: str) -> list[Example]:
+    units: dict[int, list[Example]] = {}
+    for one, first in zip(examples, related(examples), strict=True):
+        units.setdefault(first, []).append(one)
     found: list[Example] = []
-    for key in draw.shuffled(list(groups), str, seed=0, purpose=f"test of {name}"):
-        if len(found) + len(groups[key]) <= wanted:
-            found += groups[key]
+    for unit in draw.shuffled(list(units.values()), mark_of, seed=0, purpose=f"test of {name}"):
+        if len(found) + len(unit) <= wanted:
+            found += unit
     return found
 
 
-def key_of(example: Example) -> str:
-    """What must not be on both sides."""
-    return f"group {example.group}" if example.group is not None else f"prompt {example.prompt}"
+def mark_of(unit: Sequence[Example]) -> str:
+    first = unit[0]
+    return f"group {first.group}" if first.group is not None else f"prompt {first.prompt}"
 
 
 def shortest(task: Task, pool: int, test: int) -> Task:
