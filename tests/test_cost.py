@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fewfit.grid import Lane
-from fewfit.run.cost import break_even
+from fewfit.run.cost import break_even, in_stream
 
 FT, BOTH, PROMPT = Lane(lr=1e-3, updates=1), Lane(shots=4, lr=1e-3, updates=1), Lane(shots=4)
 
@@ -26,3 +26,16 @@ def test_as_many_examples_in_a_prompt_cost_as_much(tuned: Lane, queries: int | N
     found = break_even(selection, [FT, BOTH, PROMPT], made)
     assert found is not None and found["queries"] == (None if queries is None else pytest.approx(queries, abs=20))
     assert (found["tuned"], found["prompted"]) == (tuned.name, PROMPT.name)
+
+
+def test_what_was_trained_on_is_one_set_with_the_shots_of_training() -> None:
+    """Break seen to fail: the prompts at use, all of an ensemble's among them."""
+    row = {"prompt_tokens": 90, "tokens": 2, "seed": 0}
+    alike = Lane(shots=8, lr=1e-3, updates=5)
+    fewer = Lane(shots=8, use_shots=0, lr=1e-3, updates=5)
+    averaged = Lane(shots=8, lr=1e-3, updates=5, deliver="ensemble:8")
+    rows = [
+        {**row, "lane": alike.name}, {**row, "lane": fewer.name, "prompt_tokens": 10},
+        {**row, "lane": averaged.name, "prompt_tokens": 720},
+    ]  # fmt: skip
+    assert list(in_stream(rows, [alike, fewer, averaged]).values()) == [pytest.approx(5 * 92)] * 3

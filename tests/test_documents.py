@@ -168,6 +168,9 @@ def test_stopped_it_goes_on_to_the_same_end(
         ({"probe": None}, "--probe"),
         ({"probe": "documents.jsonl"}, "--probe holds documents"),
         ({"race": True}, "--race with documents"),
+        ({"methods": ["icl", "fine-tuning"]}, "unknown method 'fine-tuning'"),
+        ({"shots": "4,x"}, "shots"),
+        ({"concurrency": 3}, "--concurrency without --base-url"),
         ({"demonstrations": "similar"}, "--demonstrations with documents"),
         ({"tune": "full"}, "tunes all weights"),
         ({"lr": None, "updates": None, "batch": None, "grid": [Lane(shots=3, deliver="per-query")]}, "same documents"),
@@ -182,6 +185,13 @@ def test_what_means_nothing_here_is_refused(
     with pytest.raises(UserError) as error:
         fit(documents, loaded, **change)
     assert words in error.value.line()
+
+
+def test_choices_and_labels_are_of_the_probe(documents: Path, loaded: Loaded) -> None:
+    """Break seen to fail: documents are none of the choices."""
+    answers = sorted({one["completion"] for one in map(json.loads, Path("probe.jsonl").read_text().splitlines())})
+    grid = [Lane()]
+    assert fit(documents, loaded, **dict.fromkeys(ASKED), grid=grid, choices=answers).best == "zero-shot"
 
 
 def test_a_probe_needs_documents(documents: Path, loaded: Loaded) -> None:

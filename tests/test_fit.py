@@ -92,6 +92,16 @@ def test_refit_trains_the_winner_again(model):
     assert weights[0] != weights[1]
 
 
+def test_a_refit_that_diverges_is_not_delivered(model, monkeypatch):
+    """Break seen to fail: weights that were half trained, and no word of it."""
+    monkeypatch.setattr(deliver, "train_again", lambda *of: False)
+    stream, again = (fit(pairs(12), model, methods=["ft"], final=final) for final in ("stream", "refit"))
+    weights = [(run.folder / "bundle" / "adapter_model.safetensors").read_bytes() for run in (stream, again)]
+    assert weights[0] == weights[1]
+    told = json.loads((again.folder / "result.json").read_text())["warnings"]
+    assert any("diverged: its weights are those of the stream" in one for one in told)
+
+
 def test_a_batch_stays_a_batch_when_it_is_trained_again(model, monkeypatch):
     """Break seen to fail: one row an update."""
     rows = []
@@ -111,7 +121,8 @@ def test_several_models_are_compared_in_one_grid(model, tmp_path):
     )
     names = {lane["name"] for lane in run.lanes}
     assert names == {"icl-2@one", "icl-2@two", "ft-lr3e-3-u2@one", "ft-lr3e-3-u2@two"}
-    assert {row["model"] for row in read(run.folder)} == {"one", "two"}
+    for name in ("predictions", "trained"):  # break seen to fail: null in all rows of training
+        assert {row["model"] for row in read(run.folder, name)} == {"one", "two"}
     assert run.bundle.predict(["river 3"])[0]["prediction"] in ("left", "right")
 
 

@@ -107,3 +107,15 @@ def test_one_record_serves_fit_and_plan(tmp_path) -> None:
     assert [lane.name for lane in made.lanes] == [lane.name for lane in LANES]
     run = fewfit.fit(str(data), settings=settings, out=tmp_path / "run", device="cpu")
     assert len(run.lanes) == 3
+
+
+def test_one_pattern_is_one_pattern() -> None:
+    """Break seen to fail: a text was taken for as many patterns as it has letters."""
+    assert Settings(model="lab", answer_pattern="Answer: (.+)").answer_patterns == ("Answer: (.+)",)
+    assert Settings(model="lab", answer_pattern=["a", "b"]).answer_patterns == ("a", "b")
+
+
+def test_a_preset_delivers_nothing_where_there_is_nothing_to_deliver() -> None:
+    """Break seen to fail: "leave it out" of what nobody had given."""
+    lanes = Settings(model="lab", preset="paper", use_shots=0).lanes((None,)).lanes
+    assert {lane.deliver for lane in lanes if lane.shots and lane.trains} == {None}

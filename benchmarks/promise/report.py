@@ -14,13 +14,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.promise.cells import BEFORE, FIXED, NOW, PER_QUERY, Cell, cells
+from benchmarks.promise.cells import BEFORE, FIXED, NOW, PER_QUERY, Cell, cells, records
 from benchmarks.promise.folds import FOLDS
 from benchmarks.promise.record import SIZES
 from benchmarks.records import markdown, publish
 from fewfit.demonstrations.delivery import SETS
 from fewfit.grid import Lane
 from fewfit.select import Selection, select
+from fewfit.select.baseline import LEARNT, leads
+from fewfit.select.choice import TUNING
 from fewfit.select.table import Table
 from fewfit.stats import cheapest, choose, chosen_estimate, recommend, resample
 from fewfit.stats.race import Race
@@ -29,6 +31,7 @@ from fewfit.suites.tasks.comparing import of_means
 
 OTHERS = ("balanced", "similar", "mixed", "ensemble2", "ensemble4", "chosen")
 NOW_LANES = {lane.name: lane for lane in NOW.lanes}
+EMPTY_SIZES = (20, 40, 60)
 NEARS = (0.0, 0.25, 0.5, 1.0, 1.96)
 
 
@@ -223,6 +226,23 @@ def fold_cost(folds: int, chosen: Lane) -> float:
     return folds * each + chosen.updates * (1 + chosen.shots)
 
 
+def nothing(empty: Path) -> str:
+    """Streams whose labels carry nothing: by how much the best lane leads what knows the labels alone."""
+    out = [["n", "streams", "largest lead, standard errors", "above 1", f"above {LEARNT}", "tuning recommended"]]
+    found: dict[int, list[tuple[float, bool]]] = defaultdict(list)
+    for record in records(empty):
+        for n in (n for n in EMPTY_SIZES if n <= len(record["golds"])):
+            rows = list(Cell({**record, "test_golds": None}, {}, n, grid=BEFORE).rows())
+            table = Table.of(rows, BEFORE.lanes, "choice", dict.fromkeys(BEFORE.names, "done"))
+            best = select(rows, BEFORE.lanes, metric="choice").best
+            found[n].append((float(leads(table, "z23").max()), best.kind in TUNING))
+    for n, some in sorted(found.items()):
+        lead, tuned = (np.array(one) for one in zip(*some, strict=True))
+        above = [f"{(lead > bound).sum()}" for bound in (1, LEARNT)]
+        out.append([str(n), str(len(some)), f"{lead.max():.2f}", *above, f"{tuned.sum():.0f}"])
+    return markdown(out)
+
+
 def over_tasks(tasks: Sequence[str], values: Sequence[float]) -> Mean | None:
     """Runs of one task have the same test examples: they are averaged first."""
     by_task: dict[str, list[float]] = defaultdict(list)
@@ -291,10 +311,13 @@ def main() -> None:
     parser.add_argument("--lines", type=Path, default=Path("results/promise.jsonl"))
     parser.add_argument("--fixed", type=Path, default=Path("results/promise-fixed.jsonl"))
     parser.add_argument("--folds", type=Path, default=Path("results/promise-folds.jsonl"))
+    parser.add_argument("--empty", type=Path, default=Path("results/promise-empty.jsonl"))
     parser.add_argument("--to", type=Path, help="a Markdown file")
     asked = parser.parse_args()
     runs = [run_of(cell) for cell in cells(asked.lines, asked.fixed, asked.folds)]
-    text = "\n\n".join(f"## {head}\n\n{section(runs)}" for head, section in SECTIONS.items())
+    made = {head: section(runs) for head, section in SECTIONS.items()}
+    made["Labels that carry nothing"] = nothing(asked.empty)
+    text = "\n\n".join(f"## {head}\n\n{section}" for head, section in made.items())
     print(text)
     publish(asked.to and asked.to.with_suffix(".json"), "Is what is promised what is delivered?", text, runs=len(runs))
 

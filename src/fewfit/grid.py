@@ -231,9 +231,7 @@ class Grid:
             tuple(number(one, name, int) for one in several(value))
             for name, value in (("shots", shots), ("updates", updates))
         )
-        known = (*KINDS, TTT)
-        if unknown := [m for m in methods if m not in known]:
-            raise UserError(f"unknown method {unknown[0]!r}", hint=f"choose among {', '.join(known)}")
+        refuse_unknown(methods)
         if any(k < 1 for k in shots):
             raise UserError(f"shots {list(shots)}", hint="shots are 1 or more; zero-shot and ft have none")
         added = [(), *dict.fromkeys(parse_augment(one) for one in several(augment))]
@@ -255,7 +253,7 @@ class Grid:
                     lanes += [
                         Lane(
                             shots=k, lr=rate, updates=e, augment=more, model=name,
-                            **(common if k else without_shots(common)),
+                            **(at_use(common) if k else without_shots(common)),
                         )
                         for rate in sorted(set(lr))
                         for e in sorted(set(updates))
@@ -315,9 +313,20 @@ def number(value: Any, name: str, kind: type) -> Any:
     raise UserError(f"{name} {shorten(repr(value))}", hint="give a number, or a list of numbers")
 
 
+def refuse_unknown(methods: Sequence[str]) -> None:
+    known = (*KINDS, TTT)
+    if unknown := [m for m in methods if m not in known]:
+        raise UserError(f"unknown method {unknown[0]!r}", hint=f"choose among {', '.join(known)}")
+
+
 def prompting(common: dict[str, Any]) -> dict[str, Any]:
     """Of the coordinates common to a grid those that mean something where nothing is trained."""
     return {k: v for k, v in common.items() if k in ("demonstrations", "deliver")}
+
+
+def at_use(common: dict[str, Any]) -> dict[str, Any]:
+    """Lanes that have no demonstrations at use have none to deliver."""
+    return {k: v for k, v in common.items() if k != "deliver" or common.get("use_shots") != 0}
 
 
 def without_shots(common: dict[str, Any]) -> dict[str, Any]:

@@ -140,13 +140,14 @@ class Settings:
             hint = "give --seeds 1: what one order begins with, another one ends with"
             raise UserError(f"--shots auto with {self.number_of_seeds} seeds", hint=hint)
         named = [short_name(one) for one in self.models if isinstance(one, str | Path)]
+        alone = next((name for name in ("concurrency", "max_calls") if getattr(self, name) is not None), None)
+        if self.base_url is None and alone is not None:
+            raise UserError(f"{flag(alone)} without --base-url", hint="it is for models behind an endpoint")
         if self.probe is not None:  # documents have lanes of their own (run/reading.py)
             return
         grid = self.lanes(tuple(named) if self.several_models and len(named) == len(self.models) else (None,))
         if self.base_url is not None:
             refuse_behind_endpoint(self, grid)
-        elif alone := next((name for name in ("concurrency", "max_calls") if getattr(self, name) is not None), None):
-            raise UserError(f"{flag(alone)} without --base-url", hint="it is for models behind an endpoint")
 
     @property
     def several_models(self) -> bool:
@@ -157,6 +158,11 @@ class Settings:
         if self.several_models:
             return tuple(self.model)
         return () if self.model is None else (self.model,)
+
+    @property
+    def answer_patterns(self) -> tuple[str, ...]:
+        one = self.answer_pattern
+        return (one,) if isinstance(one, str) else tuple(one or ())
 
     @property
     def chooses_shots(self) -> bool:

@@ -302,7 +302,8 @@ class Stream:
             if not progress.running:
                 continue  # diverged in this very forward: its row was not written, so the step was not made
             if step.update:
-                self.sink.trained(progress.track, self.task.trained(seen[:1] if step.predicts else seen))
+                row = self.task.trained(seen[:1] if step.predicts else seen)
+                self.sink.trained(progress.track, row | {"model": progress.lane.model})
                 if not alive[progress.track]:
                     progress.status = "diverged"
             progress.done += 1

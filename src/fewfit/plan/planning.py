@@ -155,7 +155,9 @@ def plan(
     sized = documents is None and asked.is_sized and device == here
     if sized or (asked.budget is not None and device == here):
         racing = replace(asked, race=asked.races(n) and not judge.is_deferred)
-        kept, halvings, told = within_budget(racing, grid, cost, budget, n)
+        at_once = 1 if max(one.parameters for one in shapes.values()) < SMALL else processors()  # as `fit` times them
+        shared = {name: value / at_once for name, value in cost.items()}
+        kept, halvings, told = within_budget(racing, grid, shared, budget, n)
         notices += told
         if halvings:
             from fewfit.stats.race import share_run

@@ -76,12 +76,14 @@ def asked_tokens(rows: Sequence[Mapping[str, Any]], lanes: Sequence[Lane], flat:
 
 
 def in_stream(rows: Sequence[Mapping[str, Any]], lanes: Sequence[Lane]) -> dict[str, float]:
-    """Tokens that each lane trained on under one seed, taking replayed prompts to be as long as predicted ones."""
+    """Tokens that each lane trained on under one seed. Replayed prompts are taken to be as long as predicted ones: as
+    those of one set, with as many examples as in training."""
     out, of = {}, by_lane(rows)
     for lane in lanes:
         mine = of[lane.name] if lane.trains else []
         seeds = len({row["seed"] for row in mine}) or 1
-        tokens = sum(row["prompt_tokens"] + row["tokens"] for row in mine)
+        share = (1 + lane.shots) / (1 + lane.shots_at_use) / lane.members
+        tokens = sum(share * row["prompt_tokens"] + row["tokens"] for row in mine)
         out[lane.name] = tokens / seeds * lane.updates * lane.batch
     return out
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ class Delivery:
     store: Store
     check: Callable[[], None] = lambda: None  # raises where a signal came meanwhile
     part: Part | None = None
+    told: list[str] = field(default_factory=list)  # what went another way than was asked for
 
     def lane(self, name: str) -> Lane:
         return next(lane for lane in self.lanes if lane.name == name)
@@ -103,6 +104,7 @@ def deliver(run: Delivery, watch: Watch, seconds: Callable[[], float], differing
             *(shift.warnings(examples, test, labels) if test is not None else ()),
             *empty_warnings(run.lanes, made),
             *differing_warning(differing),
+            *run.told,
         ],
     }
     write_json(run.folder / folders.RESULT, result)
@@ -190,10 +192,14 @@ def export(run: Delivery, lane: Lane, to: Path, *, refit: bool) -> None:
     task, track = run.tasks[lane.model], Track(lane.name, run.seed())
     learner = team_of(lane).learner(run.loaded[lane.model].model, task.renderer, len(task))  # it trains no further
     try:
-        if refit and isinstance(task, Task):
+        again = refit and isinstance(task, Task)
+        if again and isinstance(task, Task):
             learner.open(track, lane)
-            train_again(task, lane, learner, track)
-        else:
+            if not train_again(task, lane, learner, track, run.check):
+                learner.forget(track)
+                again = False
+                run.told.append(f"trained again, {lane.name} diverged: its weights are those of the stream")
+        if not again:
             state = run.store.tracks[track].state()
             assert state is not None, f"{lane.name} trained and left no state"
             learner.restore(track, lane, state)
@@ -202,9 +208,9 @@ def export(run: Delivery, lane: Lane, to: Path, *, refit: bool) -> None:
         learner.close()
 
 
-def train_again(task: Task, lane: Lane, learner: Learner, track: Track) -> None:
+def train_again(task: Task, lane: Lane, learner: Learner, track: Track, check: Callable[[], None]) -> bool:
     """`--final refit`: from fresh weights, i.i.d., as many updates as the stream made. What was scored is then not
-    quite what is served; it is there for those who ask."""
+    quite what is served; it is there for those who ask. False where it diverged."""
     n, seed = len(task), track.seed
     items = task.released(seed, n, lane.augment)
     epochs = (
@@ -213,6 +219,7 @@ def train_again(task: Task, lane: Lane, learner: Learner, track: Track) -> None:
         for item in draw.shuffled(items, lambda item: item.example.id, seed=seed, purpose=f"refit-{epoch}")
     )
     for step in range(1, total_updates(lane, n) + 1):
+        check()
         rows = []
         for slot, (target, apart) in enumerate(islice(epochs, lane.batch)):
             demos = task.demonstrations(
@@ -220,7 +227,9 @@ def train_again(task: Task, lane: Lane, learner: Learner, track: Track) -> None:
             )
             rendered = task.renderer.render(demos, target)
             rows.append(Row(track, rendered.ids, rendered.spans, loss_spans(lane, rendered), scored=False))
-        learner.update(rows)
+        if not learner.update(rows)[0]:
+            return False
+    return True
 
 
 def judge_test(

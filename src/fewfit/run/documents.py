@@ -111,7 +111,7 @@ def train(
             raise
         alive = learner.update(lesson.rows)[0]
         progress.done += 1
-        store.trained(track, trained_row(track, progress.done, lesson.ids))
+        store.trained(track, trained_row(track, lane, progress.done, lesson.ids))
         if not alive:
             progress.status = "diverged"
             break
@@ -122,8 +122,8 @@ def train(
     store.snapshot(progress, lambda: learner.state(track))
 
 
-def trained_row(track: Track, step: int, ids: Sequence[str]) -> dict[str, Any]:
-    return {"lane": track.lane, "model": None, "seed": track.seed, "i": step, "update": 1, "ids": list(ids)}
+def trained_row(track: Track, lane: Lane, step: int, ids: Sequence[str]) -> dict[str, Any]:
+    return {"lane": track.lane, "model": lane.model, "seed": track.seed, "i": step, "update": 1, "ids": list(ids)}
 
 
 def answers(reading: Reading, progress: Progress, loaded: Loaded, adapter: Path | None) -> list[dict[str, Any]]:

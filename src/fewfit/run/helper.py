@@ -81,7 +81,7 @@ class _Main:
 
     def tell(self, progress: Progress, row: dict[str, Any] | None) -> None:
         if row is None:
-            self._send("end", progress.track, progress.status, progress.left_at, progress.done)
+            self._send("end", progress.track)
         else:
             self._send("row", progress.track, row, progress.done)
 

@@ -65,7 +65,7 @@ def read(asked: Settings, data: Any) -> Material:
             "--probe without documents", hint="DATA are rows of `text` alone; --test is for further examples"
         )
     wanted = asked.metric if asked.metric != "auto" else auto_metric(dataset)
-    judge = find_metric(wanted, answer_patterns=tuple(asked.answer_pattern or ()))
+    judge = find_metric(wanted, answer_patterns=asked.answer_patterns)
     if judge.needs == "choices" and dataset.choices is None and any(e.choices is None for e in dataset.examples):
         if asked.metric == "auto":
             message, hint = "some rows have choices and some have none", "give them to every row, or --metric match"
@@ -126,7 +126,7 @@ def judged_by_what_is_told(asked: Settings, material: Material, loaded: dict[str
         raise UserError(
             f"{told}, which --metric {material.judge.name} needs", where=silent.ref.base_url, hint="give --metric match"
         )
-    judge = find_metric("match", answer_patterns=tuple(asked.answer_pattern or ()))
+    judge = find_metric("match", answer_patterns=asked.answer_patterns)
     return replace(material, judge=judge, notices=(f"{told}: answers are written, and scored by match",))
 
 

@@ -168,7 +168,7 @@ def prepare(
         "device": asked.device,
         "dtype": asked.dtype,
         "metric": judge.name,
-        "answer_patterns": list(asked.answer_pattern or ()),
+        "answer_patterns": list(asked.answer_patterns),
         "lanes": [lane.as_json() for lane in grid.lanes],
         "seeds": list(range(seeds)) if part is None else [part.seed],
         "order": asked.order,

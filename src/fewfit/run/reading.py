@@ -13,7 +13,7 @@ from fewfit.engine.lessons import Course, part_that_fits
 from fewfit.engine.source import SOURCES, Source
 from fewfit.engine.stream import Step
 from fewfit.examples.example import Example
-from fewfit.grid import KINDS, Grid, Lane, parse_augment, several
+from fewfit.grid import KINDS, Grid, Lane, number, parse_augment, refuse_unknown, several
 from fewfit.metrics import Metric
 from fewfit.render import Renderer
 from fewfit.settings import Settings
@@ -30,11 +30,12 @@ def lanes_on_documents(asked: Settings, n: int, models: Sequence[str | None]) ->
         return asked.lanes(models)
     common = {name: value for name in COMMON if (value := getattr(asked, name)) is not None}
     methods = KINDS if asked.methods is None else several(asked.methods)
-    shots = sorted({min(int(k), n) for k in several(asked.shots or (n,))})
+    refuse_unknown(methods)
+    shots = sorted({min(number(k, "shots", int), n) for k in several(asked.shots or (n,))})
     batch = asked.batch or USUAL["batch"]
     added: list[tuple[str, ...]] = [(), *dict.fromkeys(parse_augment(one) for one in several(asked.augment or ()))]
     rates = [
-        {"lr": float(lr), "updates": int(updates), "augment": more, **common}
+        {"lr": number(lr, "lr", float), "updates": number(updates, "updates", int), "augment": more, **common}
         for lr in several(asked.lr or USUAL["lr"])
         for updates in several(asked.updates or USUAL["updates"])
         for more in added

@@ -125,7 +125,9 @@ def measure_need(
     shortest step comes first: if its like at full length would not fit, layers keep their input only, and if that would
     not do, nothing is tried. Nor where there `is_plenty` by that guess, which counts what lanes share for every row."""
     lane = max(lanes, key=lambda lane: (lane.trains, lane.shots, lane.rank))
-    order = sorted(range(1, len(task) + 1), key=lambda i: len(task.render(0, i, 1, lane.shots_at_use, i).ids))
+    order = sorted(
+        range(1, len(task) + 1), key=lambda i: len(task.render(0, i, 1, max(lane.shots, lane.shots_at_use), i).ids)
+    )
     short, long = (task.scored_row(Track("probe", 0), lane, i, train=lane.trains).row for i in (order[0], order[-1]))
     length = padded(long)
     own = 2 * kept_bytes(model, lane) // COPIES[lane.optimizer] if wide else 0  # a copy and gradients, at any length

@@ -92,6 +92,7 @@ def select(
             break
         # The likelihood has a say in the choice and none in the comparison: a kind called worse is not recommended.
         among_L = among_L & ~groups[kind]
+    cheaper = choose(stream, criterion, among_L) != chosen
     resamples = replace(resamples, among_L=among_L)
 
     trains_L = np.array([lane.kind in TUNING for lane in table.lanes])
@@ -129,6 +130,7 @@ def select(
         comparisons=tuple(comparisons),
         majority=majority,
         learnt=learnt,
+        cheaper=cheaper,
         settled=False,
         flat=flat,
         verdict="",

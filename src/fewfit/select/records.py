@@ -87,6 +87,7 @@ class Selection:
     best_of_kind: dict[str, str]  # kind: lane; kinds without a lane that can win are missing
     comparisons: tuple[Comparison, ...]
     majority: Majority | None
+    cheaper: bool  # what is recommended costs less to serve than what leads among lanes that are not called worse
     learnt: bool  # whether any lane leads an answer that knows the labels alone
     settled: bool  # the recommended lane's side is surely better than every other
     flat: bool  # rows are questions, and nothing was learnt between one and the next
@@ -98,7 +99,10 @@ class Selection:
 
     @property
     def nothing_learnt(self) -> bool:
-        return self.majority is not None and (not self.learnt or self.best.score <= self.majority.share)
+        if self.majority is None or not self.learnt:
+            return self.majority is not None
+        lows = [lane.interval[0] for lane in self.lanes if lane.status == "done" and lane.interval]
+        return max(self.best.score, *lows) <= self.majority.share
 
     def comparison(self, this: str, other: str) -> Comparison:
         """The comparison seen from `this`."""

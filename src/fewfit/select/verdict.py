@@ -37,9 +37,9 @@ def opening(selection: Selection, rivals: list[Comparison]) -> str:
     what = f"{what_it_is(best)} ({best.name})"
     if is_settled(rivals):
         return f"Use {what}."
-    if best.name != selection.leader:
+    if selection.cheaper:
         return f"Take {what} for now: ways that cost more to serve are not shown to be better."
-    if any(points(selection.lane(each.other_lane).score) > points(best.score) for each in rivals):
+    if any(points(each.difference) < 0 for each in rivals):
         likeliest = "finds the right answers likeliest, though it is not right most often"
         return f"No winner yet with {counted(selection)}: {what} {likeliest}."
     still = " and ".join(SPOKEN[each.other] for each in rivals if each.says != "better" or each.so_far)
@@ -65,7 +65,8 @@ def expected(selection: Selection) -> str:
 def nothing_learnt(selection: Selection) -> str:
     majority = selection.majority
     assert majority is not None
-    scores = {lane.name: lane.score for lane in selection.lanes if lane.score is not None and lane.interval}
+    done = [lane for lane in selection.lanes if lane.status == "done" and lane.interval]
+    scores = {lane.name: lane.score for lane in done if lane.score is not None}
     top = selection.lane(max(scores, key=lambda name: scores[name]))
     assert top.score is not None and top.interval is not None
     return (
