@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fewfit.demonstrations.delivery import query_number
 from fewfit.errors import UserError
 from fewfit.examples import Example, Message, load, restore, save
 
@@ -121,6 +122,20 @@ def test_messages_answer_with_their_last_turn() -> None:
     assert [e.completion for e in data.examples] == ["b0", "b1", "b2"]
     same = load([{"prompt": turns, "completion": [answer]} for answer in answers])
     assert same.digest == data.digest == load(data.examples).digest
+
+
+def test_prompts_are_the_same_that_are_read_the_same() -> None:
+    """Break seen to fail: `foo` stood in the prompt of `foo `, with its answer."""
+    rows = [("foo", "a"), ("foo ", "a"), ("bar", "b"), ("baz", "b")]
+    assert [one.prompt for one in load(rows).examples] == ["foo", "bar", "baz"]
+    text, turn, two = (
+        Example(id, prompt, "x")
+        for id, prompt in (
+            ("1", " hi"), ("2", (Message("user", "hi\n"),)), ("3", (Message("system", "s"), Message("user", "hi"))),
+        )
+    )  # fmt: skip
+    assert text.conflicts_with(turn) and not text.conflicts_with(two)
+    assert query_number(text) == query_number(turn) != query_number(two)
 
 
 def test_optional_columns() -> None:

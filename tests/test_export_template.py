@@ -141,6 +141,9 @@ TALK = [
 def test_conversations_keep_the_models_own_template(path: Path) -> None:
     """Breaks seen to fail: what is lacking before an answer not added; `enable_thinking` not set."""
     renderer = Renderer.resolve(chat(path), TALK[-1:])
+    if renderer.settings.merge_system:  # break seen to fail: a traceback of Jinja's
+        with pytest.raises(UserError, match="conversations"):
+            bake(renderer, (), TALK)
     talk = TALK[-1:] if renderer.settings.merge_system else TALK
     made = bake(renderer, (), talk)
     assert "Made by fewfit" not in made

@@ -11,8 +11,10 @@ import transformers as tf
 from bundles_made import FULL, ICL, LETTERS, LORA, free, labelled, made, queries
 from folders_made import VOCABULARY, model_folder
 from models_made import tiny
+from safetensors.torch import load
 
 from fewfit import predict
+from fewfit.engine.mixed import read_adapter
 from fewfit.errors import UserError
 from fewfit.grid import Lane
 from fewfit.models import local
@@ -109,6 +111,21 @@ def test_an_adapter_that_does_not_fit_leaves_nothing_behind(other: str, loaded: 
     with pytest.raises(UserError, match="does not fit the model"):
         predictor.predict(["code of kiwi"])
     assert_unchanged(model, before)
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone", "pickle"])
+def test_an_adapter_that_cannot_be_read_is_said(damage: str, loaded: local.Loaded, tmp_path: Path) -> None:
+    """Breaks seen to fail: safetensors' own error; a pickle taken in its place."""
+    made(loaded, LORA, free()).save(tmp_path / "bundle")
+    path = tmp_path / "bundle" / "adapter_model.safetensors"
+    content = path.read_bytes()
+    path.unlink() if damage != "cut" else path.write_bytes(content[: len(content) // 2])
+    if damage == "pickle":
+        torch.save(load(content), path.with_suffix(".bin"))
+    with pytest.raises(UserError, match="the adapter cannot be read"):
+        Predictor(tmp_path / "bundle", model=tiny("llama", VOCABULARY)).predict(["code of kiwi"])
+    with pytest.raises(UserError, match="the adapter cannot be read"):
+        read_adapter(tmp_path / "bundle", tiny("llama", VOCABULARY))
 
 
 def test_a_hub_model_is_fetched_at_its_commit(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

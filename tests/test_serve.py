@@ -14,6 +14,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 pytest.importorskip("uvicorn", reason="the extra `serve` is not installed")
+import openai
 from serve_made import KINDS, Served, bundles, questions, served
 
 from fewfit.bundle.folder import FILE
@@ -101,6 +102,9 @@ def test_labels_have_the_probabilities_of_predict(server: Served) -> None:
     body = {"model": "tuned", "input": turn("zorno tek"), "choices": ["tek zorno", "zorno"]}
     given = server.client().post("/label", cast_to=object, body=body)
     assert set(given["probs"]) == {"tek zorno", "zorno"} and sum(given["probs"].values()) == pytest.approx(1)
+    many = {**body, "choices": [f"{word} {'zorno ' * 600}" for word in ("a", "b", "c", "d", "e", "f", "g", "h")]}
+    with pytest.raises(openai.BadRequestError, match="together, and 4,096 are the most"):
+        server.client().post("/label", cast_to=object, body=many)
 
 
 # ---- what a client may ask for ---------------------------------------------------------------------------------------

@@ -290,7 +290,7 @@ def test_an_answer_that_takes_too_long_is_given_up(folders: dict[str, Path]) -> 
 
 def test_a_forward_that_fails_fails_its_requests_alone(folders: dict[str, Path], monkeypatch: Any) -> None:
     """Break seen to fail: the thread ends with the error."""
-    from fewfit.engine.joint import Memory
+    from fewfit.engine.joint import Memory, Writing
 
     with served(folders) as server:
         whole = Memory.read
@@ -299,6 +299,12 @@ def test_a_forward_that_fails_fails_its_requests_alone(folders: dict[str, Path],
             server.client().completions.create(**small())
         assert "somebody" not in str(told.value)
         monkeypatch.setattr(Memory, "read", whole)
+        assert server.client().completions.create(**small()).choices[0].text
+        add = Writing.add  # break seen to fail: taken in outside of what catches errors, it ended the thread
+        monkeypatch.setattr(Writing, "add", lambda *_: (_ for _ in ()).throw(MemoryError("of somebody's text")))
+        with pytest.raises(openai.InternalServerError, match="MemoryError"):
+            server.client().completions.create(**small())
+        monkeypatch.setattr(Writing, "add", add)
         assert server.client().completions.create(**small()).choices[0].text
 
 

@@ -78,7 +78,7 @@ def sets_of_query(lane: Lane, query: Example, sets: int) -> Sequence[int]:
 
 def query_number(query: Example) -> int:
     """The same query is answered in the same way whenever it comes."""
-    return draw.number("query", str(query.prompt))
+    return draw.number("query", str(query.asked))
 
 
 def purpose(k: int) -> str:

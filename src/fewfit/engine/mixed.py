@@ -17,6 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from fewfit.errors import UserError
+from fewfit.models.lent import adapter_weights
 
 BEFORE, A, B = "base_model.model.", ".lora_A.weight", ".lora_B.weight"  # how PEFT names them
 
@@ -59,10 +60,9 @@ class Adapted:
 def read_adapter(folder: Path, model: Any) -> Matrices:
     """A bundle's, in the numbers and at the place of the model."""
     from peft import LoraConfig, PeftConfig
-    from peft.utils import load_peft_weights
 
     config = PeftConfig.from_pretrained(str(folder))
-    weights = load_peft_weights(str(folder), device="cpu")
+    weights = adapter_weights(folder)
     modules = dict(model.named_modules())
     names = {key.removeprefix(BEFORE).removesuffix(A) for key in weights if key.endswith(A)}
     known = {f"{BEFORE}{name}{end}" for name in names for end in (A, B)}

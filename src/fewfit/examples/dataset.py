@@ -226,12 +226,12 @@ def _without_duplicates(
     answers: dict[Any, str] = {}
     result = []
     for example, where in kept:
-        content = (example.prompt, example.completion, example.choices, example.group)
+        content = (example.asked, example.completion, example.choices, example.group)
         if content in seen and not keep_duplicates:
             notices.add("exact duplicates were dropped", where)
             continue
         seen.add(content)
-        if not example.is_document and answers.setdefault(example.prompt, example.completion) != example.completion:
+        if not example.is_document and answers.setdefault(example.asked, example.completion) != example.completion:
             notices.add("a prompt stands there again with another answer", where)
         result.append((example, where))
     return result

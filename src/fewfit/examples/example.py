@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant"]
@@ -36,9 +37,17 @@ class Example:
     def is_document(self) -> bool:
         return self.prompt == ""
 
+    @cached_property
+    def asked(self) -> str | tuple[Message, ...]:
+        """The prompt as all renderers read it: white space at its ends says nothing, and a lone turn is its text."""
+        if isinstance(self.prompt, str):
+            return self.prompt.strip()
+        turns = tuple(Message(turn.role, turn.content.strip()) for turn in self.prompt)
+        return turns[0].content if [turn.role for turn in turns] == ["user"] else turns
+
     def conflicts_with(self, other: Example) -> bool:
         """True where one must never be a demonstration for the other."""
-        if self.id == other.id or (self.prompt == other.prompt and not self.is_document):
+        if self.id == other.id or (self.asked == other.asked and not self.is_document):
             return True
         return self.group is not None and self.group == other.group
 

@@ -18,7 +18,7 @@ def related(examples: Sequence[Example]) -> list[int]:
         return place
 
     for place, one in enumerate(examples):
-        for mark in (("prompt", one.prompt), ("group", one.group)):
+        for mark in (("prompt", one.asked), ("group", one.group)):
             if mark[1] is not None:
                 ends = top(place), top(first.setdefault(mark, place))
                 parent[max(ends)] = min(ends)

@@ -89,7 +89,7 @@ def bake(renderer: Renderer, demos: Sequence[Example], examples: Sequence[Exampl
     if settings.chat and not demos and not settings.instruction and not settings.system:
         own = kept(renderer)
         asked = examples or [Example("1", "Who?", "")]
-        if all(written(renderer, own, one) == renderer.prompt((), one).text for one in asked):
+        if all(is_written_so(renderer, own, one) for one in asked):
             return own
     turns = next((one for one in examples if not is_one_turn(one)), None)
     if turns is not None:
@@ -142,6 +142,15 @@ def written(renderer: Renderer, template: str, example: Example) -> str:
             add_generation_prompt=True,
         )
     )
+
+
+def is_written_so(renderer: Renderer, template: str, example: Example) -> bool:
+    from jinja2 import TemplateError
+
+    try:
+        return written(renderer, template, example) == renderer.prompt((), example).text
+    except TemplateError:  # of templates that refuse what fewfit merges, system turns for one
+        return False
 
 
 def as_messages(example: Example, *, parts: bool = False) -> list[dict[str, Any]]:

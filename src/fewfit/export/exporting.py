@@ -28,6 +28,7 @@ from fewfit.run import folders
 KINDS = ("peft", "merged", "template", "ollama", "prompt", "messages")
 RECORD = "export.json"
 CHECKED = 100  # examples
+NOT_COMPARED = "answers were not compared: what is here is no model with a template, which could be asked"
 # What a kind needs beside the weights: one set of demonstrations for all queries.
 BAKED = ("template", "ollama", "prompt", "messages")
 
@@ -60,7 +61,8 @@ def export(
     try:
         work = Work(bundle, predictor.renderer, to, examples_of(bundle))
         wanted, left_out = settle(work, kinds, set_number)
-        answers, notes = asked(work, predictor, check, tell)
+        compares = work.template is not None and any(kind in ("peft", "merged", "template") for kind in wanted)
+        answers, notes = asked(work, predictor, check, tell) if compares else ([], [NOT_COMPARED])
     finally:
         predictor.close()
     temporary = Path(tempfile.mkdtemp(prefix=f".{to.name}.", dir=to.parent))
@@ -117,7 +119,7 @@ def settle(work: Work, kinds: Sequence[str], number: int | None) -> tuple[list[s
         except UserError as error:
             if kinds or (number is not None and kind in BAKED):
                 raise
-            left_out[kind] = error.line()
+            left_out[kind] = without_place(error)
             wanted.remove(kind)
     if not wanted:
         raise UserError(next(iter(left_out.values())))
@@ -125,8 +127,13 @@ def settle(work: Work, kinds: Sequence[str], number: int | None) -> tuple[list[s
         try:  # weights are served with one where it can be had
             bake_once(work, number)
         except UserError as error:
-            left_out.setdefault("template", error.line())
+            left_out.setdefault("template", without_place(error))
     return wanted, left_out
+
+
+def without_place(error: UserError) -> str:
+    """An export is handed on: no path of this machine stands in it."""
+    return UserError(error.message, hint=error.hint).line()
 
 
 def refuse_impossible(work: Work, kind: str, number: int | None) -> None:
@@ -139,6 +146,8 @@ def refuse_impossible(work: Work, kind: str, number: int | None) -> None:
         work.demos = pick_set(bundle, number)
     if kind in ("template", "ollama"):
         bake_once(work, number)
+    if kind == "prompt" and bundle.model.is_remote and bundle.settings.chat:
+        raise UserError("its endpoint takes messages, and what it makes of them is not known", hint="--as messages")
     if kind in ("ollama", "prompt"):
         bake.surroundings(work.renderer, work.demos or ())
 

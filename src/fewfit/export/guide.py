@@ -72,7 +72,7 @@ def asking(made: Export, bundle: Bundle) -> list[str]:
 
 def sharing(made: Export, bundle: Bundle) -> list[str]:
     lines = []
-    if bundle.demonstrations and any(kind != "peft" for kind in made.kinds):
+    if bundle.demonstrations and (any(kind != "peft" for kind in made.kinds) or "template" not in made.left_out):
         lines.append("Templates, prompts and messages hold demonstrations word for word, also those beside weights.")
     if bundle.lane.trains:
         lines.append("Trained weights may give parts of the examples away.")

@@ -93,7 +93,7 @@ def look(folder: Path, bundle: Bundle, examples: Sequence[Example]) -> Told:
     )
     wanted = texts_of(bundle, examples)
     texts, paths = {}, []
-    place = bundle.model.folder
+    places = [str(one) for one in (bundle.model.folder, bundle.folder) if one]
     for name in files:
         if name.endswith(WEIGHTS) or Path(name).name in VOCABULARY:
             continue
@@ -101,7 +101,7 @@ def look(folder: Path, bundle: Bundle, examples: Sequence[Example]) -> Told:
         least = 1 if Path(name).name in OF_EXAMPLES else LEAST
         if found := sum(any(form in content for form in forms) for text, forms in wanted.items() if len(text) >= least):
             texts[name] = found
-        if place and (place in content or json.dumps(place)[1:-1] in content):
+        if any(place in content or json.dumps(place)[1:-1] in content for place in places):
             paths.append(name)
     trained = tuple(name for name in files if name.endswith(WEIGHTS)) if bundle.lane.trains else ()
     return Told(tuple(files), texts, trained, tuple(paths))

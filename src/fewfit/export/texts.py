@@ -33,7 +33,8 @@ def prompt_text(around: Surroundings) -> str:
 def request(bundle: Bundle, renderer: Renderer, demos: Sequence[Example]) -> dict[str, Any]:
     """The body of a chat request but for its model. Models with another chat template are asked the same in their own
     words: what was tested is the prompt of the bundle's own model."""
-    mark = slot(*(str(one) for demo in demos for one in (demo.prompt, demo.completion)))
+    shown = [str(one) for demo in demos for one in (demo.prompt, demo.completion)]
+    mark = slot(*shown, bundle.settings.instruction or "", bundle.settings.system or "")
     query = Example("\0query", mark, "")
     layout = renderer.layout
     if isinstance(layout, ChatLayout):
@@ -51,4 +52,6 @@ def request(bundle: Bundle, renderer: Renderer, demos: Sequence[Example]) -> dic
         **({"top_p": bundle.sampling.top_p} if bundle.sampling.temperature else {}),
         "max_tokens": bundle.max_new_tokens,
     }
+    if bundle.sampling.repetition_penalty != 1:  # no setting of OpenAI's; vLLM and others know it
+        body["repetition_penalty"] = bundle.sampling.repetition_penalty
     return body | ({"stop": found} if (found := stops(bundle, renderer)) else {})

@@ -12,11 +12,25 @@ from fewfit.models import local
 from fewfit.models.library import checkpoints
 
 
+def adapter_weights(folder: Path) -> dict[str, Any]:
+    """Of safetensors alone: PEFT would fall back to a pickle, and to the hub."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = folder / "adapter_model.safetensors"
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        hint = "copy the bundle's folder again, whole"
+        raise UserError(f"the adapter cannot be read: {local.first_line(error)}", where=str(path), hint=hint) from None
+
+
 def put_adapter_on(model: Any, folder: Path) -> Any:
     """The bundle's adapter inside the model's own layers, by plain PEFT; off again where it does not fit."""
     from peft import PeftConfig, get_peft_model
-    from peft.utils import load_peft_weights, set_peft_model_state_dict
+    from peft.utils import set_peft_model_state_dict
 
+    weights = adapter_weights(folder)
     problem = ""
     peft = None
     try:
@@ -25,7 +39,7 @@ def put_adapter_on(model: Any, folder: Path) -> Any:
         config.base_model_name_or_path = None  # else a warning where a folder goes by another name
         # In the numbers of the model, as the lane computed: PEFT would take fp32 for adapters beside bf16.
         peft = get_peft_model(model, config, autocast_adapter_dtype=False).eval()
-        told: Any = set_peft_model_state_dict(peft, load_peft_weights(str(folder), device="cpu"))
+        told: Any = set_peft_model_state_dict(peft, weights)
         lacking = [key for key in told.missing_keys if ".lora_" in key]
         if lacking or told.unexpected_keys:
             problem = f"{len(lacking)} weights too few and {len(told.unexpected_keys)} too many"

@@ -89,7 +89,7 @@ class Predictor:
         `probs` are over the choices, None for free text. `nll` is in nats: the predicted answer's, its end included.
         Without it (None) a forward is saved.
         """
-        if isinstance(queries, str | Mapping | Example):
+        if isinstance(queries, str | Mapping | Example) or hasattr(queries, "columns"):
             raise UserError(f"one {type(queries).__name__} is no list of queries", hint="give a list: predict([…])")
         examples = [as_example(query, number) for number, query in enumerate(queries, start=1)]
         if not examples:

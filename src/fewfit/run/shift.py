@@ -24,8 +24,8 @@ def label_shares(examples: Sequence[Example], test: Sequence[Example]) -> dict[s
 
 def warnings(examples: Sequence[Example], test: Sequence[Example], labels: bool) -> list[str]:
     out = []
-    known = {one.prompt for one in examples}
-    if again := sum(one.prompt in known for one in test):
+    known = {one.asked for one in examples}
+    if again := sum(one.asked in known for one in test):
         out.append(f"{again} of the {len(test)} test prompts stand in the examples too: lanes that train know them")
     if labels:
         shares = label_shares(examples, test)

@@ -27,6 +27,7 @@ from fewfit.writing import Sampling
 
 Ids = tuple[int, ...]
 BASE = "base"
+LABEL_TOKENS = 4096  # of all choices of a request
 BASE_TOKENS = 256  # written by the base model where nobody says how many
 
 
@@ -140,6 +141,9 @@ class HostedBundle(Hosted):
                 raise refused(error) from None
         for prompted in made:
             self._check(len(prompted.ids), max(map(len, prompted.answers)))
+            if (tokens := sum(map(len, prompted.answers))) > LABEL_TOKENS:  # they are read together, each by all others
+                message = f"choices of {tokens:,} tokens together, and {LABEL_TOKENS:,} are the most"
+                raise Refusal(400, message, code="context_length_exceeded", param="choices")
         return Asked(tuple(made), names)
 
     def read(self, ids: Sequence[int], chat: bool) -> tuple[str, bool, int]:

@@ -90,8 +90,9 @@ class Scheduler:
                         self._change.wait()
                     if not (self._waiting or self._active):
                         return
-                    self._admit(writing)
                 try:
+                    with self._change:
+                        self._admit(writing)
                     self._step(writing)
                 except Exception as error:  # out of memory, for one: those who wait are told, the others can go on
                     self._fail(error)
@@ -106,8 +107,8 @@ class Scheduler:
             self._gone.clear()
         while self._waiting and writing.has_room(self._waiting[0].text):
             job = self._waiting.popleft()
-            writing.add(job.text)
             self._active[id(job.text)] = job
+            writing.add(job.text)
             self.metrics.count_prompt(len(job.text.prompt), job.text.reused)
         self._gauge()
 

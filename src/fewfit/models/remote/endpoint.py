@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlsplit
 
 from fewfit.errors import EnvironmentProblem, UserError
 from fewfit.models.remote.access import api_key, checked_url
@@ -117,4 +118,7 @@ def client(url: str, key: str, timeout: float) -> Any:
         raise UserError(
             "--base-url needs the package openai, which is not installed", hint="pip install 'fewfit[remote]'"
         ) from None
-    return OpenAI(api_key=key, base_url=url, timeout=timeout, max_retries=0)
+    made = OpenAI(api_key=key, base_url=url, timeout=timeout, max_retries=0)
+    if urlsplit(url).hostname != "api.openai.com":  # what the environment says of that account is not for others
+        made.organization = made.project = None
+    return made
