@@ -10,6 +10,7 @@ from live_made import Going
 from report_made import HOSTILE, LANES, Parsed, rewrite, two_classes
 from test_report import SAFE_ATTRIBUTES, clean
 
+from fewfit.engine.learner import LaneState
 from fewfit.examples import Example
 from fewfit.grid import Lane
 from fewfit.live import page, view
@@ -114,6 +115,16 @@ def test_answers_that_are_judged_later_have_no_score_yet(tmp_path: Path) -> None
     html = shown(begun(run))
     assert "scores come at the end" in html and "<svg" not in html
     assert set(table(html).values()) == {("10 of 40", "–")}
+
+
+def test_where_all_have_diverged_no_lane_leads(tmp_path: Path) -> None:
+    """Break seen to fail: a traceback for every look at the page."""
+    run = Going(tmp_path / "run")
+    run.predict(10)
+    for progress in run.tracks.values():
+        progress.status = "diverged"
+        run.store.snapshot(progress, LaneState)
+    assert "No lane leads yet" in shown(begun(run))
 
 
 # ---- words -----------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from collections import Counter
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -22,11 +23,12 @@ from fewfit.examples import Example
 from fewfit.examples.example import Message
 from fewfit.grid import Lane
 from fewfit.predictions import read
+from fewfit.report.confusion import counted
 from fewfit.report.evidence import Evidence
 from fewfit.report.figure import ticks
 from fewfit.report.markup import SIGNS, data, escaped, middle_cut, tag
 from fewfit.report.race import POINTS, running_means, thinned
-from fewfit.report.writing import report
+from fewfit.report.writing import report, write_report
 from fewfit.run import folders
 from tests.tokenizers_made import byte_level
 
@@ -234,6 +236,37 @@ def test_no_text_leaves_the_examples_out(tmp_path: Path) -> None:
         assert "private prompt" not in without and "private x" not in without and "id7" not in without
         assert ("private answer" in without) == (choices is not None)  # labels are no examples
         check_safe(without)
+
+
+def test_what_was_asked_and_remarked_on_holds_no_text_either(tmp_path: Path) -> None:
+    """Break seen to fail: notices and the call as they are."""
+    notice = "1 bad row left out, first row 7: the answer 'private reason' is none of the choices a, b"
+    folder = made_run(tmp_path / "run", two_classes(20), notices=[notice])
+
+    def asked(record: dict) -> None:
+        for name, value in (("instruction", "private words"), ("test", "/home/somebody/test.csv")):
+            record["asked"][name] = {"value": value, "source": "given"}
+        record["no_text"] = True
+
+    rewrite(folder, folders.RECORD, asked)
+    whole, without = page_of(folder), page_of(folder, with_text=False)
+    assert "private reason" in whole and "private words" in whole and "/home/somebody" in whole
+    assert "private" not in without and "/home/somebody" not in without
+    assert "1 bad row left out, first row 7" in without and "test.csv" in without
+
+
+def test_a_run_without_text_keeps_to_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Break seen to fail: `fewfit report` put back what `--no-text` had left out."""
+    folder = made_run(tmp_path / "run", two_classes(20))
+    monkeypatch.setattr(folders, "shows_text", lambda record: False)
+    assert "the thing 7" not in write_report(folder).read_text(encoding="utf-8")
+
+
+def test_an_answer_that_is_scored_as_right_is_no_other_text() -> None:
+    """By `contains` or a pattern. Break seen to fail: the answer's text looked for among the labels."""
+    rows = [{"gold": "warm", "prediction": "warm, as it was", "correct": True, "i": 1}]
+    run = SimpleNamespace(lanes={"icl-4": {}}, rows={"icl-4": rows})
+    assert counted(run, "icl-4") == {("warm", "warm"): 1}  # type: ignore[arg-type]
 
 
 def test_the_classes_are_counted_as_the_score_is(tmp_path: Path) -> None:

@@ -124,6 +124,8 @@ class Settings:
                 getattr(self, name), bool
             ):
                 raise UserError(f"{name}={getattr(self, name)!r}", hint="give True or False")
+        if self.instruction and self.no_instruction:
+            raise UserError("--instruction with --no-instruction", hint="leave one out")
         for part in ("{prompt}", "{completion}"):
             if self.template is not None and part not in self.template:
                 raise UserError(f"--template has no {part}", hint="write it like 'Q: {prompt}\\nA: {completion}'")

@@ -81,7 +81,6 @@ def augment(
 
 
 def show(made: Any) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -91,7 +90,7 @@ def show(made: Any) -> None:
         dropped = ", ".join(f"{count} {reason}" for reason, count in one.dropped.most_common()) or "none"
         cells = (one.asked, one.kept, dropped, one.prompt_tokens, one.new_tokens, f"{one.seconds:.0f}")
         table.add_row(name, *(f"{cell:,}" if isinstance(cell, int) else cell for cell in cells))
-    Console(highlight=False).print(table)
+    output.console().print(table)
     before, after = made.before, made.after
     print(f"{before.rows:,} rows of {before.tokens:,} tokens, and {after.rows:,} of {after.tokens:,} beside them")
     print(f"in {made.out}", flush=True)

@@ -19,7 +19,7 @@ from fewfit.files import one_line
 SCHEMA = 1
 FULL = (errno.ENOSPC, errno.EDQUOT)
 # What is wrong with a name that was given, and what the system refuses whatever the name.
-NAMES = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
+NAMES = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
 REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE)
 # What a terminal obeys instead of showing it: control characters, and marks that turn the direction of writing.
 _OBEYED = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}

@@ -167,6 +167,7 @@ def select_demos(
         )  # fmt: skip
         tell_result(selected, flags["json_"], tell)
         return
+    refuse_instructed(judge, threshold, {"prompt": prompt, "judge_model": judge_model, "judge_url": judge_url})
     selected = run(
         data,
         model,
@@ -204,6 +205,14 @@ def refuse_unused(judge: str, start: Any, how: Any, repeats: int, given: dict[st
     if judge == "rules" and (grader or repeats != 1):
         flag = "--judge-model" if grader else "--repeats"
         raise UserError(f"{flag} with --judge rules", hint="a program says the same every time")
+
+
+def refuse_instructed(judge: str, threshold: float | None, given: dict[str, Any]) -> None:
+    """Flags of conversations, which a metric has no use for."""
+    if flag := next((name for name, value in given.items() if value is not None), None):
+        raise UserError(f"--{flag.replace('_', '-')} with --judge {judge}", hint=f"for {' and '.join(INSTRUCTED)}")
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise UserError(f"--threshold {threshold:g} with --judge {judge}", hint="scores lie between 0 and 1")
 
 
 def tell_result(selected: Any, as_json: bool, tell: Any) -> None:

@@ -56,12 +56,11 @@ def so_far(board: Board, record: dict[str, Any]) -> str:
     """Who leads, and how surely."""
     name = board.best()
     if name is None:
-        answered = any(state.done for state in board.lanes.values())
-        return (
-            "Answers come in; their scores come at the end, when all of them are judged."
-            if answered
-            else "No lane has predicted anything yet."
-        )
+        if not any(state.done for state in board.lanes.values()):
+            return "No lane has predicted anything yet."
+        if any(state.counted for state in board.lanes.values()):
+            return "No lane leads yet: those that answered have diverged, or are far behind the others."
+        return "Answers come in; their scores come at the end, when all of them are judged."
     state, what = board.lanes[name], "questions" if board.info.documents else "examples"
     orders = f" in {len(board.info.seeds)} orders" if len(board.info.seeds) > 1 else ""
     if len(board.lanes) == 1:

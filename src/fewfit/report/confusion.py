@@ -33,9 +33,10 @@ def confusion(run: Evidence) -> Markup | None:
 
 
 def counted(run: Evidence, name: str) -> Counter[tuple[str, str]]:
-    """How often each right answer got each answer."""
+    """How often each right answer got each answer; what is scored as right is it, however it is worded."""
     begins = run.lanes[name].get("counted_from") or 1
-    return Counter((row["gold"], row["prediction"]) for row in run.rows.get(name, ()) if row["i"] >= begins)
+    some = [row for row in run.rows.get(name, ()) if row["i"] >= begins]
+    return Counter((row["gold"], row["gold"] if row["correct"] else row["prediction"]) for row in some)
 
 
 def of_lane(run: Evidence, name: str) -> Markup:

@@ -63,7 +63,9 @@ class Evidence:
     @cached_property
     def best_of_kind(self) -> dict[str, str]:
         """Kind and lane, in the order in which kinds are shown; kinds without a lane that ended are missing."""
-        named = self.result.get("best_of_kind") or {self.best["kind"]: self.best["name"]}
+        named = self.result.get("best_of_kind")
+        if not named:  # of older runs, and where none leads yet
+            named = {self.best["kind"]: self.best["name"]} if self.result["best"] else {}
         return {kind: named[kind] for kind in KINDS if kind in named}
 
     @property
@@ -93,6 +95,12 @@ class Evidence:
     def data(self) -> str:
         of = self.record["data"]
         return (of["path"] if self.with_text else None) or of["source"]
+
+    @property
+    def documents(self) -> str | None:
+        """What is read, where `data` are questions about it; None also of runs that did not keep its name."""
+        path = (self.record.get("documents") or {}).get("path")
+        return path if self.with_text or path is None else Path(path).name
 
     def says(self, text: str) -> str:
         """A sentence of the run's. A commonest answer that is no label is text of the examples."""

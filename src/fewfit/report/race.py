@@ -34,12 +34,12 @@ def race(run: Evidence) -> Markup | None:
     for name in leading:
         chart.band(band(means[name]), kind_class(run.lanes[name]["kind"]))
     order = sorted(
-        means, key=lambda name: (name == run.best["name"], name in leading, run.lanes[name]["status"] not in LEFT)
+        means, key=lambda name: (name == run.result["best"], name in leading, run.lanes[name]["status"] not in LEFT)
     )
     for name in order:
         lane, line = run.lanes[name], means[name]
         left = lane["status"] in LEFT
-        rank = "best" if name == run.best["name"] else "main" if name in leading else "left" if left else "other"
+        rank = "best" if name == run.result["best"] else "main" if name in leading else "left" if left else "other"
         named = f"{name}: {points(line[-1][1])} over {lane['n']}{', ' + lane['status'] if left else ''}"
         title = named if len(means) <= NAMED or name in leading else None
         chart.line(line, f"{kind_class(lane['kind'])} {rank}", title)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any
 
 from fewfit.grid import Lane
@@ -11,13 +13,15 @@ from fewfit.report.markup import Markup, data, table, tag
 from fewfit.report.numbers import clock
 from fewfit.report.page import section
 
-OF_PLACES = ("out", "quiet")
+OF_PLACES = ("out",)
 RENDERED = ("instruction", "system", "template", "separator", "max_length", "max_new_tokens")
 
 
 def warnings(run: Evidence) -> Markup:
     told = [run.says(one) for one in run.result.get("warnings", ())]
     notices = list(dict.fromkeys(run.record.get("notices", ())))
+    if not run.with_text:  # why a row was left out is told by its text
+        notices = [re.sub(r"(left out, first [^:]*):.*", r"\1", one, flags=re.DOTALL) for one in notices]
     return section(
         "warnings",
         "Notes and warnings",
@@ -101,7 +105,10 @@ def call(run: Evidence) -> str:
     given = {name: one["value"] for name, one in asked.items() if (one or {}).get("source") == "given"}
     if (preset := asked.get("preset")) and preset["value"] != "quick":
         given.setdefault("preset", preset["value"])
-    words = [repr(run.data)]
+    if not run.with_text:
+        given = {name: value for name, value in given.items() if name not in RENDERED}
+        given |= {name: Path(given[name]).name for name in ("test", "probe") if isinstance(given.get(name), str)}
+    words = [repr(run.documents or run.data)]
     if "grid" in given:
         words.append(f"grid=[{', '.join(map(spelled, run.coordinates.values()))}]")
     words += [f"{name}={value!r}" for name, value in given.items() if name not in (*OF_PLACES, "grid")]

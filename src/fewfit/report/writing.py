@@ -40,7 +40,8 @@ def write_report(
     folder = folders.find(run)
     target = folder / REPORT if out is None else Path(out)
     refuse_other(target)
-    publish(target, report(Evidence.of(folder, with_text=with_text, tokenizers=tokenizers)).encode())
+    shown = with_text and folders.shows_text(folders.record(folder))  # a run without text keeps to that
+    publish(target, report(Evidence.of(folder, with_text=shown, tokenizers=tokenizers)).encode())
     return target
 
 

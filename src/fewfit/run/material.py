@@ -40,6 +40,7 @@ class Material:
     file_digest: str | None
     notices: tuple[str, ...] = ()
     documents: Dataset | None = None  # what is read; `dataset` are then the questions about it
+    documents_path: str | None = None
 
 
 def read(asked: Settings, data: Any) -> Material:
@@ -49,14 +50,16 @@ def read(asked: Settings, data: Any) -> Material:
         return load_examples(source, **{name: getattr(asked, name) for name in READING} | changed)
 
     # With a probe, --choices and --labels are of its answers: documents have none.
-    dataset, documents = load(data, **({} if asked.probe is None else {"choices": "rows", "labels": None})), None
+    dataset = load(data, **({} if asked.probe is None else {"choices": "rows", "labels": None}))
+    documents, read_from = None, None
     if dataset.are_documents:
         if asked.probe is None:
             raise UserError(
                 "documents hold no answers to predict",
                 hint="give questions about them: --probe FILE of prompt/completion",
             )
-        documents, dataset, data = dataset, load(asked.probe), asked.probe
+        read_from, data = place_of(data), asked.probe
+        documents, dataset = dataset, load(asked.probe)
         if dataset.are_documents:
             raise UserError("--probe holds documents", hint="give prompt and completion")
         refuse_on_documents(asked)
@@ -105,9 +108,13 @@ def read(asked: Settings, data: Any) -> Material:
     if (updates := updates_of(grid.lanes, dataset, documents, seeds)) > MOST_UPDATES:
         message = f"{updates:,} updates are asked for, and {MOST_UPDATES:,} are the most"
         raise UserError(message, hint="give fewer --updates, --seeds, --lr or --shots, or fewer examples")
-    at = Path(data).expanduser().resolve() if isinstance(data, str | Path) else None
-    digest = None if at is None else sha256(at.read_bytes()).hexdigest()
-    return Material(dataset, test, judge, seeds, None if at is None else str(at), digest, documents=documents)
+    at = place_of(data)
+    digest = None if at is None else sha256(Path(at).read_bytes()).hexdigest()
+    return Material(dataset, test, judge, seeds, at, digest, documents=documents, documents_path=read_from)
+
+
+def place_of(data: Any) -> str | None:
+    return str(Path(data).expanduser().resolve()) if isinstance(data, str | Path) else None
 
 
 def grid_of(asked: Settings, dataset: Dataset, documents: Dataset | None, models: Sequence[str | None]) -> Grid:

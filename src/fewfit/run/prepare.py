@@ -152,7 +152,9 @@ def prepare(
             "n": len(dataset.examples),
             "choices": dataset.choices,
         },
-        "documents": None if documents is None else {"digest": documents.digest, "n": len(documents)},
+        "documents": None
+        if documents is None
+        else {"path": material.documents_path, "digest": documents.digest, "n": len(documents)},
         "test": None if test is None else {"digest": test.digest, "n": len(test.examples)},
         "models": [
             {

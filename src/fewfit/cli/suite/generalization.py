@@ -74,7 +74,7 @@ def generalization(
         published=Path(published) if published else None,
     )
     if plan:
-        tell_plan(asked, flags["json_"])
+        tell_plan(asked, dtype, flags["json_"])
         return
     from fewfit.models import local
 
@@ -89,11 +89,11 @@ def generalization(
     print(f"\nEvery row: {folder / suite.ROWS}")
 
 
-def tell_plan(asked: Any, as_json: bool) -> None:
+def tell_plan(asked: Any, dtype: str, as_json: bool) -> None:
     from fewfit.cli.planning import amount
     from fewfit.suites.generalization.planning import planned
 
-    made = planned(asked)
+    made = planned(asked, dtype)
     if as_json:
         output.line({"schema": SCHEMA, **made})
         return

@@ -158,6 +158,8 @@ def instruct(
     if unjudged := [name for name, those in judges.items() if not those]:
         raise UserError(f"nobody judges {unjudged[0]}", hint="name a --judge-model, with --judge-url if it is served")
     comparers = [pairs_of(grader)] if grader else []
+    if base_url and dtype != "auto":
+        raise UserError("--dtype with --base-url", hint="leave it out: the endpoint runs the model as it does")
     subject = served(asked, base_url) if base_url else here(asked, dtype, tell)
     at = Path(out or "runs/instruct")
     outcome = suite.run(asked, subject, material, some, judges, at, tell, comparers, Path(save) if save else None)

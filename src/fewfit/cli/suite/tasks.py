@@ -103,9 +103,10 @@ def run(
         o.listed_or(given["updates"], told.get("updates"), (1 if quick else 3,), lambda t: f.counts(t, "--updates")),
     )
     if quick:
-        some = tuple(hastened(shortest(task, QUICK_POOL, QUICK_TEST)) for task in some)
+        budgets = budgets if given["budgets"] else (QUICK_BUDGET,)
+        pool = max(QUICK_POOL, *(10**9 if n is None else n for n in budgets))
+        some = tuple(hastened(shortest(task, pool, given["test"] or QUICK_TEST)) for task in some)
         conditions = tuple(per_query(one) for one in conditions)
-        budgets = (QUICK_BUDGET,)
     seeds = told.get("seeds", 1) if given["seeds"] is None else given["seeds"]
     asked = [Asked(model, some, budgets, conditions, seeds, chat, alone=quick) for model in models]
     if plan:

@@ -37,11 +37,11 @@ class Work:
         return body * (4 * self.trained + 2 * self.read)
 
 
-def planned(asked: Asked) -> dict[str, Any]:
+def planned(asked: Asked, wanted: str = "auto") -> dict[str, Any]:
     """No weights are fetched."""
     config, tokenizer = local.load_config_and_tokenizer(asked.model, None)
     device = pick_device("auto")
-    dtype = pick_dtype("auto", device, config)
+    dtype = pick_dtype(wanted, device, config)
     shape = shape_of(asked.model, config, [Lane()], dtype, quantize=None, revision=None)
     speed = measure(device, dtype, shape.width, tokens=256)
     inferred: set[tuple[str, int, str]] = set()
