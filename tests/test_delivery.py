@@ -25,7 +25,7 @@ from fewfit.demonstrations import CHOOSERS, Moment
 from fewfit.demonstrations.delivery import SETS, drawn_sets, first_of, likeliest, sets_of_query, sets_to_choose_among
 from fewfit.demonstrations.similar import most_similar
 from fewfit.engine.learner import Row, Track
-from fewfit.engine.likelihood import set_likelihoods
+from fewfit.engine.likelihood import A_PASS, in_passes, set_likelihoods
 from fewfit.engine.task import SetKey, Task, mean_nll, softmax
 from fewfit.errors import UserError
 from fewfit.examples.example import Example
@@ -307,3 +307,11 @@ def test_what_cannot_be_is_refused() -> None:
         fewfit.fit(
             [("a", "b"), ("c", "d"), ("e", "f")], "lab", grid=[Lane(shots=1, demonstrations="similar", deliver="fixed")]
         )
+
+
+def test_rows_are_read_in_passes_of_a_bounded_size() -> None:
+    """Padded to the longest of a pass. Break seen to fail: all in one."""
+    lengths = [1500, 1500, 1500, 10, 10, 3000, 9000, 5]
+    parts = [lengths[part] for part in in_passes(lengths)]
+    assert [one for part in parts for one in part] == lengths
+    assert all(len(part) == 1 or len(part) * max(part) <= A_PASS for part in parts) and len(parts) < len(lengths)

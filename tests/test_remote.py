@@ -274,7 +274,7 @@ def test_a_key_opens_and_is_left_nowhere(tmp_path: Path, monkeypatch: pytest.Mon
             assert not path.is_file() or KEY.encode() not in path.read_bytes()
 
 
-@pytest.mark.parametrize("code", [400, 401, 403, 404, 429])
+@pytest.mark.parametrize("code", [400, 401, 403, 404, 429, 501])
 def test_a_key_that_the_endpoint_repeats_is_not_told(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Break seen to fail: `without_key` left out of `refusal`."""
     monkeypatch.setenv("FEWFIT_API_KEY", KEY)

@@ -166,6 +166,14 @@ def test_less_memory_means_smaller_passes_and_a_word(small, monkeypatch) -> None
         f"{3 * need.length} tokens in 1 of 2 processes"  # fmt: skip
 
 
+def test_a_state_that_does_not_grow_takes_nothing_for_what_is_written() -> None:
+    """Break seen to fail: a model without heads was an AttributeError."""
+    import transformers as tf
+
+    config = tf.MambaConfig(hidden_size=16, num_hidden_layers=2, vocab_size=50, state_size=4)
+    assert sizing.cache_bytes(tf.MambaForCausalLM(config)) == 0
+
+
 def test_written_answers_need_their_keys_and_values(monkeypatch) -> None:
     """Two of 24 numbers for each of three layers and two heads, four bytes each. Break seen to fail: forgotten."""
     model, lanes = tiny("llama", vocab_size=VOCABULARY), [Lane(shots=2)]

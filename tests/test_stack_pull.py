@@ -99,6 +99,20 @@ def test_value_matrices_alone(tmp_path: Path) -> None:
     assert nll == pytest.approx(scored.nll, rel=1e-4)
 
 
+def test_what_peft_refuses_is_not_adapted() -> None:
+    """Break seen to fail: a lane trained to its end whose adapter no PEFT would put on."""
+    import peft
+    import transformers as tf
+
+    shape = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+             "num_key_value_heads": 2, "vocab_size": 64}  # fmt: skip
+    mamba = {"mamba_d_ssm": 32, "mamba_n_heads": 4, "mamba_d_head": 8, "mamba_d_state": 8, "mamba_n_groups": 1}
+    model = tf.AutoModelForCausalLM.from_config(tf.FalconH1Config(**shape, **mamba))
+    names = adapted_modules(model, lane())
+    assert any(name.endswith("in_proj") for name in names)
+    peft.get_peft_model(model, peft.LoraConfig(r=2, target_modules=names))
+
+
 @pytest.mark.parametrize(("name", "count"), [("gemma2", 3), ("gpt2", 0), ("phi3", 0), ("mixtral", 3)])
 def test_models_without_value_matrices_are_refused(name: str, count: int) -> None:
     """Where they are one with keys and queries."""

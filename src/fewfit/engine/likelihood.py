@@ -22,6 +22,7 @@ from fewfit.examples.example import Example
 from fewfit.render import Renderer
 
 Ids = tuple[int, ...]
+A_PASS = 4096  # tokens, where each answer has a row of its own
 NATS_AT_MOST = 5.0  # a token: one answer that is thought impossible must not decide
 
 
@@ -126,7 +127,7 @@ def whole(logits_NV: Any, answers: Sequence[Ids]) -> tuple[float, ...]:
     out, start = [], 1
     for answer in answers:
         rows_N = torch.tensor([0, *range(start, start + len(answer) - 1)])
-        out.append(float(logp_NV[rows_N, torch.tensor(answer)].double().sum()))
+        out.append(float(logp_NV[rows_N, torch.tensor(answer)].cpu().double().sum()))
         start += len(answer) - 1
     return tuple(out)
 
@@ -136,14 +137,30 @@ def row_by_row(model: Any, past: Prefix | None, prompts: Sequence[Ids], tails: S
     rows = [(*prompt, *tail) for prompt, some in zip(prompts, tails, strict=True) for tail in some]
     starts = [len(prompt) - 1 for prompt, some in zip(prompts, tails, strict=True) for _ in some]
     places = [list(range(start, len(row))) for start, row in zip(starts, rows, strict=True)]
+    found: list[Any] = []
     with torch.no_grad():
-        found_NV = logits_at(model, rows, places) if past is None else logits_behind(model, past, rows, places)
-    by_row = iter(found_NV.split([len(some) for some in places]))
+        for part in in_passes([len(row) for row in rows]):
+            ids, wanted = rows[part], places[part]
+            found_NV = logits_at(model, ids, wanted) if past is None else logits_behind(model, past, ids, wanted)
+            found += found_NV.split([len(some) for some in wanted])
+    by_row = iter(found)
     out = []
     for some in tails:
         first, *rest = [next(by_row) for _ in some]
         out.append(torch.cat([first, *(one_NV[1:] for one_NV in rest)]))
     return out
+
+
+def in_passes(lengths: Sequence[int]) -> Iterator[slice]:
+    """Neighbours, as many as stay within a pass once they are as long as the longest of them; one at the least."""
+    begun, longest = 0, 0
+    for k, length in enumerate(lengths):
+        longest = max(longest, length)
+        if k > begun and longest * (k + 1 - begun) > A_PASS:
+            yield slice(begun, k)
+            begun, longest = k, length
+    if lengths:
+        yield slice(begun, len(lengths))
 
 
 def kept_for_all(model: Any, ids: Ids) -> list[Prefix]:

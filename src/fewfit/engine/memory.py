@@ -1,7 +1,7 @@
 """Memory: how much there is, and what is done when a pass finds that it does not suffice.
 
-On a CPU the system kills whoever takes too much, so passes are sized beforehand (sizing.py). A GPU raises: the pass is
-given up, and made again in halves. Which lanes share a pass changes no number (in bf16 none beyond rounding), so
+On a CPU the system kills whoever takes too much, so passes are sized beforehand (run/sizing.py). A GPU raises: the pass
+is given up, and made again in halves. Which lanes share a pass changes no number (in bf16 none beyond rounding), so
 nothing but time is lost.
 """
 

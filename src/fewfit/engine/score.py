@@ -48,7 +48,7 @@ def sum_logp(logits_NV: Any, choices: Sequence[Sequence[int]]) -> tuple[float, .
     for choice in choices:
         part_NV = logits_NV[start : start + len(choice)].detach()
         target_N = torch.tensor(choice, dtype=torch.long, device=part_NV.device)
-        sums.append(-float(torch.nn.functional.cross_entropy(part_NV, target_N, reduction="none").double().sum()))
+        sums.append(-float(torch.nn.functional.cross_entropy(part_NV, target_N, reduction="none").cpu().double().sum()))
         start += len(choice)
     return tuple(sums)
 

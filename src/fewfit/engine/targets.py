@@ -9,6 +9,8 @@ from fewfit import draw
 from fewfit.errors import UserError
 from fewfit.grid import Lane
 
+# PEFT takes no adapter there: kernels of these read the weight itself.
+STATE_SPACES, UNFIT = ("falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"), ("out_proj", "conv1d")
 ATTENTION = re.compile(r"attn|attention")
 VALUES = re.compile(r"\.(v|v_proj|value|value_proj|wv)$")  # as models call them
 
@@ -33,6 +35,8 @@ def adapted_modules(model: Any, lane: Lane) -> list[str]:
         for name, module in model.named_modules()
         if isinstance(module, kinds) and module is not head and any(name.startswith(prefix) for prefix in layers)
     ]
+    if getattr(model.config, "model_type", None) in STATE_SPACES:
+        names = [name for name in names if not name.endswith(UNFIT)]
     if is_mixture(model):
         names = [name for name in names if ATTENTION.search(name)]
     if lane.layers == "values":

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fewfit.errors import UserError
+from fewfit.errors import EnvironmentProblem, UserError
 from fewfit.models import gguf, hub, installed
 from fewfit.models.device import check_settings, dtype_name, nf4, pick_device, pick_dtype
 from fewfit.models.digest import of_folder, of_object
@@ -298,6 +298,8 @@ def model_of(
         raise UserError(f"cannot be loaded: {first_line(e)}", where=ref.name, hint="check the model's folder") from e
     except RuntimeError as e:  # among others, shapes that do not fit the config
         raise UserError(f"does not fit its config.json: {first_line(e)}", where=ref.name, hint="fetch it again") from e
+    except ImportError as e:  # of a version that transformers does not take
+        raise EnvironmentProblem(f"cannot be loaded: {first_line(e)}", where=ref.name) from e
     except Exception as e:
         if "Safetensor" not in type(e).__name__:
             raise

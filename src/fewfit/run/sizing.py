@@ -193,8 +193,11 @@ def kept_bytes(model: Any, lane: Lane) -> int:
 def cache_bytes(model: Any) -> int:
     """Keys and values of one token, in all layers."""
     config = model.config.get_text_config(decoder=True)
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    wide = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    every = getattr(config, "num_attention_heads", None)
+    if not every:  # a state that does not grow
+        return 0
+    heads = getattr(config, "num_key_value_heads", None) or every
+    wide = getattr(config, "head_dim", None) or config.hidden_size // every
     return 2 * config.num_hidden_layers * heads * wide * model.dtype.itemsize
 
 

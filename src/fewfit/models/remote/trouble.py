@@ -42,7 +42,7 @@ def trouble(error: Exception, key: str) -> Passing | None:
         return Passing(f"the connection failed ({without_key(cause(error), key)})")
     if isinstance(error, openai.APIStatusError):
         code = error.status_code
-        if "insufficient_quota" in (error.code, error.type) or (code not in PASSING and code < 500):
+        if "insufficient_quota" in (error.code, error.type) or (code not in PASSING and (code < 500 or code == 501)):
             return None
         name = {429: "too many requests"}.get(code, "its own error")
         return Passing(f"{name} (HTTP {code})", retry_after(error.response.headers))
