@@ -13,7 +13,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from fewfit.engine.recompute import layers_of
 from fewfit.engine.rowmap import Pass
+from fewfit.engine.targets import layer_prefixes
+from fewfit.models.library import proven, tolerance
 
 
 class Shared(NamedTuple):
@@ -35,6 +38,25 @@ def shared(now: Pass, layers: Sequence[str], ids: Sequence[tuple[int, ...]]) -> 
     if len(seen) == len(ids):
         return None
     return Shared(first, [place.index(u) for u in range(len(seen))], place)
+
+
+def layers_where_proven(model: Any) -> list[str]:
+    """The prefixes of its decoder layers' modules; none of a model whose rows cannot share them."""
+    return layer_prefixes(model) if proven(model, "rows that share the lower layers", proof, aloud=False) else []
+
+
+def proof(model: Any) -> bool:
+    """Whether the upper half on rows that shared the lower one gives what it gives on rows of their own. Not where a
+    layer takes more from below than hidden states and a mask (Bloom's slopes, Gemma 4's keys)."""
+    layers = layers_of(model)
+    few_UT = torch.arange(40).reshape(2, 20) % model.get_input_embeddings().num_embeddings
+    found = Shared(len(layers) // 2, [0, 1], [0, 1, 0])
+    with torch.no_grad():
+        at = next(model.parameters()).device
+        whole = model(input_ids=few_UT[found.place].to(at), use_cache=False).logits
+        with widened(layers, found):
+            shared = model(input_ids=few_UT.to(at), use_cache=False).logits
+    return float((whole - shared).abs().max()) <= tolerance(model) * float(whole.abs().max())
 
 
 @contextmanager

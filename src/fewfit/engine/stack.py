@@ -24,7 +24,7 @@ from fewfit.engine.learner import LaneState, Row, Scored, Track
 from fewfit.engine.places import BUCKET, alike, bucket, offsets, spans_of, within
 from fewfit.engine.rowmap import Adapter, Layout, Pass
 from fewfit.engine.score import choice_rows, one_token_apart, read_off, scores_of, several, sum_logp
-from fewfit.engine.targets import adaptable, adapted_modules, layer_prefixes, lora_config
+from fewfit.engine.targets import adaptable, adapted_modules, lora_config
 from fewfit.grid import Lane
 from fewfit.models import library
 from fewfit.models.lent import borrowed
@@ -99,8 +99,8 @@ class StackLearner:
     def wrapped(self) -> Wrapped:
         if self._wrapped is None:
             self._bare = library.proven(self.model, "the head by itself", says_all, aloud=False)
+            self._prefixes = sharing.layers_where_proven(self.model)
             self._wrapped = Wrapped(self.model, adaptable(self.model))
-            self._prefixes = layer_prefixes(self.model)
             self._decoder = recompute.layers_of(self.model)
         return self._wrapped
 
