@@ -347,11 +347,12 @@ def test_a_query_has_many_forms(loaded: local.Loaded, tmp_path: Path) -> None:
         {"messages": [turn]},
         {"messages": [turn, {"role": "assistant", "content": "12"}]},
         {"Question": "code of kiwi", "answer": "12"},
+        {"Review": "code of kiwi"},
         Example("turns", (Message("user", "code of kiwi"),), ""),
     ]
     rows = predictor.predict(forms)
     assert len({row["prediction"] for row in rows}) == 1
-    assert [row["id"] for row in rows] == ["1", "2", "mine", "7", "5", "6", "7", "turns"]
+    assert [row["id"] for row in rows] == ["1", "2", "mine", "7", "5", "6", "7", "8", "turns"]
     assert all(row["probs"] is None for row in rows)
 
 
@@ -359,8 +360,10 @@ def test_a_query_has_many_forms(loaded: local.Loaded, tmp_path: Path) -> None:
     ("query", "words"),
     [
         ("", "query 1: the prompt is empty"),
-        ({"colour": "red"}, "query 1: holds no prompt among colour"),
-        ({"question": "a", "text": "b"}, "two prompts, text and question"),
+        ({"colour": "red", "shape": "round"}, "query 1: which column holds the prompt is not clear"),
+        ({"question": "a", "text": "b"}, "the columns are: question, text"),
+        ({1: "a"}, "the column 1 has no name"),
+        ({"prompt": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}, "assistant's turn"),
         ([{"role": "assistant", "content": "x"}], "ends with the assistant's turn"),
         (3.5, ""),
     ],

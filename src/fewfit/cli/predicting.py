@@ -47,8 +47,13 @@ def predict(
     from fewfit.run import folders
 
     folder = folders.place(run)
-    rows = prompts(source, flags["input"] or usual_input(folder)) if source is not None else [example("1", prompt)]
-    from fewfit.predict import load
+    if source is None and flags["input"] is not None:
+        raise UserError("--input goes with --in", hint="leave it out: the prompt is given")
+    from fewfit.predict import as_example, load
+
+    rows = (
+        [as_example(prompt, 1)] if prompt is not None else prompts(str(source), flags["input"] or usual_input(folder))
+    )
 
     predictor = load(folder)
     try:
@@ -103,53 +108,16 @@ def usual_input(run: Path) -> str | None:
     return (asked.get("input") or {}).get("value")
 
 
-def example(id: str, prompt: Any, choices: Any = None) -> Any:
-    from fewfit.examples import Example, cells
-
-    if isinstance(prompt, str):
-        cells.encodable(prompt, "the prompt", f"row {id}")
-        if not prompt.strip():
-            raise UserError("the prompt is empty", where=f"row {id}", hint="write something")
-    return Example(id=id, prompt=prompt, completion="", choices=choices)
-
-
 def prompts(path: str, column: str | None) -> list[Any]:
     """A prompt from every row; answers that stand beside it are passed over."""
-    from fewfit.examples import cells, read, shapes
+    from fewfit.examples import read
+    from fewfit.predict.queries import as_example
 
-    notices = cells.Notices()
     found = []
     for row in read(path).rows:
         if row.error is not None or row.cells is None:
             raise row.error or UserError("an empty row", where=row.where)
-        names = shapes.columns(row.cells)
-        value = row.cells[names[prompt_column(names, column, row.where)]]
-        prompt: Any
-        if cells.is_turns(value) and value[-1].get("role") == "assistant":
-            prompt, _ = cells.conversation(value, row.where, notices)
-        else:
-            prompt = cells.prompt(value, row.where, notices)
-        optional = {name: row.cells[names[name]] for name in shapes.OPTIONAL if name in names}
-        id = cells.label(optional.get("id"), "the id", row.where) or str(row.number)
-        found.append(example(id, prompt, cells.row_choices(optional.get("choices"), row.where, notices)))
+        found.append(as_example(row.cells, row.number, column=column, where=row.where))
     if not found:
         raise UserError("no prompt in it", where=path, hint='write one a line, as in {"prompt": "…"}')
     return found
-
-
-def prompt_column(names: dict[str, str], asked: str | None, where: str) -> str:
-    """Folded name of the column that holds the prompt: the one asked for, else the only one of a usual name."""
-    from fewfit.examples import shapes
-
-    if asked is not None and shapes.fold(asked) in names:
-        return shapes.fold(asked)
-    usual = dict.fromkeys(["prompt", "messages", *(pair[0] for pair in shapes.PAIRS)])
-    there = [name for name in usual if name in names]
-    if asked is None and ("prompt" in there or len(there) == 1):
-        return "prompt" if "prompt" in there else there[0]
-    if len(names) == 1 and asked is None:
-        return next(iter(names))
-    missing = f"no column {asked!r}" if asked is not None else "which column holds the prompt is not clear"
-    raise UserError(
-        f"{missing}; the columns are: {', '.join(names.values()) or 'none'}", where=where, hint="name it: --input COL"
-    )

@@ -10,7 +10,7 @@ from fewfit.errors import UserError
 from fewfit.examples.cells import Notices, is_turns, label, row_choices
 from fewfit.examples.cells import prompt as read_prompt
 from fewfit.examples.example import Example
-from fewfit.examples.shapes import PAIRS, columns
+from fewfit.examples.shapes import PAIRS, columns, fold
 from fewfit.render import Prompt
 
 Query = str | Sequence[Mapping[str, str]] | Example | Mapping[str, Any]
@@ -38,25 +38,39 @@ def row(example: Example, prediction: str, probs: dict[str, float] | None, nll: 
     return {"id": example.id, "prediction": prediction, "probs": probs, "nll": nll}
 
 
-def as_example(query: Query, number: int) -> Example:
+def as_example(query: Query, number: int, *, column: str | None = None, where: str | None = None) -> Example:
     """A query as an example without an answer. Rows may bring one along; it is not looked at."""
-    where, notices, id, choices = f"query {number}", Notices(), str(number), None
+    where, notices, id, choices = where or f"query {number}", Notices(), str(number), None
     if isinstance(query, Example):
         return query
     if isinstance(query, Mapping):
+        if odd := next((name for name in query if not isinstance(name, str)), None):
+            raise UserError(f"the column {odd!r} has no name", where=where, hint='write it as {"prompt": …}')
         names = columns(query)
-        found = [names[column] for column in PROMPT_COLUMNS if column in names]
-        found = found[:1] if "prompt" in names else found
-        if len(found) != 1:
-            shown = (
-                f"two prompts, {found[0]} and {found[1]}" if found else f"no prompt among {', '.join(map(str, query))}"
-            )
-            raise UserError(f"holds {shown}", where=where, hint='write it as {"prompt": …}')
+        name = prompt_column(names, column, where)
         id = label(query[names["id"]], "the id", where) or id if "id" in names else id
         choices = row_choices(query[names["choices"]], where, notices) if "choices" in names else None
-        value = query[found[0]]
-        if found[0].strip().lower() == "messages" and is_turns(value) and value[-1].get("role") == "assistant":
+        value = query[names[name]]
+        if name != "prompt" and is_turns(value) and value[-1].get("role") == "assistant":
             value = value[:-1]
     else:
         value = query
     return Example(id, read_prompt(value, where, notices), "", choices)
+
+
+def prompt_column(names: Mapping[str, str], asked: str | None, where: str) -> str:
+    """Folded name of the column that holds the prompt: the one asked for, else the only one of a usual name, else the
+    only one."""
+    if asked is not None:
+        if fold(asked) in names:
+            return fold(asked)
+        problem = f"no column {asked!r}"
+    else:
+        there = [name for name in PROMPT_COLUMNS if name in names]
+        if "prompt" in there:
+            return "prompt"
+        if len(there) == 1 or len(names) == 1:
+            return there[0] if there else next(iter(names))
+        problem = "which column holds the prompt is not clear"
+    shown = ", ".join(names.values()) or "none"
+    raise UserError(f"{problem}; the columns are: {shown}", where=where, hint="call it prompt, or name it: --input COL")
