@@ -51,10 +51,8 @@ def predict(
         raise UserError("--input goes with --in", hint="leave it out: the prompt is given")
     from fewfit.predict import as_example, load
 
-    rows = (
-        [as_example(prompt, 1)] if prompt is not None else prompts(str(source), flags["input"] or usual_input(folder))
-    )
-
+    column = flags["input"] or usual_input(folder)
+    rows = [as_example(prompt, 1)] if prompt is not None else prompts(str(source), column)
     predictor = load(folder)
     try:
         answers = answered(predictor, rows, quiet=flags["quiet"] or source is None)
