@@ -148,3 +148,17 @@ def test_the_command_asks(saved: bundle.Bundle, capsys: pytest.CaptureFixture[st
     assert line == {"schema": 1, "repo": "me/mine", "url": "https://huggingface.co/me/mine", "private": True}
     assert hub.sent["repo_id"] == "me/mine"
     assert run(["push", str(saved.folder), "me/mine", "--yes", "--export", str(saved.folder)]) == 2
+    export(saved, saved.folder.parent.parent / "out", ["peft"], check=0)
+    there = ["push", str(saved.folder.parent), "me/mine", "--yes", "--export", str(saved.folder.parent.parent / "out")]
+    assert run(there) == 0
+    record = saved.folder / "bundle.json"  # break seen to fail: an export of another bundle, whose texts nobody counts
+    record.write_text(record.read_text() + "\n")
+    capsys.readouterr()
+    assert run(there) == 2 and "is an export of another bundle" in capsys.readouterr().err
+
+
+def test_what_was_public_before_is_told_as_it_is(saved: bundle.Bundle) -> None:
+    """Break seen to fail: a repository that was private stays so with `--public`, and was called public."""
+    hub = Hub(there=True)
+    done = push(saved.folder, "me/mine", bundle=saved, examples=(), agreed=lambda told: True, private=False, api=hub)
+    assert done.private

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -97,11 +98,13 @@ def push(
 
     loaded = bundle.load(folders.place(run))
     from fewfit.export import push as send
-    from fewfit.export.exporting import RECORD, examples_of
+    from fewfit.export.exporting import RECORD, digest_of, examples_of
 
     folder = loaded.folder if export is None else Path(export)
     if export is not None and not (folder / RECORD).is_file():
         raise UserError("is no export", where=export, hint="make one: fewfit export RUN --to FOLDER")
+    if export is not None and json.loads((folder / RECORD).read_text()).get("bundle") not in (None, digest_of(loaded)):
+        raise UserError(f"is an export of another bundle than {run}", where=export, hint="name the run it is of")
 
     def agreed(told: Any) -> bool:
         if not flags["quiet"]:

@@ -7,10 +7,11 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 from fewfit.bundle import Bundle
-from fewfit.bundle.folder import write_json
+from fewfit.bundle.folder import FILE, write_json
 from fewfit.errors import UserError
 from fewfit.examples import restore
 from fewfit.examples.example import Example
@@ -82,13 +83,19 @@ def export(
             notes += [f"vLLM will not take the adapter: {one}" for one in serving.adapter_problems(temporary / "peft")]
         stop = tuple(serving.stops(bundle, work.renderer))
         made = Export(to, tuple(wanted), left_out, tuple(checks), there, stop, tuple(notes))
-        write_json(temporary / RECORD, {"schema": 1, **made.as_json(), "folder": to.name, "commands": list(here)})
+        told = {**made.as_json(), "folder": to.name, "commands": list(here), "bundle": digest_of(bundle)}
+        write_json(temporary / RECORD, {"schema": 1, **told})
         (temporary / "README.md").write_text(guide(replace(made, commands=here), bundle), encoding="utf-8")
         os.replace(temporary, to)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return made
+
+
+def digest_of(bundle: Bundle) -> str:
+    """What tells later which bundle an export was made of."""
+    return sha256((bundle.folder / FILE).read_bytes()).hexdigest()
 
 
 def refuse(bundle: Bundle, to: Path, kinds: Sequence[str]) -> None:

@@ -70,8 +70,8 @@ def push(
         api = HfApi()
     with write_errors(repo):
         made = api.create_repo(repo, repo_type="model", private=private, exist_ok=True)
-        # One that was there keeps what it was.
-        if private and not api.repo_info(repo, repo_type="model").private:
+        is_private = bool(api.repo_info(repo, repo_type="model").private)  # one that was there keeps what it was
+        if private and not is_private:
             raise UserError(
                 "is there already, and public", where=repo, hint="name another, or say --public", code="public"
             )
@@ -82,7 +82,7 @@ def push(
             allow_patterns=list(told.files),
             commit_message=f"{bundle.lane.name}, by fewfit {bundle.version}",
         )
-    return Pushed(repo, str(made), private, told.files)
+    return Pushed(repo, str(made), is_private, told.files)
 
 
 def look(folder: Path, bundle: Bundle, examples: Sequence[Example]) -> Told:
