@@ -136,7 +136,7 @@ def main():
     renderer = Renderer.resolve(loaded.tokenizer, dataset.examples, chat="off", choices=dataset.choices)
     lane = Lane(
         shots=asked.shots, lr=asked.lr if asked.updates else 0.0, updates=asked.updates,
-        deliver="per-query" if asked.shots else None,
+        deliver="per-query" if asked.shots and not asked.updates else None,
     )  # fmt: skip
 
     def tell(example, row):

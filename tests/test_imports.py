@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "fewfit"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "files"),
+    ("errors", "files", "kept"),
     ("render", "draw", "grid", "settings", "stats", "examples", "predictions", "audit", "metrics"),
     ("demonstrations", "models"),
     ("engine",),
