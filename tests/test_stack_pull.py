@@ -113,6 +113,21 @@ def test_what_peft_refuses_is_not_adapted() -> None:
     peft.get_peft_model(model, peft.LoraConfig(r=2, target_modules=names))
 
 
+def test_blocks_of_two_kinds_are_one_decoder() -> None:
+    """Break seen to fail: "no linear layer to adapt" in a model that mixes attention and state spaces."""
+    import transformers as tf
+
+    shape = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4,
+             "num_key_value_heads": 2, "vocab_size": 64}  # fmt: skip
+    mamba = {"mamba_dt_rank": 4, "mamba_d_state": 4, "attn_layer_period": 2, "attn_layer_offset": 1}
+    special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "num_experts": 8}
+    model = tf.AutoModelForCausalLM.from_config(tf.JambaConfig(**shape, **mamba, **special))
+    assert adapted_modules(model, lane(layers="values")) == [f"model.layers.{k}.self_attn.v_proj" for k in (1, 3)]
+    assert adapted_modules(model, lane(layers="upper-half")) == [
+        f"model.layers.3.self_attn.{one}_proj" for one in ("q", "k", "v", "o")
+    ]
+
+
 @pytest.mark.parametrize(("name", "count"), [("gemma2", 3), ("gpt2", 0), ("phi3", 0), ("mixtral", 3)])
 def test_models_without_value_matrices_are_refused(name: str, count: int) -> None:
     """Where they are one with keys and queries."""

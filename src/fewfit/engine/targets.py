@@ -8,6 +8,7 @@ from typing import Any
 from fewfit import draw
 from fewfit.errors import UserError
 from fewfit.grid import Lane
+from fewfit.models.configs import text_config
 
 # PEFT takes no adapter there: kernels of these read the weight itself.
 STATE_SPACES, UNFIT = ("falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"), ("out_proj", "conv1d")
@@ -52,14 +53,17 @@ def adapted_modules(model: Any, lane: Lane) -> list[str]:
 
 
 def layer_prefixes(model: Any) -> list[str]:
-    """`model.layers.0.`, `model.layers.1.`, …: the longest module list of equal blocks is the decoder."""
+    """`model.layers.0.`, `model.layers.1.`, …: the list of as many blocks as its config says, which may be of several
+    kinds; else the longest. Lists inside the blocks of another (experts) are no layers."""
     import torch
 
-    best: list[str] = []
+    told = getattr(text_config(model.config), "num_hidden_layers", None)
+    lists: dict[str, int] = {}
     for name, module in model.named_modules():
-        if isinstance(module, torch.nn.ModuleList) and len({type(m) for m in module}) == 1 and len(module) > len(best):
-            best = [f"{name}.{index}." for index in range(len(module))]
-    return best
+        if isinstance(module, torch.nn.ModuleList) and not name.startswith(tuple(f"{outer}." for outer in lists)):
+            lists[name] = len(module)
+    name = max(lists, key=lambda one: (lists[one] == told, lists[one]), default="")
+    return [f"{name}.{index}." for index in range(lists.get(name, 0))]
 
 
 def is_mixture(model: Any) -> bool:
