@@ -37,7 +37,7 @@ LEVELS = {1: "right or wrong", 9: "1 to 10"}
 TASKS = ("sst2", "present-past")
 CANDIDATES, QUESTIONS, HELD_OUT, K = 16, 24, 60, 3
 WORDS = 12  # of a sentence, at most
-KEY = ("study", "task", "seed")
+KEY = ("study", "task", "seed", "model")
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -196,13 +196,13 @@ def main() -> None:
     studies = asked.studies.split(",")
     for candidates, questions, draws in SIZES if "simulated" in studies else ():
         for levels, name in LEVELS.items():
-            key = {"study": "simulated", "task": f"{candidates} × {questions}, {name}", "seed": draws}
+            key = {"study": "simulated", "task": f"{candidates} × {questions}, {name}", "seed": draws, "model": None}
             if not lines.has(**key):
                 lines.add({**key, "found": simulated_cell(candidates, questions, draws, levels)})
     loaded = None
     for task in asked.tasks.split(",") if "real" in studies else ():
         for seed in map(int, asked.seeds.split(",")):
-            key = {"study": "real", "task": task, "seed": seed}
+            key = {"study": "real", "task": task, "seed": seed, "model": asked.model}
             if lines.has(**key):
                 continue
             if loaded is None:
@@ -212,8 +212,12 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as scratch:
                 folder = (asked.keep or Path(scratch)) / f"{task}-{seed}"
                 found = dict(real_cells(task, seed, asked.data, loaded, folder))
-            lines.add({**key, "model": asked.model, "found": found})
-    of = {study: [cell for cell in lines.cells if cell["study"] == study] for study in ("simulated", "real")}
+            lines.add({**key, "found": found})
+    models = {"simulated": None, "real": asked.model}
+    of = {
+        study: [cell for cell in lines.cells if (cell["study"], cell.get("model")) == (study, model)]
+        for study, model in models.items()
+    }
     tables = {"simulated": simulated_table(of["simulated"]), "real": real_table(of["real"])}
     text = "\n\n".join(f"## {study.capitalize()}\n\n{tables[study]}" for study in of if of[study])
     print(text)

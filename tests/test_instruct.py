@@ -378,19 +378,29 @@ def test_seeds_of_a_question_are_no_further_questions() -> None:
     assert one == three and one.holds == "holds"
 
 
-def test_ranges_over_decodings_are_compared_by_their_questions() -> None:
-    """By chance alone either range is larger. Break seen to fail: the larger one taken for it."""
+def test_variances_over_decodings_are_compared_by_their_questions() -> None:
+    """Where no setting matters nothing is found, whatever the level: a model that is right half of the time has the
+    larger range. Breaks seen to fail: ranges; the noise left in."""
 
-    def scores(*key: int) -> list[float]:
-        return [float(number("coin", *key, k) % 2) for k in range(16)]
+    def scores(level: int, *key: int) -> list[float]:
+        return [float(number("coin", level, *key, k) % 10 < level) for k in range(40)]
 
-    rows = [
-        row("decoding", name, 1, scores(n, t), temperature=t)
-        for n, name in enumerate(("base", "ft-30"))
-        for t in range(4)
-    ]
-    found = next(one for one in claims(rows) if one.letter == "f")
-    assert found.holds == "not settled" and "apart by" in found.figures
+    def found(worlds: int, base: int, tuned: int, matters: bool = False) -> list[str]:
+        held = []
+        for world in range(worlds):
+            rows = [
+                row("decoding", name, 1, scores(max(level - 2 * t * (matters and name == "base"), 0), world, t),
+                    temperature=t)
+                for name, level in (("base", base), ("ft-30", tuned))
+                for t in range(4)
+            ]  # fmt: skip
+            claim = next(one for one in claims(rows) if one.letter == "f")
+            assert "apart by" in claim.figures
+            held.append(claim.holds)
+        return held
+
+    assert found(40, 5, 1).count("holds") <= 3
+    assert found(10, 8, 8, matters=True).count("holds") >= 8
 
 
 def test_conversations_go_through_the_chat_template_where_there_is_one() -> None:

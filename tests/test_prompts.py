@@ -24,6 +24,7 @@ from fewfit.prompts import (
     load,
     ours,
     parsed,
+    showing,
     talk,
 )
 from fewfit.writing import AnyAsked, Asked, AskedInTurns, Decoding, LocalWriter, Written, cut
@@ -78,7 +79,10 @@ def test_examples_stand_between_the_rules_and_those_of_the_file(tmp_path: Path) 
     rows = tmp_path / "more.jsonl"
     rows.write_text(json.dumps({"prompt": "Which way is north?", "completion": "Up."}) + "\n")
     path = DATA / "urial" / "inst_1shot.txt"
-    text = load(path, rows).text
+    prompt = load(path)
+    shown = showing(prompt, "more", (*conversations(rows), *prompt.demonstrations), chat=False)
+    assert isinstance(shown, UrialPrompt)
+    text = shown.text
     whole = path.read_text()
     rules = whole[: whole.index("# Query:\n")]
     new = "# Query:\n```Which way is north?```\n\n# Answer:\n```\nUp.\n```\n\n"

@@ -126,7 +126,7 @@ def test_summary_counts_prompts_and_checks_by_turn() -> None:
     pairs = [("x", '"no mark"'), ("x", "no mark"), ("x", "a, b"), ("x", 'Sure:\n"no mark"')]
     verdicts = RulesJudge().judge([Answered(question, pair) for pair in pairs])
     found = summary(verdicts)
-    assert found == summary(verdicts, turn=1) and summary(verdicts, turn=0) is None
+    assert found == summary(verdicts, turn=2) and summary(verdicts, turn=1) is None
     assert found is not None and (found.prompts, found.checks) == (4, 8)
     assert (found.prompt_strict, found.prompt_loose) == (0.25, 0.5)
     assert (found.check_strict, found.check_loose) == (4 / 8, 5 / 8)

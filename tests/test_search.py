@@ -71,6 +71,14 @@ def test_greedy_narrows_its_pool_after_the_first_round(how: Greedy, again: set[s
     assert {one[-1] for one, _ in table.asked if len(one) == 2} == again
 
 
+@pytest.mark.parametrize("how", [Greedy(), Greedy(threshold=0.8)], ids=["three quarters", "threshold"])
+def test_greedy_keeps_as_many_as_are_still_to_be_added(how: Greedy) -> None:
+    """Break seen to fail: three of four, or one of four, found, with nothing left to ask."""
+    problem = Problem(Pool(("a", "b", "c", "d")), QUESTIONS, 4)
+    *_, added = how.search(problem, Calls(Table(a=0.9, b=0.5, c=0.4, d=0.1)))
+    assert added == ("a", "b", "c", "d")
+
+
 def test_greedy_asks_several_times_in_later_rounds() -> None:
     """And narrows its pool once. Breaks seen to fail: repeats in the first round, too; narrowing in every round."""
     table = Table(a=0.9, b=0.8, c=0.7, d=0.6, e=0.5, f=0.4, g=0.3, h=0.2)

@@ -13,6 +13,7 @@ from fewfit.errors import UserError
 
 SEARCH, QUESTIONS = "Search", "Questions"
 INSTRUCTED = ("rules", "mt-bench")  # judges of answers to instructions
+WRITTEN = 128  # tokens of an answer, where nobody says
 
 
 @f.takes(*f.MODELS, "choices", "answer_pattern", *f.PROMPTS, "input", "output", "labels", "skip_bad",
@@ -47,8 +48,11 @@ def select_demos(
         ),
     ] = None,
     max_new_tokens: Annotated[
-        int, typer.Option(metavar="N", help="rules and mt-bench: of an answer.", rich_help_panel=QUESTIONS)
-    ] = 128,
+        int | None,
+        typer.Option(
+            metavar="N", help="rules and mt-bench: of an answer.", show_default=str(WRITTEN), rich_help_panel=QUESTIONS
+        ),
+    ] = None,
     k: Annotated[int, typer.Option("--k", metavar="K", help="Demonstrations to find.", rich_help_panel=SEARCH)] = 3,
     start: Annotated[
         str | None,
@@ -145,6 +149,9 @@ def select_demos(
             raise UserError(f"{'--repeats' if threshold is None else '--threshold'} with {strategy}", hint="for greedy")
         if repeats < 1:
             raise UserError(f"--repeats {repeats}", hint="give 1 or more")
+        if threshold is not None and not 0 <= threshold <= 1:
+            hint = "scores lie between 0 and 1; of MT-Bench's 10 points 1 is 0 and 6.2 are 0.58"
+            raise UserError(f"--threshold {threshold:g}", hint=hint)
         how = Greedy(threshold, repeats)
     asked["template_kwargs"] = asked.pop("chat_template_kwargs")
     loading = {name: asked.pop(name) for name in ("revision", "device", "dtype", "quantize")}
@@ -163,11 +170,13 @@ def select_demos(
             )
         selected = instructed(
             data, model, judge, (judge_model, judge_url), prompt, (questions, held_out), how, loading, tell,
-            max_new_tokens=max_new_tokens, k=k, pool=pool, budget=budget, seed=seed, out=folder, on_step=on_step,
+            max_new_tokens=max_new_tokens or WRITTEN, k=k, pool=pool, budget=budget, seed=seed, out=folder,
+            on_step=on_step,
         )  # fmt: skip
         tell_result(selected, flags["json_"], tell)
         return
-    refuse_instructed(judge, threshold, {"prompt": prompt, "judge_model": judge_model, "judge_url": judge_url})
+    given = {"prompt": prompt, "judge_model": judge_model, "judge_url": judge_url, "max_new_tokens": max_new_tokens}
+    refuse_instructed(judge, repeats, given)
     selected = run(
         data,
         model,
@@ -207,12 +216,12 @@ def refuse_unused(judge: str, start: Any, how: Any, repeats: int, given: dict[st
         raise UserError(f"{flag} with --judge rules", hint="a program says the same every time")
 
 
-def refuse_instructed(judge: str, threshold: float | None, given: dict[str, Any]) -> None:
+def refuse_instructed(judge: str, repeats: int, given: dict[str, Any]) -> None:
     """Flags of conversations, which a metric has no use for."""
     if flag := next((name for name, value in given.items() if value is not None), None):
         raise UserError(f"--{flag.replace('_', '-')} with --judge {judge}", hint=f"for {' and '.join(INSTRUCTED)}")
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise UserError(f"--threshold {threshold:g} with --judge {judge}", hint="scores lie between 0 and 1")
+    if repeats != 1:
+        raise UserError(f"--repeats with --judge {judge}", hint="a metric says the same every time")
 
 
 def tell_result(selected: Any, as_json: bool, tell: Any) -> None:
@@ -248,6 +257,8 @@ def instructed(
     from fewfit.search.instructions import Prompted, candidates, select_instructions
     from fewfit.writing import Decoding, LocalWriter
 
+    some = conversations(data)
+    urial = load(prompt) if prompt else ours()
     read = rules.load if judge == "rules" else mt_bench.load
     asked, held_out = (None if one is None else read(one) for one in files)
     by = rules.RulesJudge() if judge == "rules" else judge_of(*grader, None, None, tell)
@@ -255,10 +266,10 @@ def instructed(
         raise UserError(
             "--judge mt-bench without a model", hint="name a --judge-model, with --judge-url if it is served"
         )
+    if how.name == "greedy" and how.repeats != 1 and not hasattr(by, "again"):
+        raise UserError("--repeats with a judge that says the same every time", hint="leave it out")
     loaded = local.load(model, **loading, tell=tell)
     writer = LocalWriter(loaded.model, loaded.tokenizer, together=True)
-    some = conversations(data)
-    urial = load(prompt) if prompt else ours()
     decoding = Decoding(max_new_tokens, repetition_penalty=1.15)
     chat = bool(loaded.tokenizer.chat_template)
     prompted = Prompted(
@@ -295,7 +306,8 @@ def show(selected: Any) -> None:
         print(f"{one.verdict.capitalize()}: {gain:+.1f} points ({100 * one.low:.1f} to {100 * one.high:.1f})")
     print(f"On the {found.asked} questions that it was chosen by it scored {100 * found.seen:.1f}.")
     if not found.is_whole:
-        print(f"Calls ran out: {len(found.added)} of {found.k} were found; a larger --budget goes on.")
+        more = "no more may stand together" if found.budget is None else "calls ran out, and a larger --budget goes on"
+        print(f"{len(found.added)} of {found.k} were found: {more}.")
     print("\nDemonstrations, the last next to the question:")
     for one in selected.demonstrations:
         prompt = one.prompt if isinstance(one.prompt, str) else one.prompt[-1].content

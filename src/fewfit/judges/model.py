@@ -21,6 +21,7 @@ from fewfit.errors import UserError
 from fewfit.examples.example import Message
 from fewfit.models.remote import Completion, Endpoint, Request
 from fewfit.models.remote.cache import Answers
+from fewfit.models.remote.trouble import TOO_LONG as ENDPOINT_TOO_LONG
 from fewfit.writing import AskedInTurns, Decoding, LocalWriter
 
 Conversation = tuple[Message, ...]
@@ -68,6 +69,16 @@ class RemoteModel:
         return f"{self.name} at {self.endpoint.url}/{self.max_tokens}/{self.temperature}/{self.seed}"
 
     def complete(self, asked: Sequence[Conversation]) -> list[Reply]:
+        try:
+            return self._complete(asked)
+        except UserError as error:
+            if error.code != ENDPOINT_TOO_LONG:
+                raise
+        if len(asked) == 1:
+            return [Reply("", TOO_LONG)]
+        return [reply for one in asked for reply in self.complete([one])]  # what was answered is kept
+
+    def _complete(self, asked: Sequence[Conversation]) -> list[Reply]:
         requests = [Request(one, self.max_tokens, temperature=self.temperature, seed=self.seed) for one in asked]
         return [Reply(done.text, CUT if done.finish == "length" else "") for done in self.endpoint.complete(requests)]
 
@@ -75,7 +86,7 @@ class RemoteModel:
         return RemoteModel(self.endpoint, max_tokens=self.max_tokens, temperature=temperature, seed=seed)
 
     def write(self, conversations: Sequence[Conversation]) -> list[str]:
-        return [reply.text for reply in self.complete(conversations)]
+        return texts(self.complete(conversations), self.name)
 
 
 class LocalModel:
@@ -123,7 +134,7 @@ class LocalModel:
         return other
 
     def write(self, conversations: Sequence[Conversation]) -> list[str]:
-        return [reply.text for reply in self.complete(conversations)]
+        return texts(self.complete(conversations), self.name)
 
     def _written(self, some: dict[str, Conversation]) -> dict[str, Reply]:
         decoding = Decoding(self.max_tokens, temperature=self.temperature, seed=self.seed)
@@ -162,3 +173,11 @@ class LocalModel:
                 hint="take a model that was trained for chat as the judge",
             )
         return LocalWriter(self.loaded.model, self.loaded.tokenizer)
+
+
+def texts(replies: Sequence[Reply], name: str) -> list[str]:
+    """An answer that was cut off is one; of a prompt that does not fit there is none."""
+    if any(reply.problem == TOO_LONG for reply in replies):
+        raise UserError("a conversation and its answer do not fit the model's context", where=name,
+                        hint="take a model with a longer one, or fewer max_tokens")  # fmt: skip
+    return [reply.text for reply in replies]

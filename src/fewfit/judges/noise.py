@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fewfit.judges.judge import MINE, OTHER, TIE, Verdict
+from fewfit.judges.judge import MINE, NOTHING, OTHER, TIE, Verdict
 from fewfit.judges.question import Answered
 from fewfit.stats.criterion import generator
 from fewfit.stats.intervals import clopper_pearson
@@ -84,10 +84,11 @@ def noise(
 ) -> Noise:
     """Of verdicts that are there; `other` are the answers that a comparer saw beside these, `again` its verdicts the
     second time."""
+    wanted = [[one for one in some if one.details.get("reason") != NOTHING] for some in verdicts]
     return Noise(
         name,
-        sum(len(one) for one in verdicts),
-        share([np.array([float(verdict.score is None) for verdict in one]) for one in verdicts]),
+        sum(len(one) for one in wanted),
+        share([np.array([float(verdict.score is None) for verdict in some]) for some in wanted]),
         length_correlation(answered, verdicts, other),
         agreement(verdicts, again, how) if again is not None else None,
         position(verdicts) if other is not None else None,

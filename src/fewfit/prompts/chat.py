@@ -26,7 +26,8 @@ class ChatPrompt:
     def asked(self, history: Sequence[Turn], query: str) -> AskedInTurns:
         system = [Message("system", self.rules)] if self.rules else []
         shown = [message for one in self.demonstrations for turn in one.turns for message in messages(turn)]
-        before = [message for turn in history for message in messages(turn)]
+        # An answer may be empty and is a turn all the same: many templates want turns to alternate.
+        before = [message for turn in history for message in both(turn)]
         return AskedInTurns((*system, *shown), (*before, Message("user", query)))
 
     def answer(self, text: str) -> str:
@@ -39,5 +40,8 @@ class ChatPrompt:
 
 def messages(turn: Turn) -> list[Message]:
     """What an example leaves empty is left out."""
-    both = (Message("user", turn.query), Message("assistant", turn.answer))
-    return [one for one in both if one.content]
+    return [one for one in both(turn) if one.content]
+
+
+def both(turn: Turn) -> tuple[Message, Message]:
+    return Message("user", turn.query), Message("assistant", turn.answer)

@@ -15,24 +15,18 @@ from fewfit.prompts.chat import ChatPrompt
 from fewfit.prompts.conversation import Conversation, Turn
 from fewfit.prompts.frame import Frame
 from fewfit.prompts.prompter import Prompter
-from fewfit.prompts.reading import conversations
 from fewfit.prompts.urial import UrialPrompt
 
 OURS = "instruct"
 _FENCE = re.compile(r"(`{3,}|~{3,})")
 
 
-def load(path: str | Path, demonstrations: str | Path | None = None, *, frame: Frame | None = None) -> UrialPrompt:
-    """What stands before the first query is rules. Of a frame that is given, the heads and the tag are looked for; how
-    queries are fenced, the file says. `demonstrations` (any data set of conversations) stand between the rules and
-    those of the file, if it has any."""
+def load(path: str | Path) -> UrialPrompt:
+    """What stands before the first query is rules; how queries are fenced, the file says."""
     path = Path(path).expanduser()
     if not path.is_file():
         raise UserError("no such file", where=str(path), hint="name a text file with the rules, examples, or both")
-    prompt = parsed(decode(read_bytes(path), path), path.stem, where=str(path), frame=frame)
-    if demonstrations is not None:
-        prompt = replace(prompt, demonstrations=(*conversations(demonstrations), *prompt.demonstrations))
-    return prompt
+    return parsed(decode(read_bytes(path), path), path.stem, where=str(path))
 
 
 def showing(

@@ -42,15 +42,17 @@ class Greedy:
             if means:
                 best = max(means, key=lambda one: means[one])
                 if not added:
-                    field = self.narrowed(means)
+                    field = self.narrowed(problem, means, best)
                 added = (*added, best)
                 yield added
             if spent or not means:
                 return
 
-    def narrowed(self, means: dict[str, float]) -> list[str]:
+    def narrowed(self, problem: Problem, means: dict[str, float], best: str) -> list[str]:
         """In later rounds; where the threshold leaves nobody, it is of no use."""
-        if self.threshold is not None:
-            return [one for one in means if means[one] >= self.threshold] or list(means)
         ranked = sorted(means, key=lambda one: -means[one])
-        return ranked[: math.ceil(NARROWED * len(ranked))]
+        if self.threshold is not None:
+            size = sum(means[one] >= self.threshold for one in means) or len(means)
+        else:
+            size = math.ceil(NARROWED * len(ranked))
+        return problem.pool.enough((best,), ranked, size, problem.k - 1)

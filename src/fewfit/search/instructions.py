@@ -117,6 +117,11 @@ def select_instructions(
         raise UserError("candidates of several turns", hint="give conversations of one turn")
     if both := {one.id for one in some} & {one.id for one in held_out}:
         raise UserError(f"question {min(both)} is held out and searched on", hint="give each a key of its own")
+    asked_on = {one.turns[0].strip() for one in some}
+    if same := next((one.id for one in held_out if one.turns[0].strip() in asked_on), None):
+        raise UserError(f"question {same} is held out and searched on, under another key", hint="leave it out of one")
+    if judge.name == "rules" and (bare := next((one.id for one in (*some, *held_out) if not one.checks), None)):
+        raise UserError(f"question {bare} has nothing that rules could check", hint="leave it out, or take mt-bench")
     longest = sorted(prompted.candidates, key=lambda id: -len(str(prompted.candidates[id])))[:k]
     prompted.refuse(tuple(longest), [*some, *held_out])
     problem = Problem(Pool(tuple(prompted.candidates)), tuple(one.id for one in some), k, seed)

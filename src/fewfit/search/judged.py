@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Protocol
 
 from fewfit.judges import Answered, Judge, Question
+from fewfit.judges.judge import NOTHING
 from fewfit.search.pool import Added
 
 AGAIN = 0.7  # the temperature of a judge that is asked again
@@ -43,7 +44,8 @@ class JudgedScorer:
         found = []
         answered = [Answered(one, tuple(some), by) for one, some in zip(asked, answers, strict=True)]
         for verdicts in judge.judge(answered):
-            values = [one.score for one in verdicts[: self.turns]]
+            wanted = [one for one in verdicts[: self.turns] if one.details.get("reason") != NOTHING]
+            values = [one.score for one in wanted]
             self.unread += values.count(None)
-            found.append(fmean(value or 0.0 for value in values))
+            found.append(fmean(value or 0.0 for value in values) if values else 0.0)
         return found

@@ -26,6 +26,12 @@ class Pool:
         taken = {self.unit_of(one) for one in added}
         return [one for one in some if self.unit_of(one) not in taken]
 
+    def enough(self, added: Added, ranked: Sequence[str], size: int, needed: int) -> list[str]:
+        """The first `size`; or more, so that `needed` of them may be added, and stand together."""
+        while size < len(ranked) and len({self.unit_of(one) for one in self.beside(added, ranked[:size])}) < needed:
+            size += 1
+        return list(ranked[:size])
+
     def unit_of(self, candidate: str) -> str:
         return self.unit.get(candidate, candidate)
 

@@ -56,13 +56,9 @@ class Racing:
 
 
 def better_half(problem: Problem, added: Added, worth: Mapping[str, float]) -> list[str]:
-    """By what is known of each; or more, so that there are as many unrelated ones as are still to be added."""
-    pool, needed = problem.pool, problem.k - len(added)
-    able = pool.beside(added, sorted(worth, key=lambda one: -worth[one]))
-    size = math.ceil(len(able) / 2)
-    while size < len(able) and len({pool.unit_of(one) for one in able[:size]}) < needed:
-        size += 1
-    return able[:size]
+    """By what is known of each."""
+    able = problem.pool.beside(added, sorted(worth, key=lambda one: -worth[one]))
+    return problem.pool.enough(added, able, math.ceil(len(able) / 2), problem.k - len(added))
 
 
 class Raced(NamedTuple):

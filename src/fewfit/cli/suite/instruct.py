@@ -111,7 +111,7 @@ def instruct(
     from fewfit.suites.instruct.agreement import agreements, with_itself
     from fewfit.suites.instruct.examples import Material
     from fewfit.suites.instruct.planning import planned
-    from fewfit.suites.instruct.references import NUMBER, with_references
+    from fewfit.suites.instruct.references import with_references
     from fewfit.suites.instruct.studies import Sampling
     from fewfit.suites.instruct.subject import Asked
 
@@ -141,7 +141,7 @@ def instruct(
     )
     if "likelihood" in asked.studies:
         given = conversations(references) if references else None
-        many = NUMBER if number is None and not quick else asked.number
+        many = None if number is None and not quick else asked.number
         material = with_references(material, given, many, asked.max_new_tokens)
     elif references:
         raise UserError("--references without --study likelihood", hint="name the study, or leave them out")
@@ -234,6 +234,7 @@ def between(found: dict[str, Any]) -> str:
 def show(rows: list[dict[str, Any]]) -> None:
     """A table for each study and judge, the decoding grid as a heat map, and the paper's claims."""
     from fewfit.suites.instruct import references
+    from fewfit.suites.instruct.agreement import WIN_RATE
     from fewfit.suites.instruct.claims import JUDGE, claims
 
     for study in dict.fromkeys(row["study"] for row in rows):
@@ -252,19 +253,22 @@ def show(rows: list[dict[str, Any]]) -> None:
             print()
     for judge in dict.fromkeys(row["judge"] for row in rows):
         by = "" if judge in (JUDGE, references.JUDGE) else f" by {judge}"
-        for claim in claims(rows, judge) if judge != "rules-loose" and not judge.startswith("win-rate:") else ():
+        for claim in claims(rows, judge) if judge != "rules-loose" and not judge.startswith(WIN_RATE) else ():
             if claim.holds != "not run":
                 figures = f". {claim.figures}" if claim.figures else ""
                 print(f"({claim.letter}) {claim.says}{by}: {claim.holds}{figures}")
 
 
 def cell(rows: list[dict[str, Any]], name: str, turn: int, unit: int) -> str:
-    """With the standard error of the questions, of each the mean over seeds."""
+    """With the standard error of the questions, of each the mean over seeds; a win rate's interval is its own."""
     some = [row for row in rows if row["condition"] == name and row["turn"] == turn and row["n"]]
     if not some:
         return "–"
     digits = 0 if unit == 100 else 2
     score = sum(row["score"] for row in some) / len(some)
+    if "interval" in some[0]:
+        shown = ", ".join("{:.0f} to {:.0f}".format(*(unit * end for end in row["interval"])) for row in some)
+        return f"{unit * score:.{digits}f} ({shown})"
     by_question = [[one for one in scores if one is not None] for scores in zip(*(row["scores"] for row in some))]
     means = [sum(scores) / len(scores) for scores in by_question if scores]
     error = f" ± {unit * stdev(means) / len(means) ** 0.5:.{digits}f}" if len(means) > 1 else ""

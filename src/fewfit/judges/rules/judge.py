@@ -71,11 +71,12 @@ class Summary:
 
 
 def summary(verdicts: Iterable[Sequence[Verdict]], turn: int | None = None) -> Summary | None:
-    """Of all turns that have checks, or of one turn; None where there are none. A turn counts as a prompt."""
+    """Of all turns that have checks, or of one, the first being 1; None where there are none. A turn counts as a
+    prompt."""
     judged = [
         one.details["checks"]
         for turns in verdicts
-        for k, one in enumerate(turns)
+        for k, one in enumerate(turns, start=1)
         if "checks" in one.details and turn in (None, k)
     ]
     checks = [one for found in judged for one in found]

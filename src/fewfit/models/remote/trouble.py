@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -17,7 +18,8 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds; doubled from try to try
 MOST_PATIENCE = 120.0  # of what the endpoint may ask for itself: beyond it the run had better be resumed later
 PASSING = (408, 409, 425, 429)  # and all from 500 on
 LONGEST_MESSAGE = 200
-NOT_THERE, REFUSED = "endpoint-not-there", "endpoint-refused"
+NOT_THERE, REFUSED, TOO_LONG = "endpoint-not-there", "endpoint-refused", "endpoint-too-long"
+CONTEXT = re.compile(r"context.?(length|window|size)|maximum context|max_model_len|too many tokens|too long", re.I)
 ENDPOINT, ACCESS = "endpoint", "access"
 RESUMABLE = (ENDPOINT, ACCESS, budget.CODE, cache.CODE)
 
@@ -96,7 +98,8 @@ def refusal(error: Any, path: str, model: str, url: str, key: str) -> FewfitErro
             hint="check --base-url (it mostly ends in /v1) and --model",
             code=NOT_THERE,
         )
-    return UserError(f"refuses the request (HTTP {code}): {said}", where=url, hint="change what it names", code=REFUSED)
+    which = TOO_LONG if CONTEXT.search(said) else REFUSED
+    return UserError(f"refuses the request (HTTP {code}): {said}", where=url, hint="change what it names", code=which)
 
 
 def message(error: Any) -> str:

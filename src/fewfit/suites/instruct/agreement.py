@@ -10,13 +10,16 @@ from typing import Any
 from fewfit.judges import Verdict, noise
 
 LEAST = 3  # conditions that have an order
+WIN_RATE = "win-rate:"
 
 
 def agreements(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Kendall's tau of first turns and first seeds."""
     by_judge: dict[tuple[str, str, str], dict[str, Sequence[float | None]]] = {}
     for row in rows:
-        if row["turn"] == 1 and row["seed"] == 0 and row["study"] in ("comparison", "scaling", "quality") and row["n"]:
+        # A win rate is of a model fitted to all questions: no mean of verdicts.
+        is_mean = row["study"] in ("comparison", "scaling", "quality") and not row["judge"].startswith(WIN_RATE)
+        if row["turn"] == 1 and row["seed"] == 0 and row["n"] and is_mean:
             place = (row["study"], row["questions"], row["judge"])
             by_judge.setdefault(place, {})[row["condition"]] = row["scores"]
     found = []

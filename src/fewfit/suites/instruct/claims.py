@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-from fewfit.stats.criterion import generator
 from fewfit.suites.claims import Claim, Holds, Mean, mean, settled
 from fewfit.suites.instruct import references
 from fewfit.suites.instruct.studies import TUNED
 
 JUDGE = "rules"
 LEVEL = 0.05  # more than so much is no plateau
-BASE, RESAMPLES = "base", 2000
+BASE = "base"
 
 
 class Table:
@@ -88,21 +87,38 @@ def above(table: Table, letter: str, says: str, study: str, one: str, other: str
 
 
 def decoding(table: Table) -> Claim:
-    """The range over settings; of chance alone there is one, too, so questions are drawn again."""
+    """By the variance that settings make beyond chance. The range from best to worst would not do: of chance alone
+    there is one, too, the larger the nearer scores are to one half."""
     says = "fine-tuning makes decoding matter less"
     grids = [table.grid(BASE), table.grid(TUNED)]
     settings = [one for one in grids[0] if one in grids[1]]
     asked = sorted(set.intersection(*(set(grid[one]) for grid in grids for one in settings))) if settings else []
-    if len(settings) < 2 or not asked:
+    if len(settings) < 2 or len(asked) < 2:
         return Claim("f", says, "not run", "")
     scores_GSQ = np.array([[[grid[one][place] for place in asked] for one in settings] for grid in grids])
-    drawn = generator("decoding grid").integers(len(asked), size=(RESAMPLES, len(asked)))
-    base, tuned = np.ptp(scores_GSQ.mean(axis=2), axis=1)
-    ranges_RG = np.ptp(scores_GSQ[:, :, drawn].mean(axis=3), axis=1).T
-    low, high = (float(end) for end in np.quantile(ranges_RG[:, 0] - ranges_RG[:, 1], (0.025, 0.975)))
-    figures = f"from the best to the worst setting {100 * base:.0f} points as it came, {100 * tuned:.0f} tuned"
-    figures += f", apart by {100 * low:.0f} to {100 * high:.0f}"
-    return Claim("f", says, settled(Mean(float(base - tuned), low, high), 0.0), figures)
+    base, tuned = (variance_of_settings(some) for some in scores_GSQ)
+    apart = [
+        variance_of_settings(np.delete(scores_GSQ[0], one, axis=1))
+        - variance_of_settings(np.delete(scores_GSQ[1], one, axis=1))
+        for one in range(len(asked))
+    ]
+    # The jackknife over questions: they are what was drawn.
+    half = float(stdtrit(len(asked) - 1, 0.975)) * ((len(asked) - 1) * float(np.var(apart))) ** 0.5
+    found = Mean(base - tuned, base - tuned - half, base - tuned + half)
+    low, high = (1e4 * end for end in (found.low, found.high))
+    first, second = (100 * max(one, 0.0) ** 0.5 for one in (base, tuned))
+    figures = f"beyond chance settings deviate by {first:.0f} points as it came, {second:.0f} tuned; "
+    figures += f"the variances, in points squared, are apart by {low:.0f} to {high:.0f}"
+    return Claim("f", says, settled(found, 0.0), figures)
+
+
+def variance_of_settings(scores_SQ: np.ndarray[Any, np.dtype[np.float64]]) -> float:
+    """Of their true means, in the two-way layout of settings and questions; below 0 where chance alone made more."""
+    settings, asked = scores_SQ.shape
+    means_S = scores_SQ.mean(axis=1)
+    rest_SQ = scores_SQ - means_S[:, None] - scores_SQ.mean(axis=0) + means_S.mean()
+    noise = float(np.square(rest_SQ).sum()) / ((settings - 1) * (asked - 1))
+    return float(means_S.var(ddof=1)) - noise / asked
 
 
 def plateau(table: Table, more: str) -> Claim:

@@ -12,7 +12,6 @@ urial@ft-30  urial:shifted@ft-30           any prompt, put to tuned weights
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -85,7 +84,3 @@ def condition(name: str) -> Condition:
     if prompt not in ("base", "rules", "examples", "urial", "searched") or (colon and not asked["own"]):
         raise problem
     return Condition(name, **asked, searched=prompt == "searched", quality=change, weights=weights)
-
-
-def conditions(names: Sequence[str]) -> tuple[Condition, ...]:
-    return tuple(condition(name) for name in dict.fromkeys(names))

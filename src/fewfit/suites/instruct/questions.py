@@ -65,6 +65,9 @@ def load(name: str, data: Path | None, number: int, tokens: int, without: Collec
         raise UserError(f"no file of {name}", hint=f"give --data FOLDER, which holds {FILES[kind]}")
     found = mt_bench.load(data / FILES[kind]) if kind == "mt-bench" else rules.load(data / FILES[kind])
     kept = [one for one in found if one.turns[0] not in without and not asks_for_much(one, tokens)]
+    if not kept:
+        why = f"all {len(found)} were searched on, or want longer answers"
+        raise UserError(f"no question of {name} is left: {why}", hint="take other questions, or more --max-new-tokens")
     some = draw.shuffled(kept, lambda one: one.id, seed=0, purpose=f"questions {name}")[:number]
     if kind == "chain":
         some = rules.chain(some, int(turns or rules.MOST_TURNS))

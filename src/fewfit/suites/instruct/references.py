@@ -26,11 +26,14 @@ NUMBER = 200
 
 
 def with_references(
-    material: Material, given: Sequence[Conversation] | None, number: int, max_new_tokens: int
+    material: Material, given: Sequence[Conversation] | None, number: int | None, max_new_tokens: int
 ) -> Material:
-    """`given`, or else so many of the pool, which are then taken out of it: the same ones whatever conditions and seeds
-    are asked for. What shares a query with an example stays out."""
+    """`given`, or else `number` of the pool (NUMBER, at most half, where nobody says), which are then taken out
+    of it: the same ones whatever conditions and seeds are asked for. What shares a query with an example stays out, and
+    no condition takes an answer of theirs."""
     some = draw.shuffled(material.pool if given is None else given, lambda one: one.id, seed=0, purpose="references")
+    if number is None:
+        number = NUMBER if given is not None else min(NUMBER, len(some) // 2)
     if given is None:
         some = some[:number]
         queries = {one.turns[0].query for one in some}
@@ -43,7 +46,9 @@ def with_references(
     if len(kept) < 2:
         hint = "give --references FILE, or more --demonstrations"
         raise UserError(f"{len(kept)} reference answers that no prompt shows", hint=hint)
-    return replace(material, references=tuple(cut(one, words) for one in kept))
+    told = {text for one in kept for turn in one.turns for text in (turn.query, turn.answer)}
+    foreign = [one for one in material.foreign if not any({turn.query, turn.answer} & told for turn in one.turns)]
+    return replace(material, foreign=tuple(foreign), references=tuple(cut(one, words) for one in kept))
 
 
 def cut(one: Conversation, words: int) -> Conversation:

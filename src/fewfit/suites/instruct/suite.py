@@ -16,8 +16,10 @@ from fewfit.errors import UserError
 from fewfit.judges import Answered, Comparer, Judge, Question
 from fewfit.judges.rules import RulesJudge
 from fewfit.models.lent import as_it_was, put_adapter_on, take_adapter_off
+from fewfit.models.remote.trouble import TOO_LONG
 from fewfit.prompts import Conversation, Prompter, Turn
 from fewfit.suites.instruct import references, saving, studies, tuning
+from fewfit.suites.instruct.agreement import WIN_RATE
 from fewfit.suites.instruct.answering import answers
 from fewfit.suites.instruct.conditions import condition
 from fewfit.suites.instruct.examples import Material, prompter
@@ -29,12 +31,13 @@ from fewfit.suites.results import ROWS, Results, held, machine
 from fewfit.writing import Decoding, LocalWriter, Writer
 
 KEY = (
-    "model", "digest", "dtype", "chat", "study", "condition", "seed", "questions", "number", "judge", "temperature",
-    "top_p", "repetition_penalty", "max_new_tokens", "lr", "material",
+    "model", "digest", "dtype", "chat", "study", "condition", "seed", "questions", "judge", "temperature", "top_p",
+    "repetition_penalty", "max_new_tokens", "lr", "material",
 )  # fmt: skip
 # `material` is a digest of all that has no column of its own: what stands before a query, what was trained on, the
 # questions with their checks, who judges by which prompts.
 DIVERGENCE, BASE = "divergence", "base"
+TEMPLATE = "chat-template"  # the code of an error: it refuses some turns
 DIVERGING, DIVERGING_TOKENS = 16, 64  # conversations, and of each answer
 Tell = Callable[[str], None]
 
@@ -122,7 +125,9 @@ class Run:
                 continue
             try:
                 rows += self.reading(cell, name) if cell.study in READ else self.asking(cell, name)
-            except tuning.Diverged as error:
+            except (tuning.Diverged, UserError) as error:
+                if isinstance(error, UserError) and error.code != TOO_LONG:
+                    raise
                 self.tell(f"{cell.condition.name} is left out: {error}")
                 left_out[cell.condition.name] = str(error)
         return Outcome(rows, [{"condition": one, "why": why} for one, why in left_out.items()])
@@ -134,8 +139,15 @@ class Run:
             return "chat templates have no line between conversations"
         why = self.material.refuse(cell.condition)
         if not why and cell.condition.weights and self.subject.loaded:
-            why = tuning.refuse(self.subject.loaded, self.learnt(cell))
-        return why or self.too_long(cell)
+            why = tuning.refuse(self.subject.loaded, self.learnt(cell), cell.condition.weights)
+        if not why and cell.study == DIVERGENCE and (needed := self.seen() + DIVERGING) > len(self.material.pool):
+            why = f"divergence takes {needed} examples and there are {len(self.material.pool)} (--demonstrations)"
+        try:
+            return why or self.too_long(cell)
+        except UserError as error:
+            if error.code != TEMPLATE:
+                raise
+            return str(error)
 
     def too_long(self, cell: Cell) -> str:
         """Examples that do not fit would be left out, and the condition would not be what its name says."""
@@ -161,7 +173,7 @@ class Run:
         for one in self.sets:
             judging = {judge.name: partial(judged, judge=judge) for judge in self.judges.get(one.name, ())}
             if cell.condition.name != BASE and all(len(question.turns) <= 2 for question in one.questions):
-                judging |= {f"win-rate:{by.name}": partial(self.over_base, cell, one, by) for by in self.comparers}
+                judging |= {f"{WIN_RATE}{by.name}": partial(self.over_base, cell, one, by) for by in self.comparers}
             there = {judge: self.results.of(self.key(cell, one.name, judge)) for judge in judging}
             found += [row for rows in there.values() for row in rows]
             if all(there.values()):
@@ -234,10 +246,7 @@ class Run:
             return references.rows(self.subject.writer, self.prompter(cell), self.material.references)
 
     def save(self, rows: Sequence[Mapping[str, Any]], folder: Path) -> Bundle:
-        if self.subject.loaded is None:
-            raise UserError(
-                "--save with a model behind an endpoint", hint="what is served there cannot be put in a bundle"
-            )
+        assert self.subject.loaded is not None  # saving.refuse
         row = saving.best(rows)
         one = condition(row["condition"])
         cell = Cell(row["study"], one, self.asked.sampling, row["seed"])
@@ -246,11 +255,13 @@ class Run:
 
     def held_out(self, cell: Cell) -> list[Conversation]:
         """Examples that no condition of this study was shown or trained on."""
-        most = max(one.condition.needs_pool for one in self.cells if one.study == DIVERGENCE)
-        if len(self.material.pool) < most + DIVERGING:
-            had = f"{len(self.material.pool)} examples"
-            raise UserError(f"{had} for the study of divergence", hint=f"it takes {most + DIVERGING}: --demonstrations")
+        most = self.seen()
         return self.material.order(cell.seed)[most : most + DIVERGING]
+
+    def seen(self) -> int:
+        """How many examples some condition of the study of divergence takes."""
+        some = {one.condition for one in self.cells if one.study == DIVERGENCE}
+        return max((one.needs_pool for one in some if not self.material.refuse(one)), default=0)
 
     # ---- its parts ---------------------------------------------------------------------------------------------------
 
@@ -307,10 +318,10 @@ class Run:
             "condition": cell.condition.name,
             "seed": cell.seed,
             "questions": questions,
-            "number": self.asked.number,
+            "number": len(asked),
             "judge": judge,
             **asdict(cell.sampling),
-            "max_new_tokens": self.asked.max_new_tokens,
+            "max_new_tokens": 0 if cell.study == DIVERGENCE else self.asked.max_new_tokens,
             "lr": self.asked.lr if cell.condition.weights else 0,
             "material": digest(repr(whole)),
         }
@@ -328,7 +339,12 @@ def needs(writer: Writer, asking: Prompter, one: Question, tokens: int) -> int:
 
 
 def fits(writer: Writer, asking: Prompter, one: Question, tokens: int) -> bool:
-    return writer.limit is None or needs(writer, asking, one, tokens) <= writer.limit
+    try:
+        return writer.limit is None or needs(writer, asking, one, tokens) <= writer.limit
+    except UserError as error:
+        if error.code != TEMPLATE:
+            raise
+        return True  # whatever the template refuses is left out as a condition
 
 
 def forget(writer: Writer) -> None:

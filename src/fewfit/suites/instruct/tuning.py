@@ -88,18 +88,30 @@ def train(
     return folder
 
 
-def refuse(loaded: Loaded, examples: Sequence[Conversation]) -> str:
+def refuse(loaded: Loaded, examples: Sequence[Conversation], weights: Weights) -> str:
     """Why these cannot be trained on; nothing where they can."""
     if any(len(one.turns) > 1 for one in examples):
         return "examples of several turns are shown and not trained on"
-    longest = max(len(loaded.tokenizer(one.turns[0].query)["input_ids"]) for one in examples)
-    return f"a query has {longest} tokens, and a sequence {LENGTH}" if longest > LENGTH - FRAME else ""
+    longest = max(tokens_of(loaded, one.turns[0].query) for one in examples)
+    if longest > (most := min(LENGTH, longest_row(loaded, 0))) - FRAME:
+        return f"a query has {longest} tokens, and a sequence {most}"
+    # Demonstrations that do not fit would be left out in silence, and it would be other shots than its name says.
+    whole = sorted(tokens_of(loaded, f"{one.turns[0].query} {one.turns[0].answer}") + FRAME for one in examples)
+    needed, most = sum(whole[len(whole) - weights.shots :]) + longest + FRAME, longest_row(loaded, weights.shots)
+    return f"{weights.shots} examples and a query have {needed} tokens, and a sequence {most}" if needed > most else ""
+
+
+def tokens_of(loaded: Loaded, text: str) -> int:
+    return len(loaded.tokenizer(text)["input_ids"])
+
+
+def longest_row(loaded: Loaded, shots: int) -> int:
+    """Sequences are as long as in the paper, with demonstrations so many times as long."""
+    return min((1 + shots) * LENGTH, context_length(loaded.model.config) or LENGTH)
 
 
 def renderer_for(loaded: Loaded, frame: Frame | None, shots: int = 0) -> Renderer:
-    """Sequences are as long as in the paper, with demonstrations so many times as long."""
-    context = context_length(loaded.model.config)
-    most = min((1 + shots) * LENGTH, context or LENGTH)
+    most = longest_row(loaded, shots)
     if frame is None:
         return Renderer.resolve(loaded.tokenizer, [], chat="on", max_length=most, max_new_tokens=1)
     template = frame.opening + frame.to_answer("{prompt}") + frame.closed("{completion}")
