@@ -38,14 +38,10 @@ BUDGETS, SEEDS = (10, 30, 100), 2
 
 
 def tasks_in(data: Path, names: Sequence[str] | None, test: int) -> tuple[Task, ...]:
-    """Of all folders; names choose among them."""
-    found: list[Task] = []
-    for folder in FOLDERS:
-        known = library(data / folder)
-        mine = [name for name in known.known if name in names] if names else None
-        if names is None or mine:
-            found += known.tasks(mine, test)
-    return tuple(found)
+    """Those of the folders, or any by name."""
+    if names:
+        return tuple(library(data).tasks(names, test))
+    return tuple(task for folder in FOLDERS for task in library(data / folder).tasks(None, test))
 
 
 def hours(model: str, tasks: tuple[Task, ...], asked: argparse.Namespace) -> dict[str, Any]:
@@ -57,6 +53,8 @@ def hours(model: str, tasks: tuple[Task, ...], asked: argparse.Namespace) -> dic
     try:
         return of(model) | {"from": "its own config"}
     except FewfitError:
+        if model not in BODIES:
+            raise
         told = of(STAND_IN)
         more = BODIES[model] / STAND_IN_BODY
         operations = told["operations"] * more

@@ -58,23 +58,34 @@ def test_wrong_answers_stand_where_they_are_to(share: int, count: int) -> None:
         altered(f"wrong{share}-{where}colours", tasks.__getitem__) for where in ("", "shown-", "taught-")
     )
     assert both and shown and taught
-    right, turned = answers(task.pool), answers(both.pool)
+    right, turned = answers(task.stream(18, 1)), answers(both.stream(18, 1))
     assert sum(right[id] != turned[id] for id in right) == count and set(turned.values()) == {"red", "blue"}
-    assert both.test == shown.test == taught.test == task.test and not both.shown
+    assert both.test == shown.test == taught.test == task.test and not both.shown(18, 1)
     for one, learnt, seen in ((both, turned, turned), (shown, right, turned), (taught, turned, right)):
-        assert answers(one.pool) == learnt
-        with choosers_of(one):
-            target, at = task.test[0], Moment(0, 1, 1)
-            drawn = CHOOSERS[AS_SHOWN].choose(one.pool, target, 18, at)
+        assert answers(one.stream(18, 1)) == learnt
+        with choosers_of(one, 18, 1):
+            target, at, some = task.test[0], Moment(0, 1, 1), one.stream(18, 1)
+            drawn = CHOOSERS[AS_SHOWN].choose(some, target, 18, at)
         assert answers(drawn) == seen
-        assert [one.id for one in drawn] == [e.id for e in CHOOSERS["random"].choose(one.pool, target, 18, at)]
+        assert [one.id for one in drawn] == [e.id for e in CHOOSERS["random"].choose(some, target, 18, at)]
     assert AS_SHOWN not in CHOOSERS and len({one.digest for one in (task, both, shown, taught)}) == 4
 
 
 def test_a_larger_share_holds_the_smaller_ones_wrong_answers() -> None:
     task = made()
-    few, many = (dict(wrong("w", task, share, "shown").shown) for share in (0.2, 0.4))
+    few, many = (wrong("w", task, share, "shown").shown(18, 0) for share in (0.2, 0.4))
     assert few.items() < many.items()
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("one_set", [False, True])
+def test_any_number_of_examples_has_its_share_of_wrong_answers(seed: int, one_set: bool) -> None:
+    """Break seen to fail: a share of the pool, of which ten may have none, or half."""
+    task = replace(made(), one_set=one_set)
+    turned = replace(wrong("w", task, 0.4, None), one_set=one_set)
+    for n in (5, 10, 15):
+        right, learnt = answers(task.stream(n, seed)), answers(turned.stream(n, seed))
+        assert [*right] == [*learnt] and sum(right[id] != learnt[id] for id in right) == 0.4 * n
 
 
 def test_what_is_delivered_shows_wrong_answers_too(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +98,7 @@ def test_what_is_delivered_shows_wrong_answers_too(loaded: Loaded, monkeypatch: 
     (told,) = cell.measure(loaded, task, 12, 0, [Condition("icl", (lane,))])
     (delivered,) = seen
     there = {one.id: one.completion for some in delivered.sets for one in some}
-    expected = answers(task.pool) | dict(task.shown)
+    expected = answers(task.pool) | task.shown(12, 0)
     assert len(delivered.sets) > 1 and told["status"] == "done"
     assert there == {id: expected[id] for id in there} != {id: answers(task.pool)[id] for id in there}
 

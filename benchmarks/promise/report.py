@@ -154,6 +154,8 @@ def each(run: Run, *, trains: bool) -> Iterable[Told]:
 
 
 def told(n: int, what: str, some: Sequence[Told]) -> list[str]:
+    if not some:
+        return [str(n), "0", what, "–", "–", "–", "–"]
     held = [one.low <= one.truth <= one.high for one in some]
     error = [one.point - one.truth for one in some]
     over = over_tasks([one.task for one in some], error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count, islice
@@ -132,7 +133,10 @@ def deliver_all(run: Delivery, part: Part, selection: Selection, watch: Watch) -
             write_bundle(run, run.lane(name), runner_up(run.folder, name), selection, refit=False)
         if name in part.again:
             watch.phase(f"training {name} again")
+            told = len(run.told)
             write_bundle(run, run.lane(name), delivered_again(run.folder, name), selection, refit=True)
+            if len(run.told) > told:  # it diverged, and what was written is what the stream made of it
+                shutil.rmtree(delivered_again(run.folder, name))
 
 
 def empty_warnings(lanes: Sequence[Lane], made: Sequence[dict[str, Any]]) -> list[str]:

@@ -19,15 +19,18 @@ ROWS, LOCK = "rows.jsonl", ".lock"
 
 class Results:
     """Rows in a file, told apart by all that makes them what they are (`key`). Of a cell that was being written when
-    the process died nothing is kept: a row says how many belong together (`splits`)."""
+    the process died nothing is kept: a row says how many belong together (`splits`). What stands there twice, as where
+    files of two machines were joined, counts once."""
 
     def __init__(self, path: Path, key: Sequence[str]) -> None:
         self.path, self._key = path, tuple(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         content = path.read_text() if path.exists() else ""
-        lines = ended(content.encode())
+        lines = list({one_line(row): row for row in ended(content.encode())}.values())
+        if any(name not in row for row in lines for name in (*self._key, "splits")):
+            raise UserError("rows of another suite", where=str(path), hint="name another --out")
         count = Counter(self.key(row) for row in lines)
-        self.rows = [row for row in lines if count[self.key(row)] == row["splits"]]
+        self.rows = [row for row in lines if count[self.key(row)] >= row["splits"]]
         if content != (whole := written(self.rows)):
             publish(path, whole.encode())
 

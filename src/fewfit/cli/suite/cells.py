@@ -123,7 +123,7 @@ def accuracy(rows: list[dict[str, Any]]) -> str:
 
 
 def show_theirs(rows: list[dict[str, Any]]) -> None:
-    """Like beside like: accuracy over a whole stream. Theirs is of all examples but 100, ours of the largest n here."""
+    """Like beside like: accuracy over a whole stream, ours of the largest n here."""
     from fewfit.suites.tasks import paper
 
     told = [name for name in dict.fromkeys(row["task"] for row in rows) if paper.prequential(name)]
@@ -146,4 +146,5 @@ def show_theirs(rows: list[dict[str, Any]]) -> None:
             lines.append(line)
         head = ["over the whole stream", "n", *(f"{kind}, {model}" for kind in paper.KINDS)]
         print_table([*head, *(f"ft/icl+ft, {name}" for name in models)], lines)
-        print(f"\nThe last {len(models)} columns are not ours: {paper.source()}, all examples but 100.\n")
+        of = paper.published()["prequential_of"]
+        print(f"\nThe last {len(models)} columns are not ours: {paper.source()}. {of}\n")

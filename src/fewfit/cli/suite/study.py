@@ -57,15 +57,18 @@ def study(
         raise UserError(f"study {name} without --data", hint="name the folder that its tasks lie in, or --quick")
     if conditions:
         asked = only(asked, f.names(conditions, "--conditions"))
-    asked = quickly(asked, data is None) if quick else asked
+    asked = quickly(asked, data is None, whole=conditions is not None) if quick else asked
     folder = Path(data) if data else bundled()
     names = f.names(tasks, "--tasks") if tasks else list(asked.tasks)
     known = library(folder)
     usual = known.settings  # what settings.json of the folder says
     fewer = QUICK_TEST if quick else usual.get("test", TEST)
     loaded = known.tasks(names, fewer if test is None else test)
-    some, elsewhere = prepared(asked, [shortest(one, QUICK_POOL, len(one.test)) for one in loaded] if quick else loaded)
     sizes = o.read_budgets(budgets or (None if quick else usual.get("budgets")), asked.budgets)
+    if asked.largest and any(n is None or n > asked.largest for n in sizes):
+        raise UserError(f"study {name} with more than {asked.largest} examples", hint="its prompts hold no more")
+    pool = max(QUICK_POOL, *(10**9 if n is None else n for n in sizes))
+    some, elsewhere = prepared(asked, [shortest(one, pool, len(one.test)) for one in loaded] if quick else loaded)
     each = [
         Asked(
             one, some, sizes, asked.conditions, usual.get("seeds", asked.seeds) if seeds is None else seeds, chat,

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from fewfit.cli import flags as f
+from fewfit.cli import output
 from fewfit.cli.suite import options as o
 from fewfit.cli.suite.cells import run_all, show_paper, tell_plans
 
@@ -94,7 +95,8 @@ def run(
     known = library(folder)
     told = known.settings
     test = told.get("test", TEST) if given["test"] is None else given["test"]
-    some = tuple(known.tasks(f.names(names, "--tasks") if names else None, test))
+    tell = (lambda what: None) if flags["quiet"] else output.say
+    some = tuple(known.tasks(f.names(names, "--tasks") if names else None, test, tell))
     budgets = o.read_budgets(given["budgets"] or told.get("budgets"), usual)
     conditions = by_kind(
         o.listed_or(given["kinds"], told.get("kinds"), KINDS, lambda text: f.names(text, "--kinds")),

@@ -52,6 +52,7 @@ class Study:
     one_set: bool = False
     text: str = ""
     quick: tuple[str, ...] = QUICK_TASKS
+    largest: int | None = None  # budget that its conditions are made for
 
     @property
     def trains_whole(self) -> bool:
@@ -63,12 +64,13 @@ def one(name: str, lane: Lane, *, again: bool = False) -> Condition:
     return Condition(name, (lane,), again)
 
 
-def quick(study: Study, bundled: bool = True) -> Study:
-    """Tiny budgets on bundled examples, or on the study's first tasks; the first conditions of those compared."""
+def quick(study: Study, bundled: bool = True, *, whole: bool = False) -> Study:
+    """Tiny budgets on bundled examples, or on the study's first tasks; of its conditions all (`whole`), or the first of
+    those compared."""
     wanted: dict[str, None] = {}
-    for pair in study.compared:
+    for pair in () if whole else study.compared:
         wanted |= dict.fromkeys((pair.this, *pair.others))
-    names = [*(wanted or (one.name for one in study.conditions))][:QUICK_CONDITIONS]
+    names = [*(wanted or (one.name for one in study.conditions))][: None if whole else QUICK_CONDITIONS]
     budgets: tuple[int | None, ...] = (QUICK_N,) if len(study.budgets) <= 3 else (3, QUICK_N)
     tasks = study.quick if bundled else study.tasks[: len(study.quick)]
     return replace(only(study, names), tasks=tasks, budgets=budgets)

@@ -30,4 +30,5 @@ STUDY = Study(
         Compared("ttt", ("icl-all",)),
     ),
     budgets=(10, ALL),
+    largest=ALL,
 )

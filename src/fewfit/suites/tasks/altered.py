@@ -11,15 +11,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
+from hashlib import sha256
 
 from fewfit import draw
 from fewfit.demonstrations import CHOOSERS, Moment
 from fewfit.errors import UserError
 from fewfit.examples import Example
 from fewfit.examples.related import apart
+from fewfit.files import one_line
 from fewfit.suites.tasks.task import Task
 
+BLOCK = 5  # examples
 AS_SHOWN = "as-shown"  # the chooser of lanes that heed `Task.shown`
 WRONG = re.compile(r"wrong(\d\d)-(?:(shown|taught)-)?(.+)")
 
@@ -32,12 +35,6 @@ def altered(name: str, task: Callable[[str], Task]) -> Task | None:
     return crossed(name, task(learnt), task(tested)) if learnt and tested else None
 
 
-def tested_task(name: str) -> str:
-    """Whose test examples a task has."""
-    found = WRONG.fullmatch(name)
-    return found[3] if found else name.rpartition("-to-")[2]
-
-
 def crossed(name: str, learnt: Task, tested: Task) -> Task:
     one, other = (labels(each) for each in (learnt, tested))
     if one != other or not one:
@@ -45,22 +42,50 @@ def crossed(name: str, learnt: Task, tested: Task) -> Task:
         raise UserError(
             f"{name}: {shown[0]} in the one, {shown[1]} in the other", hint="name two tasks of equal labels"
         )
-    return replace(learnt, name=name, pool=tuple(apart(learnt.pool, tested.test)), test=tested.test)
+    pool = tuple(apart(learnt.pool, tested.test))
+    return replace(learnt, name=name, pool=pool, test=tested.test, tested_on=tested.tested_on or tested.name)
 
 
 def labels(task: Task) -> set[str]:
     return set(task.asking.choices or ())
 
 
-def wrong(name: str, task: Task, share: float, where: str | None) -> Task:
-    """Which ones, and what they say instead, is drawn by hash; a larger share holds the smaller one's."""
-    some = draw.shuffled(task.pool, lambda one: one.id, seed=0, purpose="wrong answers")
-    turned = {one.id: other_answer(one, task) for one in some[: round(share * len(some))]}
-    if where == "shown":
-        return replace(task, name=name, shown=tuple(sorted(turned.items())))
-    pool = tuple(replace(one, completion=turned.get(one.id, one.completion)) for one in task.pool)
-    right = tuple(sorted((one.id, one.completion) for one in task.pool if one.id in turned))
-    return replace(task, name=name, pool=pool, shown=right if where == "taught" else ())
+@dataclass(frozen=True)
+class Mistaken(Task):
+    """Of each BLOCK in the order of a stream the same share is wrong, so that any number of examples has it. Which
+    ones, and what they say instead, is drawn by hash; a larger share holds the smaller one's."""
+
+    share: float = 0.0
+    where: str | None = None
+
+    def stream_of(self, n: int, seed: int) -> tuple[Example, ...]:
+        some = super().stream_of(n, seed)
+        if self.where == "shown":
+            return some
+        turned = self.turned(some)
+        return tuple(replace(one, completion=turned.get(one.id, one.completion)) for one in some)
+
+    def shown(self, n: int, seed: int) -> dict[str, str]:
+        some = super().stream_of(n, 0 if self.one_set else seed)
+        turned = self.turned(some)
+        right = {one.id: one.completion for one in some if one.id in turned}
+        return turned if self.where == "shown" else right if self.where == "taught" else {}
+
+    def turned(self, some: Sequence[Example]) -> dict[str, str]:
+        found: list[Example] = []
+        for start in range(0, len(some), BLOCK):
+            block = draw.shuffled(some[start : start + BLOCK], lambda one: one.id, seed=0, purpose="wrong answers")
+            found += block[: round(self.share * len(block))]
+        return {one.id: other_answer(one, self) for one in found}
+
+    @property
+    def digest(self) -> str:
+        return sha256(one_line([super().digest, self.share, self.where]).encode()).hexdigest()[:16]
+
+
+def wrong(name: str, task: Task, share: float, where: str | None) -> Mistaken:
+    same = {one.name: getattr(task, one.name) for one in fields(task)}
+    return Mistaken(**{**same, "name": name, "tested_on": task.tested_on or task.name}, share=share, where=where)
 
 
 def other_answer(example: Example, task: Task) -> str:
@@ -86,9 +111,9 @@ class AsShown:
 
 
 @contextmanager
-def choosers_of(task: Task) -> Iterator[None]:
+def choosers_of(task: Task, n: int, seed: int) -> Iterator[None]:
     """Within, lanes may name AS_SHOWN."""
-    CHOOSERS[AS_SHOWN] = AsShown(dict(task.shown))
+    CHOOSERS[AS_SHOWN] = AsShown(task.shown(n, seed))
     try:
         yield
     finally:

@@ -70,7 +70,7 @@ def measure(
     began = time.monotonic()
     lanes = lanes_of(conditions)
     again = tuple(dict.fromkeys(lane.name for one in conditions if one.again for lane in one.lanes))
-    with choosers_of(task), tempfile.TemporaryDirectory() as scratch:
+    with choosers_of(task, n, seed), tempfile.TemporaryDirectory() as scratch:
         asked = settings(task, lanes, loaded, chat, Path(scratch) / "run")
         material = read(asked, list(task.stream(n, seed)))
         prepared = prepare(asked, material, {None: loaded}, Callbacks(), Part(seed, again, alone))
@@ -93,11 +93,15 @@ def measure(
                 tell(f"testing {chosen}")
                 at = time.monotonic()
                 folder = stream.bundle_of(chosen, one.again)
+                if not folder.is_dir():  # trained again, it diverged
+                    rows.append(row | NOTHING)
+                    continue
                 scores = test(loaded, bundle.load(folder), task.test, material.judge)
                 more = {} if elsewhere is None else elsewhere.measure(loaded, folder, task, chat)
                 tested[chosen, one.again] = scores, round(time.monotonic() - at, 1), more
             scores, spent, more = tested[chosen, one.again]
-            rows.append(row | outcome(stream, chosen, scores) | more | {"seconds": round(seconds + spent, 1)})
+            told = outcome(stream, chosen, scores) | (OF_NO_STREAM if one.again else {})
+            rows.append(row | told | more | {"seconds": round(seconds + spent, 1)})
     return rows
 
 
@@ -106,6 +110,10 @@ NOTHING: dict[str, Any] = {
     "lane": None, "status": "diverged", "accuracy": None, "interval": None, "scores": [], "prequential": None,
     "expected": None, "trained_tokens": 0, "seconds": 0.0,
 }  # fmt: skip
+
+
+# What an i.i.d. training has none of: that is what a stream is for.
+OF_NO_STREAM: dict[str, Any] = {"prequential": None, "expected": None, "trained_tokens": None}
 
 
 def settings(task: Task, lanes: Sequence[Lane], loaded: Loaded, chat: str, out: Path) -> Settings:
@@ -176,6 +184,7 @@ def common(task: Task, n: int, seed: int, condition: Condition) -> dict[str, Any
         "n": n,
         "seed": seed,
         "test": len(task.test),
+        **({"tested_on": task.tested_on} if task.tested_on else {}),
         "lanes": condition.described,
         "metric": task.asking.metric,
         "majority": task.majority,

@@ -16,7 +16,6 @@ from statistics import fmean, stdev
 from typing import Any, Literal
 
 from fewfit.suites.claims import Mean, mean
-from fewfit.suites.tasks.altered import tested_task
 from fewfit.suites.tasks.testing import scores_of
 
 Row = Mapping[str, Any]
@@ -32,6 +31,7 @@ class Difference:
     this: str
     other: str
     value: Mean
+    tested_on: str = ""  # the task whose test examples these are, where it is another
 
     @property
     def says(self) -> Says:
@@ -53,8 +53,9 @@ def differences(rows: Sequence[Row], this: str, others: Sequence[str]) -> list[D
         mine = at(rows, place, this)
         best = max((some for name in others if (some := at(rows, place, name))), key=level, default=[])
         if (values := paired(mine, best)) is not None:
-            model, task, n = place
-            found.append(Difference(model, task, n, this, best[0]["condition"], mean(values, -1.0, 1.0)))
+            value = mean(values, -1.0, 1.0)
+            origin = mine[0].get("tested_on", "")
+            found.append(Difference(*place, this, best[0]["condition"], value, origin))
     return found
 
 
@@ -98,7 +99,8 @@ def of_tasks(rows: Sequence[Row], this: str, other: str) -> list[Difference]:
         for condition in dict.fromkeys(row["condition"] for row in rows) if task == this else ():
             values = paired(at(rows, (model, this, n), condition), at(rows, (model, other, n), condition))
             if values is not None:
-                found.append(Difference(model, this, n, condition, f"{condition} on {other}", mean(values, -1.0, 1.0)))
+                value, origin = mean(values, -1.0, 1.0), at(rows, (model, this, n), condition)[0].get("tested_on", "")
+                found.append(Difference(model, this, n, condition, f"{condition} on {other}", value, origin))
     return found
 
 
@@ -134,7 +136,7 @@ def overall(some: Sequence[Difference]) -> Mean | None:
     """The mean over tasks; of a task, over its sizes, and over its variants that have the same test examples."""
     by_task: dict[str, list[float]] = {}
     for one in some:
-        by_task.setdefault(tested_task(one.task), []).append(one.value.value)
+        by_task.setdefault(one.tested_on or one.task, []).append(one.value.value)
     return of_means([fmean(values) for values in by_task.values()])
 
 

@@ -34,6 +34,8 @@ def by_kind(
     updates: Sequence[int] = (3,),
 ) -> tuple[Condition, ...]:
     """The paper's methods: each with all its settings, of which the stream chooses."""
+    if odd := next((kind for kind in kinds if kind not in KINDS), None):
+        raise UserError(f"no kind {odd}", hint=f"one of {', '.join(KINDS)}")
     lanes = Grid.of(methods=kinds, shots=shots, lr=lr, updates=updates).lanes
     found = [Condition(kind, tuple(lane for lane in lanes if lane.kind == kind)) for kind in KINDS]
     return tuple(one for one in found if one.lanes)

@@ -33,7 +33,9 @@ class Elsewhere:
 
     @property
     def digest(self) -> str:
-        return sha256(one_line([self.text, [task.digest for task in self.tasks]]).encode()).hexdigest()[:16]
+        """In whatever order the tasks were named."""
+        named = sorted(self.tasks, key=lambda task: task.name)
+        return sha256(one_line([self.text, [task.digest for task in named]]).encode()).hexdigest()[:16]
 
     def others(self, task: Task) -> list[Task]:
         return [one for one in self.tasks if one.name != task.name]

@@ -18,9 +18,10 @@ from typing import Any
 
 from fewfit.errors import UserError
 from fewfit.examples import load as load_examples
+from fewfit.examples.choices import parse
 from fewfit.examples.sources import READERS
 from fewfit.metrics import auto
-from fewfit.suites.results import LOCK
+from fewfit.suites.results import LOCK, ROWS
 from fewfit.suites.tasks import bbh, lines, pairs, parity, raft, tweeteval
 from fewfit.suites.tasks.altered import altered
 from fewfit.suites.tasks.changed import changed
@@ -46,14 +47,28 @@ class Library:
         near = get_close_matches(name, self.known, n=1)
         raise UserError(f"no task {name}", hint=f"did you mean {near[0]}?" if near else f"one of {some(self.known)}")
 
-    def tasks(self, names: Sequence[str] | None = None, test: int = TEST) -> list[Task]:
-        """Those asked for, else all that were found (what is made up or made of others is asked for by name)."""
+    def tasks(
+        self, names: Sequence[str] | None = None, test: int = TEST, tell: Callable[[str], None] = lambda what: None
+    ) -> list[Task]:
+        """Those asked for, else all that were found and can be read (what is made up or made of others is asked for by
+        name): a published folder may hold much beside its tasks."""
         if test < 1:
             raise UserError(f"--test {test}", hint="give 1 or more")
-        wanted = list(names or (name for name in self.known if name != parity.NAME))
-        if not wanted:
-            raise UserError("no tasks", hint="name a folder with files of examples")
-        return [self.task(name, test) for name in dict.fromkeys(wanted)]
+        if names:
+            return [self.task(name, test) for name in dict.fromkeys(names)]
+        read: list[Task] = []
+        problem = UserError("no tasks", hint="name a folder with files of examples")
+        for name in self.known:
+            if name == parity.NAME:
+                continue
+            try:
+                read.append(self.task(name, test))
+            except UserError as error:
+                problem = error
+                tell(f"{name} is left out: {error}")
+        if not read:
+            raise problem
+        return read
 
     def task(self, name: str, test: int) -> Task:
         made = None if name in self.known else altered(name, lambda of: self.task(of, test))
@@ -73,7 +88,7 @@ def library(folder: Path | None) -> Library:
         if not folder.is_dir():
             raise UserError("no folder", where=str(folder), hint="name a folder with files of examples")
         told = settings_of(folder)
-        for name, load in found(folder):
+        for name, load in found(folder, outermost=True):
             load = partial(refuse_twins, name, folder) if name in known else load
             known[name] = with_settings(load, told.get(TASKS, {}).get(name, {}))
         if unknown := next((name for name in told.get(TASKS, {}) if name not in known), None):
@@ -111,6 +126,8 @@ def with_settings(load: Load, told: dict[str, Any]) -> Load:
     if not told:
         return load
     more: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
+    if isinstance(told.get("choices"), str):
+        more["choices"] = tuple(parse(told["choices"]))
     if "choices" in more and "metric" not in more:
         more["metric"] = "choice"
 
@@ -121,23 +138,22 @@ def with_settings(load: Load, told: dict[str, Any]) -> Load:
     return loaded
 
 
-def found(folder: Path) -> Iterator[tuple[str, Load]]:
-    """A folder that is a published set as a whole is not looked into further, nor is one that a suite works in."""
-    if (folder / LOCK).is_file():
+def found(folder: Path, *, outermost: bool = False) -> Iterator[tuple[str, Load]]:
+    """A folder that is a published set as a whole is not looked into further, nor is one below that a suite works
+    in."""
+    if (folder / LOCK).is_file() and not outermost:
         return
     if raft.is_raft(folder):
         yield folder.name, partial(raft.load, folder)
         return
-    if names := lines.tasks_in(folder):
-        yield from ((name, partial(lines.load, folder, name)) for name in names)
-        return
+    yield from ((name, partial(lines.load, folder, name)) for name in lines.tasks_in(folder))
     if tweeteval.is_tweeteval(folder):
         yield tweeteval.name_of(folder), partial(tweeteval.load, folder)
         return
     files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.suffix.lower() in READERS]
     stems = {path.stem for path in files}
     for path in files:
-        if path.name == SETTINGS or (path.stem.endswith(TESTED) and path.stem.removesuffix(TESTED) in stems):
+        if path.name in (SETTINGS, ROWS) or (path.stem.endswith(TESTED) and path.stem.removesuffix(TESTED) in stems):
             continue
         yield path.stem, partial(load_file, path)
     for inner in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):

@@ -6,6 +6,7 @@ is not reckoned off: hours are rather too many.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from fewfit.demonstrations.delivery import SETS
@@ -92,6 +93,13 @@ def work(
         tokens += made.trained + made.read
         operations += made.operations(shape.body, whole=whole)
         seconds += lane_seconds(made, shape, speed, whole=whole)
+    for lane in dict.fromkeys(lane for one in asked.conditions if one.again for lane in one.lanes):
+        # Trained afresh, behind as many demonstrations: what the stream made of it without its predictions.
+        made, whole = stream_work(lane, n, lengths[lane.shots]), lane.tune == "full"
+        again = replace(made, read=0.0, reads=0.0, written=0.0)
+        tokens += again.trained
+        operations += again.operations(shape.body, whole=whole)
+        seconds += lane_seconds(again, shape, speed, whole=whole)
     if asked.curve:
         read = lengths[min(lengths)].mean * sum(SETS * (k + n) for k in asked.curve)
         tokens += read

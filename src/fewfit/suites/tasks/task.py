@@ -42,14 +42,14 @@ class Published:
 @dataclass(frozen=True)
 class Task:
     """`pool` is what streams are drawn from: of every seed its own examples, or (`one_set`) the same in another order.
-    `shown` are answers, by id, that demonstrations have in place of their own, for lanes whose chooser heeds it."""
+    `tested_on`: the task whose test examples these are, where it is another."""
 
     name: str
     pool: tuple[Example, ...]
     test: tuple[Example, ...]
     asking: Asking
-    shown: tuple[tuple[str, str], ...] = ()
     one_set: bool = False
+    tested_on: str = ""
 
     def stream(self, n: int, seed: int) -> tuple[Example, ...]:
         """The first n of one order, so that 10 examples are inside 30."""
@@ -59,6 +59,10 @@ class Task:
 
     def stream_of(self, n: int, seed: int) -> tuple[Example, ...]:
         return tuple(draw.order(self.pool, seed)[:n])
+
+    def shown(self, n: int, seed: int) -> dict[str, str]:
+        """Answers, by id, that demonstrations have in place of their own, for lanes whose chooser heeds it."""
+        return {}
 
     def size(self, budget: int | None) -> int:
         """How many examples a budget comes to; None is all there are."""
@@ -70,7 +74,6 @@ class Task:
         asking = self.asking
         rows = [as_dict(one) for one in (*self.pool, *self.test)]
         told: list[Any] = [asking.metric, asking.choices, asking.answer_patterns, asking.instruction, asking.bare, rows]
-        told += [self.shown] if self.shown else []
         told += ["one set"] if self.one_set else []
         return sha256(one_line(told).encode()).hexdigest()[:16]
 
