@@ -55,6 +55,14 @@ def fit(items: Sequence[Example], out: Path, **more: Any) -> fewfit.Run:
     return fewfit.fit(list(items), model=model, out=out, **{**GRID, "augment": "local,global", **more})
 
 
+def test_an_address_with_a_password_is_written_nowhere(tmp_path: Path) -> None:
+    """Break seen to fail: refused after it stood in run.json."""
+    out = tmp_path / "run"
+    with pytest.raises(UserError, match="--augment-url holds more than an address"):
+        fit(examples(8), out, augment_with="m", augment_url="http://me:secret@host/v1")
+    assert not out.exists()
+
+
 def trained(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "trained.jsonl").read_text().splitlines()]
 

@@ -280,6 +280,22 @@ def test_a_lane_that_diverged_is_no_evidence() -> None:
     assert next(claim for claim in claims(some) if claim.letter == "b").holds == "not run"
 
 
+def test_facts_that_were_not_learnt_say_nothing_of_the_structure() -> None:
+    found = verdicts(
+        reversals__rephrasing__ft="1111111110", reversals__reversal__ft="0100100010",
+        structure__rephrasing__ft="0000000100", structure__reversal__ft="1101101011",
+    )  # fmt: skip
+    assert found["d"] == "not settled"
+
+
+def test_few_rephrasings_do_not_tell_whether_facts_were_learnt() -> None:
+    """19 of 24 is no failure to learn, nor 20 a success. Break seen to fail: the point taken for the whole."""
+    for right in (19, 20):
+        some = rows(reversals__rephrasing__ft="1", reversals__reversal__ft="0")
+        some[0]["hits"], some[1]["hits"] = "1" * right + "0" * (24 - right), "01" * 60
+        assert next(claim for claim in claims(some) if claim.letter == "a").holds == "not settled"
+
+
 def test_what_was_not_run_is_not_judged() -> None:
     """And facts that were not learnt say nothing of their reversals."""
     assert set(verdicts(reversals__rephrasing__none="1010").values()) == {"not run"}

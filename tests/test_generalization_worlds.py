@@ -13,6 +13,7 @@ from functools import cache
 import pytest
 
 from fewfit.errors import UserError
+from fewfit.suites.generalization.checking import check
 from fewfit.suites.generalization.real_words import REAL_WORDS
 from fewfit.suites.generalization.words import SYLLABLES, draw_lexicon, draw_nonsense, nonsense_words
 from fewfit.suites.generalization.world import Names, Scale, World
@@ -114,6 +115,12 @@ def test_questions_are_well_formed(name: str, names: Names, seed: int) -> None:
         assert question.prompt == question.prompt.strip() and all(one == one.strip() for one in question.options)
     assert len({question.id for question in one.questions}) == len(one.questions)
     assert len({document.id for document in one.documents + one.inferences}) == len(one.documents + one.inferences)
+
+
+@pytest.mark.parametrize(("names", "seed"), [("plausible", 13), ("plausible", 20), ("nonsense", 13), ("nonsense", 20)])
+def test_what_a_category_has_itself_is_not_asked_as_inherited(names: Names, seed: int) -> None:
+    """Break seen to fail: seed 13 of plausible names, a chain that a document states."""
+    assert check(build("structure", scale="small", seed=seed, names=names)).ok
 
 
 def test_chance_is_what_the_paper_has() -> None:

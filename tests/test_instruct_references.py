@@ -56,6 +56,18 @@ def test_no_reference_is_shown_or_trained_on() -> None:
         with_references(Material(SMALL, POOL[-2:]), None, 40, 32)
 
 
+def test_no_answer_of_a_reference_stands_in_an_ablation() -> None:
+    """Break seen to fail: answers of another style that are themselves references."""
+    made = with_references(Material(SMALL, POOL[:10], foreign=POOL[10:30]), POOL[10:30], 8, 32)
+    assert len(made.references) == 8 and len(made.foreign) == 12
+    assert not {one.turns[0].answer for one in made.foreign} & {one.turns[0].answer for one in made.references}
+
+
+def test_half_of_a_small_pool_is_left_to_show() -> None:
+    made = with_references(Material(SMALL, POOL[:30]), None, None, 32)
+    assert len(made.references) == len(made.pool) == 15
+
+
 def test_references_are_cut_to_what_an_answer_may_have() -> None:
     long = Conversation("l", (Turn("q?", "one  two\nthree " * 20),))
     assert references.cut(long, 4).turns[0].answer == "one  two\nthree one"

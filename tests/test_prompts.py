@@ -231,6 +231,14 @@ def test_the_same_conversations_as_turns() -> None:
     assert ChatPrompt("c").asked((), "So?") == AskedInTurns((), (Message("user", "So?"),))
 
 
+def test_an_empty_answer_is_a_turn_all_the_same() -> None:
+    """Break seen to fail: it left out, and templates that want turns to alternate refusing two of the user's."""
+    asked = ChatPrompt("c").asked([Turn("Hi", "")], "So?")
+    assert [one.role for one in asked.rest] == ["user", "assistant", "user"]
+    bare = ChatPrompt("c", "", (Conversation("q", (Turn("Why?", ""),)),))
+    assert [one.content for one in bare.asked((), "So?").before] == ["Why?"], "an example leaves it out"
+
+
 # ---- data sets -------------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -16,7 +17,9 @@ from fewfit.errors import EnvironmentProblem, FewfitError, UserError
 from fewfit.examples.example import Message
 from fewfit.models.remote import Endpoint, Request, trouble
 from fewfit.models.remote.access import NO_KEY, api_key
+from fewfit.models.remote.budget import Budget
 from fewfit.models.remote.cache import Answers
+from fewfit.models.remote.exchange import BrokenAnswer, read_echoed
 from tests import endpoint_made as made
 
 pytest.importorskip("openai")
@@ -284,6 +287,31 @@ def test_a_key_that_the_endpoint_repeats_is_not_told(code: int, monkeypatch: pyt
         with pytest.raises(FewfitError) as caught:
             texts(Endpoint("m", server.url), requests(1))
         assert KEY not in caught.value.line() and KEY not in repr(caught.value.__cause__)
+
+
+def test_a_key_that_none_can_be_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Break seen to fail: the sign for more, copied from a page, taken for a server that is not well."""
+    monkeypatch.setenv("FEWFIT_API_KEY", "sk…")
+    with pytest.raises(UserError, match="FEWFIT_API_KEY holds characters"):
+        Endpoint("m", "http://localhost:1/v1")
+
+
+def test_models_share_a_budget() -> None:
+    """Break seen to fail: as many calls again for the second model."""
+    with made.serving() as server:
+        budget = Budget(3)
+        one, other = (Endpoint(name, server.url, budget=budget, cache=False) for name in ("m", "n"))
+        texts(one, requests(2))
+        with pytest.raises(FewfitError, match="budget of 3 calls is spent"):
+            texts(other, requests(2))
+        assert server.calls == 3
+
+
+def test_a_probability_of_nothing_is_kept_and_no_number_is_none() -> None:
+    told = {"tokens": ["a", "b"], "token_logprobs": [None, -math.inf]}
+    assert read_echoed(told)[1].logp == -1e4
+    with pytest.raises(BrokenAnswer):
+        read_echoed({**told, "token_logprobs": [None, math.nan]})
 
 
 @pytest.mark.parametrize(

@@ -166,6 +166,21 @@ def test_other_examples_are_another_cell(loaded: Loaded, tmp_path: Path) -> None
     assert len(suite.Results(tmp_path / suite.ROWS, suite.KEY).rows) == 3
 
 
+def test_rows_of_another_suite_are_left_alone(tmp_path: Path) -> None:
+    """And what stands there twice counts once. Breaks seen to fail: rows whose keys are alike under another suite's key
+    deleted from the file; both copies deleted."""
+    from fewfit.suites.generalization.suite import KEY as OTHER
+
+    path = tmp_path / suite.ROWS
+    some = [{**dict.fromkeys(suite.KEY, 1), "n": n, "splits": 1} for n in range(3)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in (*some, some[0])))
+    before = path.read_bytes()
+    with pytest.raises(UserError, match=r"rows of another suite.*--out"):
+        suite.Results(path, OTHER)
+    assert path.read_bytes() == before
+    assert suite.Results(path, suite.KEY).rows == some
+
+
 def test_small_budgets_of_all_tasks_come_first() -> None:
     some = [(one.task.name, one.n, one.seed) for one in cells(asked(budgets=(None, 10, 4, 18), seeds=2))]
     assert some[:4] == [("colours", 4, 0), ("said", 4, 0), ("colours", 10, 0), ("said", 10, 0)]

@@ -244,6 +244,17 @@ def test_the_penalty_and_the_nucleus_go_over_the_line(alone: None) -> None:
         assert server.asked[-1]["seed"] != server.asked[-2]["seed"]
 
 
+def test_an_answer_begins_behind_blank_lines_and_thoughts(alone: None) -> None:
+    """Breaks seen to fail: a stop at the blank line that an answer begins with; thoughts taken for it."""
+    how = Decoding(12, ("\n\n",))
+    told = ["\n\n- a\n\nmore", "<think>\nHm.\n\n</think>\n\n- b", "<think>\nHm.\n\nNo end", "- c"]
+    with endpoint_made.serving(rule=lambda prompt: told[int(prompt)]) as server:
+        writer = EndpointWriter(Endpoint("m", server.url), chat=True)
+        made = writer.write([Asked("", str(k)) for k in range(4)], list("abcd"), how)
+        assert [one.text for one in made] == ["- a", "- b", "", "- c"]
+        assert not any("stop" in body for body in server.asked)
+
+
 def test_an_endpoint_without_the_penalty_says_so_in_one_line(alone: None) -> None:
     """Whether it refuses the field or passes over it. Break seen to fail: no proof before the first request."""
     how = Decoding(8, repetition_penalty=1.2)

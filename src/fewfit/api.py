@@ -12,6 +12,7 @@ from fewfit.metrics import metric as find_metric
 from fewfit.models import local
 from fewfit.models.local import Loaded
 from fewfit.models.remote import served
+from fewfit.models.remote.budget import Budget
 from fewfit.predictions import read as read_predictions
 from fewfit.report.writing import write_report
 from fewfit.run import folders
@@ -145,14 +146,16 @@ def resume(
         )
     given = {one["lane"]: an_object for one, an_object in zip(wanted, objects, strict=False)}
     loaded: dict[str | None, Loaded] = {}
+    budget = Budget(record["asked"]["max_calls"]["value"])
     for one in record["models"]:
         callbacks.phase(f"loading {one['name']}")
         if one["lane"] in given:
             loaded[one["lane"]] = wrap(given[one["lane"]], tokenizer)
         elif one.get("base_url"):
-            limits = {name: record["asked"][name]["value"] for name in ("concurrency", "max_calls")}
-            known = (one["render"]["chat"], one["likelihood"])
-            loaded[one["lane"]] = served.load(one["name"], one["base_url"], known=known, **limits)
+            known, many = (one["render"]["chat"], one["likelihood"]), record["asked"]["concurrency"]["value"]
+            loaded[one["lane"]] = served.load(
+                one["name"], one["base_url"], known=known, concurrency=many, budget=budget
+            )
         else:
             loaded[one["lane"]] = local.load(
                 one["name"],
@@ -195,13 +198,14 @@ def _run(prepared: Prepared, judge: Metric, watch: Watch) -> Run:
 def refuse_changed_data(record: dict[str, Any], where: Path) -> None:
     from hashlib import sha256
 
-    path, digest = record["data"]["path"], record["data"]["file_digest"]
-    if path and digest and Path(path).exists() and sha256(Path(path).read_bytes()).hexdigest() != digest:
-        raise UserError(
-            f"{path} has changed since the run began",
-            where=str(where),
-            hint="put the old file back, or start a new run on the new one",
-        )
+    for files in (record["data"], record["documents"] or {}):
+        path, digest = files.get("path"), files.get("file_digest")
+        if path and digest and Path(path).exists() and sha256(Path(path).read_bytes()).hexdigest() != digest:
+            raise UserError(
+                f"{path} has changed since the run began",
+                where=str(where),
+                hint="put the old file back, or start a new run on the new one",
+            )
 
 
 def objects_in(model: Any) -> list[Any]:

@@ -143,7 +143,7 @@ class Settings:
             raise UserError(f"--shots auto with {self.number_of_seeds} seeds", hint=hint)
         named = [short_name(one) for one in self.models if isinstance(one, str | Path)]
         alone = next((name for name in ("concurrency", "max_calls") if getattr(self, name) is not None), None)
-        if self.base_url is None and alone is not None:
+        if self.base_url is None and alone is not None and not (alone == "max_calls" and self.augment_url):
             raise UserError(f"{flag(alone)} without --base-url", hint="it is for models behind an endpoint")
         if self.probe is not None:  # documents have lanes of their own (run/reading.py)
             return

@@ -86,13 +86,15 @@ def augment(
     per: int = 5,
     judge: Judge | None = None,
     tokenizer: Any = None,
+    max_calls: int | None = None,
     on_block: OnBlock | None = None,
 ) -> Augmented:
     """What a model can tell from the examples while it reads them, as further rows to train on.
 
     `data` are documents (rows of `text`) or prompts and completions. `strategy` is one or several of local, global and
     document. `model` is a name, a folder, a loaded model, or, with `base_url`, a model of that endpoint. With `out` the
-    rows are written there as they are made; the same call again goes on where the last one ended. `judge` tells of a
+    rows are written there as they are made; the same call again goes on where the last one ended. An endpoint is asked
+    no more than `max_calls` times. `judge` tells of a
     statement whether it is true, None where it cannot; it is asked in the end and changes nothing.
     """
     names = (strategy,) if isinstance(strategy, str) else tuple(strategy)
@@ -101,7 +103,9 @@ def augment(
     wanted = Wanted(seed, per, max_new_tokens, temperature, check, folder, dataset.choices)
     place = None if out is None else Path(out)
     refuse_impossible(dataset, names, wanted, place)
-    writer, of_model = writer_for(model, base_url, tokenizer)
+    if max_calls is not None and base_url is None:
+        raise UserError("--max-calls without --base-url", hint="it is for a model behind an endpoint")
+    writer, of_model = writer_for(model, base_url, tokenizer, max_calls=max_calls)
     asked = asked_of(dataset, names, wanted, of_model)
     some = [one for name in names for one in targets(writer, dataset.examples, name, wanted)]
     with nullcontext(Memory()) if place is None else ledger.opened(place, asked) as book:
@@ -161,15 +165,18 @@ def refuse_impossible(dataset: Dataset, names: Sequence[str], wanted: Wanted, ou
         templates(name, dataset.are_documents, wanted)
 
 
-def writer_for(model: Any, base_url: str | None, tokenizer: Any) -> tuple[Writer, str]:
-    """Who writes, and what tells that it is the same one when the work is gone on with."""
+def writer_for(
+    model: Any, base_url: str | None, tokenizer: Any, *, max_calls: int | None = None, **load: Any
+) -> tuple[Writer, str]:
+    """Who writes, and what tells that it is the same one when the work is gone on with. `load`: how a model of that
+    name is loaded."""
     if model is None:
         raise UserError("no model to infer with", hint="name one: --with smollm2, a folder, or a Hugging Face name")
     if base_url is not None:
         from fewfit.models.remote import Endpoint
         from fewfit.models.remote.served import find_out
 
-        endpoint = Endpoint(str(model), base_url)
+        endpoint = Endpoint(str(model), base_url, max_calls=max_calls)
         return EndpointWriter(endpoint, chat=find_out(endpoint, "auto")[0]), f"{model} at {endpoint.url}"
     if hasattr(model, "write"):
         return model, who_writes(model)
@@ -177,7 +184,7 @@ def writer_for(model: Any, base_url: str | None, tokenizer: Any) -> tuple[Writer
         return writer_of(model), model.ref.digest
     named = isinstance(model, str | Path)
     pair = model if isinstance(model, tuple) else (model, tokenizer)
-    loaded = local.load(str(model)) if named else local.wrap(*pair)
+    loaded = local.load(str(model), **load) if named else local.wrap(*pair)
     return writer_of(loaded), loaded.ref.digest
 
 

@@ -34,6 +34,10 @@ def augment(
     base_url: Annotated[
         str | None, typer.Option(metavar="URL", help="An endpoint that has the model.", show_default="this machine")
     ] = None,
+    max_calls: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Requests to an endpoint before it stops.", show_default="no limit"),
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Keep only what the model affirms when asked.")] = False,
     prompts: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="Prompts of your own.", show_default="ours")
@@ -66,6 +70,7 @@ def augment(
         strategy=[part.strip() for part in strategy.split(",")],
         out=out,
         base_url=base_url,
+        max_calls=max_calls,
         check=check,
         prompts=prompts,
         per=per,

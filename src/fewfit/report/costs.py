@@ -101,7 +101,8 @@ def cost_line(result: dict[str, Any]) -> str | None:
     )
     spent = f"{tuned['trained_tokens']:,} tokens ({clock(tuned['train_seconds'])})"
     if tuned["inferred_tokens"]:
-        spent += f" and inferring {tuned['inferred_tokens']:,} ({clock(tuned['infer_seconds'])})"
+        by = f" of {even['inferred_by']}, not reckoned here," if even.get("inferred_by") else ""
+        spent += f" and inferring {tuned['inferred_tokens']:,}{by} ({clock(tuned['infer_seconds'])})"
     queries = (
         f"a query reads {tuned['query_tokens']:,.0f} tokens, of {even['prompted']} {prompted['query_tokens']:,.0f}"
     )

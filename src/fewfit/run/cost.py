@@ -95,7 +95,9 @@ def by_lane(rows: Sequence[Mapping[str, Any]]) -> defaultdict[str, list[Mapping[
     return out
 
 
-def break_even(selection: Selection, lanes: Sequence[Lane], made: Sequence[Cost]) -> dict[str, Any] | None:
+def break_even(
+    selection: Selection, lanes: Sequence[Lane], made: Sequence[Cost], augmenter: str | None = None
+) -> dict[str, Any] | None:
     """The recommended lane, if it trains, else the best with the shortest prompt, against the best that prompts with
     examples. `spent` are tokens, those trained on weighed by their passes; `queries` is None where a query of the tuned
     one costs no less: as many examples in a prompt cost as much, whichever they are. Every prompt is reckoned whole:
@@ -109,11 +111,13 @@ def break_even(selection: Selection, lanes: Sequence[Lane], made: Sequence[Cost]
     one, other = of[ours], of[theirs]
     if one.query_tokens is None or other.query_tokens is None:
         return None
-    spent = PASSES[named[ours].tune] * one.trained_tokens + one.inferred_tokens
+    # Tokens of another model that inferred are no tokens of this one.
+    spent = PASSES[named[ours].tune] * one.trained_tokens + (0 if augmenter else one.inferred_tokens)
     saved = other.query_tokens - one.query_tokens
     fewer = named[ours].shots_at_use < named[theirs].shots_at_use
     queries = math.ceil(spent / saved) if fewer and saved > 0 else None
-    return {"tuned": ours, "prompted": theirs, "queries": queries, "spent": spent}
+    found = {"tuned": ours, "prompted": theirs, "queries": queries, "spent": spent}
+    return found | ({"inferred_by": augmenter} if augmenter else {})
 
 
 def as_json(made: Sequence[Cost]) -> list[dict[str, Any]]:

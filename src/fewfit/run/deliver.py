@@ -97,7 +97,9 @@ def deliver(run: Delivery, watch: Watch, seconds: Callable[[], float], differing
         **selection.as_json(),
         "test": None if test is None else judge_test(run, test, written, opponents, watch),
         "costs": cost.as_json(price),
-        "break_even": None if selection.nothing_learnt else cost.break_even(selection, run.lanes, price),
+        "break_even": None
+        if selection.nothing_learnt
+        else cost.break_even(selection, run.lanes, price, (run.record.get("augmenter") or {}).get("name")),
         "labels": None if test is None or not labels else shift.label_shares(examples, test),
         "seconds": round(seconds(), 3),
         "warnings": [

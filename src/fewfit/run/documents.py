@@ -194,7 +194,7 @@ def execute_on_documents(session: Session, judge: Metric, questions: Dataset, la
             watch.phase("inferring from the documents")
             parts = inferences.parts_of_documents(mine, task)
             say = seldom(watch.phase)
-            inferences.complete(prepared.folder, name, loaded, task, parts, check, say, record.get("augmenter"))
+            inferences.complete(prepared.folder, name, loaded, task, parts, check, say, inferences.augmenter_of(record))
         readings[name] = Reading(documents.examples, questions.examples, renderer, judge, task.sources)
     tracks: list[Progress] = []
     for lane in sorted(lanes, key=lambda lane: lane.trains):

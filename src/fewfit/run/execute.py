@@ -137,7 +137,7 @@ def _execute(session: Session, judge: Metric) -> dict[str, Any]:
             made = inferences.parts([lane for lane in lanes if lane.model == name], task, record["seeds"], last)
             with one_thread(is_small(loaded.model)):
                 say = seldom(watch.phase)
-                inferences.complete(folder, name, loaded, task, made, check, say, record.get("augmenter"))
+                inferences.complete(folder, name, loaded, task, made, check, say, inferences.augmenter_of(record))
         for team in teams([lane for lane in lanes if lane.model == name]):
             mine = [progress for progress in tracks if progress.lane in team.lanes]
             states = {progress.track: earlier[progress.track].state for progress in mine}

@@ -91,14 +91,16 @@ def complete(
     augmenter: Mapping[str, Any] | None = None,
 ) -> None:
     """Makes what is not there yet, each part on the disk before the next. `augmenter` names another model that infers,
-    and the address that serves it, if it is served."""
+    the address that serves it, if it is served, and how it is loaded."""
     known = restore(folder, model, task)
     open_ = unique([part for part in wanted if part.key not in known])
+    writer, by = writing(loaded, augmenter, open_)
+    refuse_another(folder, by)
     with kept(folder / FILE, "is no record of inferences") as book:
-        made = inferred(writing(loaded, augmenter, open_), task, open_, stopped)
+        made = inferred(writer, task, open_, stopped)
         for done, (part, rows, account) in enumerate(made, 1):
             told = {"rows": [as_dict(row) for row in rows], "cost": account.as_dict()}
-            book.add({"model": model, **part._asdict(), **told})
+            book.add({"model": model, **({"by": by} if by else {}), **part._asdict(), **told})
             tell(f"inferring: {done} of {len(open_)} parts")
     restore(folder, model, task)
 
@@ -111,14 +113,31 @@ def unique(some: Sequence[Part]) -> list[Part]:
     return list(first.values())
 
 
-def writing(loaded: Loaded, augmenter: Mapping[str, Any] | None, wanted: Sequence[Part]) -> Any:
-    """Who writes; nobody is fetched for nothing."""
+def augmenter_of(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Another model that infers, and how it is loaded: as the lanes' own."""
+    if record.get("augmenter") is None:
+        return None
+    asked = record["asked"]
+    more = {name: asked[name]["value"] for name in ("max_calls", "device", "dtype", "quantize")}
+    return {**record["augmenter"], **more}
+
+
+def refuse_another(folder: Path, by: str | None) -> None:
+    """What one model began another does not end."""
+    if by and any(one.get("by", by) != by for one in read(folder)):
+        hint = "put the old one back, or start a new run"
+        raise UserError("the model that infers is not the one that the run began with", where=str(folder), hint=hint)
+
+
+def writing(loaded: Loaded, augmenter: Mapping[str, Any] | None, wanted: Sequence[Part]) -> tuple[Any, str | None]:
+    """Who writes, and which model that is where it is not the lanes' own; nobody is fetched for nothing."""
     from fewfit.augment.augmented import writer_for
     from fewfit.augment.making import writer_of
 
     if augmenter is None or not wanted:
-        return writer_of(loaded)
-    return writer_for(augmenter["name"], augmenter["url"], None)[0]
+        return writer_of(loaded), None
+    load = {name: value for name, value in augmenter.items() if name not in ("name", "url")}
+    return writer_for(augmenter["name"], augmenter["url"], None, **load)
 
 
 def inferred(

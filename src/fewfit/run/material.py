@@ -20,6 +20,7 @@ from fewfit.metrics import metric as find_metric
 from fewfit.metrics.patterns import shortened
 from fewfit.metrics.structured import NOT_JSON, parsed
 from fewfit.models.local import Loaded
+from fewfit.models.remote.access import checked_url
 from fewfit.run import shots as choosing
 from fewfit.run.reading import lanes_on_documents
 from fewfit.settings import DEFAULTS, READING, Settings, flag
@@ -44,7 +45,9 @@ class Material:
 
 
 def read(asked: Settings, data: Any) -> Material:
-    """Everything that can be refused before a model is fetched."""
+    """Everything that can be refused before a model is fetched, and before anything stands in run.json."""
+    if asked.augment_url is not None:
+        checked_url(asked.augment_url, "--augment-url")
 
     def load(source: Any, **changed: Any) -> Dataset:
         return load_examples(source, **{name: getattr(asked, name) for name in READING} | changed)
@@ -109,8 +112,11 @@ def read(asked: Settings, data: Any) -> Material:
         message = f"{updates:,} updates are asked for, and {MOST_UPDATES:,} are the most"
         raise UserError(message, hint="give fewer --updates, --seeds, --lr or --shots, or fewer examples")
     at = place_of(data)
-    digest = None if at is None else sha256(Path(at).read_bytes()).hexdigest()
-    return Material(dataset, test, judge, seeds, at, digest, documents=documents, documents_path=read_from)
+    return Material(dataset, test, judge, seeds, at, digest_of(at), documents=documents, documents_path=read_from)
+
+
+def digest_of(path: str | None) -> str | None:
+    return None if path is None else sha256(Path(path).read_bytes()).hexdigest()
 
 
 def place_of(data: Any) -> str | None:

@@ -15,11 +15,12 @@ from fewfit.models import local
 from fewfit.models.configs import context_length
 from fewfit.models.local import Loaded
 from fewfit.models.remote import served
+from fewfit.models.remote.budget import Budget
 from fewfit.render import Renderer
 from fewfit.run import folders
 from fewfit.run import shots as choosing
 from fewfit.run.budget import within_budget
-from fewfit.run.material import Material, grid_of, refuse_no_opponent, updates_of
+from fewfit.run.material import Material, digest_of, grid_of, refuse_no_opponent, updates_of
 from fewfit.run.watch import Watch
 from fewfit.settings import Settings, short_name
 
@@ -52,12 +53,11 @@ class Prepared:
 def load_models(asked: Settings, tokenizer: Any, watch: Watch) -> dict[str | None, Loaded]:
     """By the name that lanes carry: None where there is one model only."""
     loaded: dict[str | None, Loaded] = {}
+    budget = Budget(asked.max_calls)  # of a session, however many models it asks
     for one in asked.models:
         if asked.base_url is not None:
             watch.phase(f"asking for {one}")
-            found = served.load(
-                one, asked.base_url, chat=asked.chat, concurrency=asked.concurrency, max_calls=asked.max_calls
-            )
+            found = served.load(one, asked.base_url, chat=asked.chat, concurrency=asked.concurrency, budget=budget)
         elif isinstance(one, str | Path):
             watch.phase(f"loading {one}")
             found = local.load(
@@ -154,7 +154,12 @@ def prepare(
         },
         "documents": None
         if documents is None
-        else {"path": material.documents_path, "digest": documents.digest, "n": len(documents)},
+        else {
+            "path": material.documents_path,
+            "file_digest": digest_of(material.documents_path),
+            "digest": documents.digest,
+            "n": len(documents),
+        },
         "test": None if test is None else {"digest": test.digest, "n": len(test.examples)},
         "models": [
             {

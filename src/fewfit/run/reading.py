@@ -12,6 +12,7 @@ from fewfit.engine.learner import Track
 from fewfit.engine.lessons import Course, part_that_fits
 from fewfit.engine.source import SOURCES, Source
 from fewfit.engine.stream import Step
+from fewfit.errors import UserError
 from fewfit.examples.example import Example
 from fewfit.grid import KINDS, Grid, Lane, number, parse_augment, refuse_unknown, several
 from fewfit.metrics import Metric
@@ -53,6 +54,8 @@ def lanes_on_documents(asked: Settings, n: int, models: Sequence[str | None]) ->
             lanes += [
                 Lane(shots=together, use_shots=k, deliver="fixed", model=model, **rate) for k in shots for rate in rates
             ]
+    if len(added) > 1 and not any(lane.augment for lane in lanes):
+        raise UserError("--augment, and no lane that would train on inferences", hint="add ft or icl+ft to --methods")
     return Grid(tuple(lanes))
 
 

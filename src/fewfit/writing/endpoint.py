@@ -14,6 +14,7 @@ from fewfit.writing.writer import ANSWERS, Written
 
 ENDPOINT_TOKENS = 16_000  # of a prompt, where nobody says what the endpoint takes
 LETTERS_A_TOKEN = 3
+THINKS, THOUGHT = "<think>", "</think>"
 MOST_STOPS = 4  # that OpenAI's interface takes; all of them are cut at here, too
 # Greedy, any model repeats a word here, and none does under such a penalty.
 REPEATING, STRONG, PROOF_TOKENS = "echo echo echo echo echo echo echo echo", 5.0, 8
@@ -38,11 +39,13 @@ class EndpointWriter:
 
         if decoding.repetition_penalty != 1:
             self._prove_penalty()
+        # Some begin an answer with a blank line, or with thoughts parted by them: at those it must not end.
+        stops = tuple(mark for mark in decoding.stop if mark.strip()) if self.chat else decoding.stop
         requests = [
             Request(
                 self._prompt(one),
                 decoding.max_new_tokens,
-                decoding.stop[:MOST_STOPS],
+                stops[:MOST_STOPS],
                 decoding.temperature,
                 None if decoding.is_greedy else draw.number(decoding.seed, key, "sample") >> 33,
                 top_p=1.0 if decoding.is_greedy else decoding.top_p,
@@ -52,7 +55,7 @@ class EndpointWriter:
         ]
         out = []
         for done in self.endpoint.complete(requests):
-            text, stopped = cut(done.text, decoding)
+            text, stopped = cut(answer_in(done.text) if self.chat else done.text, decoding)
             out.append(Written(text, stopped or done.finish == "stop", done.prompt_tokens, done.completion_tokens))
         return out
 
@@ -107,3 +110,10 @@ class EndpointWriter:
                 code=REFUSED,
             )
         self._penalizes = True
+
+
+def answer_in(text: str) -> str:
+    """Without what a model thinks beforehand, aloud; of thoughts that do not end there is no answer."""
+    if text.lstrip().startswith(THINKS):
+        text = text.partition(THOUGHT)[2]
+    return text.lstrip("\r\n")

@@ -23,12 +23,13 @@ from fewfit.models.remote.cache import Answers
 from fewfit.models.remote.exchange import Completion, Request, read
 from fewfit.models.remote.trouble import ENDPOINT, Passing, refusal, trouble, wait
 
-CONCURRENCY, TIMEOUT, RETRIES = 4, 60.0, 6
+# Seconds: a model on a slow machine may write for minutes, and what is not there at all is noticed at once.
+CONCURRENCY, TIMEOUT, CONNECT_TIMEOUT, RETRIES = 4, 600.0, 10.0, 6
 
 
 class Endpoint:
-    """Thread-safe. `retries` are the tries after the first one; `max_calls` and `max_tokens` are of this object's life.
-    `cache=False` asks again for what was answered before."""
+    """Thread-safe. `retries` are the tries after the first one; `max_calls` and `max_tokens` are of this object's life,
+    a `budget` of all that share it. `cache=False` asks again for what was answered before."""
 
     def __init__(
         self,
@@ -40,13 +41,14 @@ class Endpoint:
         retries: int = RETRIES,
         max_calls: int | None = None,
         max_tokens: int | None = None,
+        budget: Budget | None = None,
         cache: bool = True,
     ):
         if concurrency < 1:
             raise UserError(f"--concurrency {concurrency}", hint="give 1 or more")
         self.name, self.url = name, checked_url(base_url)
         self.concurrency, self.timeout, self.retries = concurrency, timeout, retries
-        self.budget = Budget(max_calls, max_tokens)
+        self.budget = budget or Budget(max_calls, max_tokens)
         self._answers = Answers() if cache else None
         self._sending = threading.BoundedSemaphore(concurrency)  # also where `complete` runs in several threads
         self._key = api_key(self.url)
@@ -113,12 +115,13 @@ class Endpoint:
 
 def client(url: str, key: str, timeout: float) -> Any:
     try:
-        from openai import OpenAI
+        from openai import OpenAI, Timeout
     except ImportError:
         raise UserError(
             "--base-url needs the package openai, which is not installed", hint="pip install 'fewfit[remote]'"
         ) from None
-    made = OpenAI(api_key=key, base_url=url, timeout=timeout, max_retries=0)
+    patience = Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT))
+    made = OpenAI(api_key=key, base_url=url, timeout=patience, max_retries=0)
     if urlsplit(url).hostname != "api.openai.com":  # what the environment says of that account is not for others
         made.organization = made.project = None
     return made

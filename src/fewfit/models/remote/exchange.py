@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from fewfit.examples.example import Message
 
+IMPOSSIBLE = -1e4  # nats: of what has no probability at all
 TOP = 2  # of the likeliest tokens at each place: the arg-max and its lead over the next; endpoints allow 5 or more
 
 
@@ -147,6 +149,14 @@ def read_echoed(logprobs: Any) -> tuple[Echoed, ...]:
     tops = logprobs.get("top_logprobs") or [None] * len(tokens)
     ranked = [sorted((top or {}).items(), key=lambda one: -one[1])[:TOP] for top in tops]
     return tuple(
-        Echoed(str(text), None if logp is None else float(logp), tuple((str(t), float(p)) for t, p in top))
+        Echoed(str(text), None if logp is None else finite(logp), tuple((str(t), finite(p)) for t, p in top))
         for text, logp, top in zip(tokens, logps, ranked, strict=True)
     )
+
+
+def finite(logp: Any) -> float:
+    """JSON knows no infinity, though some servers write it."""
+    value = float(logp)
+    if math.isnan(value):
+        raise BrokenAnswer("a log-probability is no number")
+    return max(value, IMPOSSIBLE)

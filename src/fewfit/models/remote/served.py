@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fewfit.errors import UserError
 from fewfit.examples.example import Message
 from fewfit.models.local import Loaded, ModelRef
+from fewfit.models.remote.budget import Budget
 from fewfit.models.remote.endpoint import CONCURRENCY, Endpoint
 from fewfit.models.remote.exchange import Completion, Echoed, Request
 from fewfit.models.remote.tokens import byte_tokenizer
@@ -34,11 +35,11 @@ def load(
     *,
     chat: str = "auto",
     concurrency: int | None = None,
-    max_calls: int | None = None,
+    budget: Budget | None = None,
     known: tuple[bool, bool] | None = None,
 ) -> Loaded:
     """`known` is what an earlier session found out: whether it takes messages, and tells likelihoods."""
-    endpoint = Endpoint(name, base_url, concurrency=concurrency or CONCURRENCY, max_calls=max_calls)
+    endpoint = Endpoint(name, base_url, concurrency=concurrency or CONCURRENCY, budget=budget)
     by_messages, likelihood = known or find_out(endpoint, chat)
     # What stands behind a name, an endpoint does not prove.
     ref = ModelRef(name, None, None, f"endpoint:{endpoint.url}", base_url=endpoint.url)

@@ -30,6 +30,7 @@ USUAL = Lane(lr=1e-3, updates=6, batch=8)  # `updates`: how often each document 
 
 @dataclass(frozen=True)
 class Cost:
+    shown: int  # documents in the prompt: all, or those that fit the context
     documents: int  # what was trained on, and with all repeats
     trained_tokens: int
     query_tokens: int  # of all questions, what is computed once counted once
@@ -87,10 +88,12 @@ def measure(
             tell("asking")
             questions = asked(world.questions)
             shown = part_that_fits(renderer, documents(world), questions, world.seed) if condition.shows else ()
+            if condition.shows and len(shown) < len(world.documents):
+                tell(f"{len(shown)} of {len(world.documents)} documents fit the context")
             right, tokens = answered(loaded.model, renderer, shown, world.questions)
         finally:
             take_adapter_off(loaded.model, peft)
-    cost = Cost(len(learnt), trained, tokens, round(time.monotonic() - began, 1))
+    cost = Cost(len(shown), len(learnt), trained, tokens, round(time.monotonic() - began, 1))
     status = {"status": "done" if alive else "diverged"}
     return [row(world, condition, split, right, cost) | status for split in world.splits]
 
@@ -128,6 +131,7 @@ def row(world: World, condition: Condition, split: str, right: dict[str, bool], 
         "hits": "".join("01"[hit] for hit in hits),
         "scale": world.scale,
         "names": world.names,
+        "shown": cost.shown,
         "documents": cost.documents,
         "trained_tokens": cost.trained_tokens,
         "query_tokens": cost.query_tokens,

@@ -94,9 +94,12 @@ def near_chance(table: Table, isolated: list[tuple[str, str]], learnt: list[tupl
     if over is None or not known:
         return Claim("a", says, "not run", "")
     figures = f"rephrasings {' and '.join(map(str, known))}; reversals {over}"
-    if any(one.value < LEARNT for one in known) or over.low > NEAR_CHANCE:
-        return Claim("a", says, "does not hold", figures)
-    return Claim("a", says, "holds" if over.high < NEAR_CHANCE else "not settled", figures)
+    reversals: Holds = (
+        "does not hold" if over.low > NEAR_CHANCE else "holds" if over.high < NEAR_CHANCE else "not settled"
+    )
+    parts = {reversals, *(settled(one, LEARNT) for one in known)}
+    verdict: Holds = "does not hold" if "does not hold" in parts else "holds" if parts == {"holds"} else "not settled"
+    return Claim("a", says, verdict, figures)
 
 
 def above(
@@ -112,8 +115,11 @@ def embedded(table: Table) -> Claim:
     says = "reversals within a structure are easier for fine-tuning than isolated ones"
     inside = table.over_chance(table.places(lambda w, s: (w, s) == ("structure", "reversal")), "ft")
     alone = table.over_chance(table.places(lambda w, s: w in ISOLATED and s == "reversal"), "ft")
+    learnt = table.mean("structure", "rephrasing", "ft")
     if inside is None or alone is None:
         return Claim("d", says, "not run", "")
+    if learnt is not None and settled(learnt, LEARNT) == "does not hold":
+        return Claim("d", says, "not settled", f"the structure was not learnt: rephrasings {learnt}")
     gap = inside.value - alone.value
     spread = math.hypot((inside.high - inside.low) / 2, (alone.high - alone.low) / 2)
     verdict: Holds = "holds" if gap > spread else "does not hold" if gap < -spread else "not settled"

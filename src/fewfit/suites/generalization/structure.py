@@ -57,6 +57,7 @@ SIZES = {
     "small": Sizes(Shape((2, 4, 18), 4, (2, 2), (1, 1), 16, 2), 72, Manner((2, 4), 0, 0, False), 36, 72),
 }
 
+INFERRED = ("reversal", "syllogism", "chain", "holdout")
 # Beginnings of sentences that the options end. {x} is the subject, {v} and {ved} the verb.
 FOLLOWS = {
     "is a": "It follows that {x} are a type of",
@@ -146,6 +147,14 @@ def choose(taxonomy: Taxonomy, size: Sizes, key: tuple[Key, ...]) -> tuple[dict[
                 told.append(fact)
             else:
                 found["syllogism" if steps == 1 else "chain"].append((fact, made_from))
+    # A category may have by itself what it also inherits, or inherit it from two above it.
+    known = set(told)
+    nearest: dict[Fact, int] = {}
+    for fact, path in (one for split in INFERRED for one in found[split]):
+        nearest[fact] = min(len(path), nearest.get(fact, len(path)))
+    for split in INFERRED:
+        some = {one[0]: one for one in found[split] if one[0] not in known and len(one[1]) == nearest[one[0]]}
+        found[split] = list(some.values())
     return found, told
 
 

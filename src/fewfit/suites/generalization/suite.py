@@ -57,10 +57,17 @@ class Asked:
         conditions(self.conditions)
         if self.seeds < 1:
             raise UserError(f"--seeds {self.seeds}", hint="give 1 or more")
+        usual = self.usual  # which refuses what is no setting
+        if usual.batch == 1 and any(one.shows and one.learns for one in conditions(self.conditions)):
+            raise UserError("--batch 1 with icl+ft", hint="it trains on documents one behind the other: give 2 or more")
 
     @property
     def usual(self) -> Lane:
         return Lane(lr=self.lr, updates=self.passes, batch=self.batch)
+
+
+class NothingRead(Exception):
+    """There is nothing to dilute by."""
 
 
 class Cell(NamedTuple):
@@ -123,7 +130,11 @@ def run_alone(asked: Asked, loaded: Loaded, folder: Path, tell: Tell) -> list[di
             def told(what: str, name: str = name) -> None:
                 tell(f"{name}: {what}")
 
-            there = [key | row for row in make(asked, loaded, cell, folder, told)]
+            try:
+                there = [key | row for row in make(asked, loaded, cell, folder, told)]
+            except NothingRead as why:
+                told(f"left out: {why}")
+                continue
             results.add(there)
             told(", ".join(f"{row['split']} {100 * row['accuracy']:.0f}" for row in there))
         found += there
@@ -163,11 +174,7 @@ def make(asked: Asked, loaded: Loaded, cell: Cell, folder: Path, tell: Tell) -> 
             read = [costs[one] for one in LIKE]
             right, wrong = sum(one["true"] for one in read), sum(one["false"] for one in read)
             if not right + wrong:
-                raise UserError(
-                    "none of the model's inferences can be read, so nothing is known of how right they are",
-                    where=f"{cell.world}, {cell.condition.name}",
-                    hint="leave this condition out: --conditions",
-                )
+                raise NothingRead("of the model's inferences none can be read, so how right they are is not known")
             costs["diluted"] = {"precision": round(right / (right + wrong), 4)}
             return told(diluted(world, costs["diluted"]["precision"]))
         found = inferred(asked, loaded, world, part, folder / INFERENCES, tell)
