@@ -116,7 +116,7 @@ def completion(server: Server, body: dict[str, Any]) -> dict[str, Any]:
     if body.get("echo") and server.echo:
         return echoed(server, prompt)
     text = " " + server.rule(last_item(prompt)) + "\n\nInput: and so on"
-    text = "".join(tokens(text)[: body["max_tokens"]])
+    text = "".join(tokens(text)[: body.get("max_tokens", body.get("max_completion_tokens"))])
     for stop in body.get("stop", ()):
         text = text.partition(stop)[0]
     choice = {"index": 0, "text": text, "finish_reason": "stop", "logprobs": None}

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -294,6 +295,26 @@ def test_a_key_that_none_can_be_is_told_at_once(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("FEWFIT_API_KEY", "sk…")
     with pytest.raises(UserError, match="FEWFIT_API_KEY holds characters"):
         Endpoint("m", "http://localhost:1/v1")
+
+
+def test_models_that_think_are_asked_in_their_way() -> None:
+    """Break seen to fail: the refusal told as the user's fault."""
+
+    def refuse(said: str) -> Any:
+        return lambda handler: handler.say(400, {"error": {"message": said}})
+
+    with made.serving() as server:
+        server.faults = [
+            refuse("Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."),
+            refuse("Unsupported value: 'temperature' does not support 0.0 with this model."),
+        ]
+        endpoint = Endpoint("m", server.url, concurrency=1, cache=False)
+        assert len(texts(endpoint, requests(2))) == 2
+        for body in server.asked:
+            assert "max_tokens" not in body and "temperature" not in body and body["max_completion_tokens"]
+        server.faults = [refuse("'max_completion_tokens' is too large")]
+        with pytest.raises(UserError, match="too large"):
+            texts(endpoint, requests(1))
 
 
 def test_models_share_a_budget() -> None:

@@ -106,6 +106,7 @@ def deliver(run: Delivery, watch: Watch, seconds: Callable[[], float], differing
             *selection.warnings,
             *(shift.warnings(examples, test, labels) if test is not None else ()),
             *empty_warnings(run.lanes, made),
+            *part_warnings(run),
             *differing_warning(differing),
             *run.told,
         ],
@@ -139,6 +140,18 @@ def deliver_all(run: Delivery, part: Part, selection: Selection, watch: Watch) -
             write_bundle(run, run.lane(name), delivered_again(run.folder, name), selection, refit=True)
             if len(run.told) > told:  # it diverged, and what was written is what the stream made of it
                 shutil.rmtree(delivered_again(run.folder, name))
+
+
+def part_warnings(run: Delivery) -> list[str]:
+    """Of documents only what fits the context stands in a prompt."""
+    found: dict[str, None] = {}
+    for lane in run.lanes:
+        task = run.tasks[lane.model]
+        if isinstance(task, Reading) and lane.shots_at_use:
+            (shown,), wanted = task.delivered_sets(lane, run.seed()), min(lane.shots_at_use, len(task))
+            if len(shown) < wanted:
+                found[f"{len(shown)} of {wanted} documents fit the context: a prompt shows these alone"] = None
+    return list(found)
 
 
 def empty_warnings(lanes: Sequence[Lane], made: Sequence[dict[str, Any]]) -> list[str]:

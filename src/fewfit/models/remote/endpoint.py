@@ -21,10 +21,12 @@ from fewfit.models.remote.access import api_key, checked_url
 from fewfit.models.remote.budget import Budget
 from fewfit.models.remote.cache import Answers
 from fewfit.models.remote.exchange import Completion, Request, read
-from fewfit.models.remote.trouble import ENDPOINT, Passing, refusal, trouble, wait
+from fewfit.models.remote.trouble import ENDPOINT, Passing, message, refusal, trouble, wait
 
 # Seconds: a model on a slow machine may write for minutes, and what is not there at all is noticed at once.
 CONCURRENCY, TIMEOUT, CONNECT_TIMEOUT, RETRIES = 4, 600.0, 10.0, 6
+
+LIMIT, TEMPERATURE = "max_completion_tokens", "temperature"
 
 
 class Endpoint:
@@ -51,6 +53,7 @@ class Endpoint:
         self.budget = budget or Budget(max_calls, max_tokens)
         self._answers = Answers() if cache else None
         self._sending = threading.BoundedSemaphore(concurrency)  # also where `complete` runs in several threads
+        self._wants: set[str] = set()  # what it is asked in another way for
         self._key = api_key(self.url)
         self._client = client(self.url, self._key, timeout)
 
@@ -96,9 +99,11 @@ class Endpoint:
                 self.budget.take_call(self.url)
                 began = time.monotonic()
                 try:
-                    answer = self._client.post(request.path, cast_to=object, body=request.body(self.name))
+                    answer = self._client.post(request.path, cast_to=object, body=self._body(request))
                     completion = read(answer, request).taking(time.monotonic() - began)
                 except Exception as error:  # the client's own, and of whatever it meets in an answer
+                    if self._learnt(error):
+                        continue
                     said = trouble(error, self._key)
                     if said is None:
                         raise refusal(error, request.path, self.name, self.url, self._key) from None
@@ -111,6 +116,27 @@ class Endpoint:
             hint="what was answered is kept; run it again when the endpoint is well",
             code=ENDPOINT,
         )
+
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        """As this endpoint wants it: models that think know `max_tokens` by another name, and draw by chance."""
+        body = request.body(self.name)
+        if LIMIT in self._wants:
+            body[LIMIT] = body.pop("max_tokens")
+        if TEMPERATURE in self._wants and not request.temperature:
+            del body[TEMPERATURE]
+        return body
+
+    def _learnt(self, error: Exception) -> bool:
+        """Whether it says how it wants to be asked, for the first time."""
+        if getattr(error, "status_code", None) != 400:
+            return False
+        said = message(error)
+        new = {LIMIT} if LIMIT in said else {TEMPERATURE} if TEMPERATURE in said and "support" in said else set()
+        if new <= self._wants:
+            return False
+        self._wants |= new
+        return True
 
 
 def client(url: str, key: str, timeout: float) -> Any:
