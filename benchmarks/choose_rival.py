@@ -152,7 +152,7 @@ class Rival:
     def judged(
         self, model: Any, shots: int, examples: Sequence[Any], held: Sequence[Any], *, ties: bool
     ) -> tuple[list[float], list[float]]:
-        from fewfit.run.deliver import NEXT
+        from fewfit.demonstrations.delivery import NEXT
 
         base = self.model  # PEFT puts its layers into the very modules of the model
         del model

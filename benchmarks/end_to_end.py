@@ -62,7 +62,8 @@ def main() -> None:
     )
     asked = parser.parse_args()
     if asked.one:
-        print(json.dumps(run_one(*asked.one, asked.data)))
+        engine, folder, dtype, grid = asked.one
+        print(json.dumps(run_one(engine, folder, dtype, grid, asked.data)))
         return
     from fewfit.models import local
 

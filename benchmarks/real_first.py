@@ -113,7 +113,8 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.one:
         grid = FIXED if asked.fixed else {"budget": asked.budget}
-        print(json.dumps(run_one(*asked.one, grid, asked.data)))
+        task, model, dtype = asked.one
+        print(json.dumps(run_one(task, model, dtype, grid, asked.data)))
         return
     lines = Lines(asked.lines, key=("task", "model", "asked"))
     for model in asked.model.split(","):

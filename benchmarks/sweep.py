@@ -140,7 +140,8 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     peaks: dict[str, list[float]] = {dtype: [] for dtype in arguments.dtypes}
     crews: dict[tuple[str, ...], Crew] = {}
 
-    def crew(*which: str) -> Crew:
+    def crew(kind: str, dtype: str, attention: str, setting: str) -> Crew:
+        which = (kind, dtype, attention, setting)
         if which not in crews:
             crews[which] = Crew(*which, arguments)
         return crews[which]

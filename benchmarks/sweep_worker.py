@@ -29,7 +29,8 @@ def rows_of(task: dict[str, Any], count: int, vocabulary: int) -> list[Row]:
     length = task["tokens"]
     ends = [length * (k + 1) // ANSWERS for k in range(ANSWERS)]
     spans = tuple((end - ANSWER_TOKENS, end) for end in ends)
-    out, ids = [], ()
+    out: list[Row] = []
+    ids: tuple[int, ...] = ()
     for number in range(count):
         if not (task["shared"] and number):
             ids = tuple(rng.randrange(3, vocabulary) for _ in range(length))
@@ -44,7 +45,7 @@ def fewfit_rounds(task: dict[str, Any]) -> Round:
     rows = rows_of(task, task["lanes"], model.config.vocab_size)
     for row in rows:
         learner.open(row.track, lane)
-    score = getattr(learner, "score", None) or learner.predict  # its name in earlier engines
+    score = getattr(learner, "score", None) or getattr(learner, "predict")  # noqa: B009 - its name in earlier engines
     turn = 0
 
     def round_(tokens: int) -> int:

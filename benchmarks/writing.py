@@ -66,7 +66,8 @@ WAYS: dict[str, Write] = {
 
 
 def measure(loaded: Any, asked: Sequence[Asked], new: int, ways: dict[str, Write]) -> list[dict[str, Any]]:
-    records, texts = [], []
+    records: list[dict[str, Any]] = []
+    texts: list[list[str]] = []
     for way, write in ways.items():
         write(loaded, asked[:2], WARM)
         start = time.process_time()

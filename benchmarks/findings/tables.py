@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -12,7 +12,7 @@ from fewfit.suites.claims import mean
 from fewfit.suites.tasks.comparing import Difference, at, counts, differences, level, overall, places
 from fewfit.suites.tasks.testing import scores_of
 
-Row = dict[str, Any]
+Row = Mapping[str, Any]
 
 
 def kinds(rows: Sequence[Row]) -> str:

@@ -79,6 +79,7 @@ def answered(learner: Learner, rows: Rows, example: Example, task: tasks.Task) -
         if task.choices is not None:
             hit = best_choice(task.choices, scored.choices)[0] == example.completion
             value = -scored.choices[task.choices.index(example.completion)]
+        assert value is not None
         out[lane.name] = (hit, value)
     return out
 

@@ -133,7 +133,7 @@ def stream(loaded: Loaded, rows: Rows, memory: Memory, before: int, n: int, scra
             tracks.append(progress)
         stream = Stream(rows, learner, memory, every=1e9, width=team.width, tokens=team.tokens(loaded.model))
         stream.run(tracks)
-        folders = {}
+        folders: dict[str, Path] = {}
         for progress in tracks:
             if progress.lane.trains and progress.status == "done":
                 learner.restore(progress.track, progress.lane, memory.states[progress.track])

@@ -179,7 +179,7 @@ def rules(run: Run) -> dict[str, str]:
         taken = recommend(table.stream, "z23", type(rule)(rule.tier_L, rule.error_LL, near))
         out["z23" if near == 0 else f"cheapest within {near:g} standard errors"] = names[taken]
     for criterion in ("accuracy", "nll"):
-        out[f"{criterion} over the stream"] = names[choose(table.stream, criterion)]  # type: ignore[arg-type]
+        out[f"{criterion} over the stream"] = names[choose(table.stream, criterion)]
     return out
 
 
