@@ -217,6 +217,27 @@ def test_tracks_are_dealt_evenly():
     assert executor.deal(tracks[:1], 2) == []
 
 
+@pytest.mark.parametrize("hands", [2, 3, 4, 8, 12, 15, 32])
+def test_as_many_hands_as_there_are_get_their_share(hands: int):
+    """Helpers ask one after another and once. Breaks seen to fail: hands that have theirs counted again, so that the
+    last ones get little; nothing for anybody where a group of lanes is larger than a hand."""
+    from fewfit.engine.learner import Track
+    from fewfit.engine.stream import Progress, steps
+    from fewfit.grid import Grid
+
+    tracks = [Progress(Track(lane.name, 0), lane, list(steps(lane, 60))) for lane in Grid.of().lanes]
+    tracks.sort(key=lambda p: p.left, reverse=True)
+    total, longest = sum(p.left for p in tracks), tracks[0].left
+    shares = []
+    for idle in range(hands - 1, 0, -1):
+        share = executor.deal(tracks, 1 + idle)
+        tracks = [one for one in tracks if one not in share]
+        shares.append(sum(p.left for p in share))
+    shares.append(sum(p.left for p in tracks))
+    assert max(shares) <= max(1.5 * total / hands, longest)
+    assert sum(share > 0 for share in shares) == min(hands, len(Grid.of().lanes))
+
+
 def test_lanes_that_share_passes_are_dealt_together():
     """The quick grid in two hands: none of the three numbers of shots is parted. Break seen to fail: lanes in turn."""
     from fewfit.engine.learner import Track

@@ -220,7 +220,7 @@ def test_labels_of_the_test_file_matter_where_one_is_chosen_only():
 
 
 def test_a_metric_of_ones_own_is_not_taken_for_another(model):
-    """Break seen to fail: recording a function called `match` as `match`."""
+    """Breaks seen to fail: recording a function called `match` as `match`; going on with another of the same name."""
 
     def match(prediction, example):
         return 1.0
@@ -238,7 +238,14 @@ def test_a_metric_of_ones_own_is_not_taken_for_another(model):
         fewfit.resume("last", model=model, tokenizer=byte_level())
     with pytest.raises(UserError, match="scored by own:match"):
         fewfit.resume("last", model=model, tokenizer=byte_level(), metric=lambda p, e: 0.0)
-    run = fewfit.resume("last", model=model, tokenizer=byte_level(), metric=match)
+    first = match
+
+    def match(prediction, example):
+        return 0.5
+
+    with pytest.raises(UserError, match="own:match does something else than when the run began"):
+        fewfit.resume("last", model=model, tokenizer=byte_level(), metric=match)
+    run = fewfit.resume("last", model=model, tokenizer=byte_level(), metric=first)
     assert run.result["metric"] == "own:match" and run.score == 1.0
 
 

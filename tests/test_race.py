@@ -128,6 +128,17 @@ def test_the_race_goes_by_what_the_choice_goes_by():
     assert not behind & set(run(told, criterion="accuracy"))
 
 
+def test_what_is_done_before_anybody_may_leave_stays():
+    """Nothing would be saved. Break seen to fail: a prompting lane's rows thrown away when it had them all."""
+    told = rows([-1.0, 2.0, -1.0, *[1.0] * 8])
+    assert {"zero-shot", LANES[2].name} & set(run(told))
+    race = Race(LANES, [0], N, "match", finished=[lane.name for lane in LANES if not lane.trains])
+    for row in told:
+        race.tell(row)
+    race.leaving()
+    assert race.left and not {lane.name for lane in LANES if not lane.trains} & set(race.left)
+
+
 def test_a_diverged_lane_counts_up_to_where_it_stopped():
     told = rows([0.5] * len(LANES))
     race = Race(LANES, [0], N, "match")

@@ -51,6 +51,7 @@ def test_a_grid_is_for_each_model_but_for_lanes_that_name_theirs() -> None:
         ({"template": "Q: {prompt}"}, "--template has no {completion}"),
         ({"model": ["x/a", "y/a"]}, "two models called a"),
         ({"model": None}, "no model"),
+        ({"quantize": "nf4", "tune": "full"}, "--quantize nf4 with --tune full"),
         ({"grid": [Lane(model="other")]}, "a lane of other, and one model"),
         ({"model": ["x/a", "y/b"], "grid": [Lane(model="c")]}, "a lane of c"),
     ],
@@ -68,6 +69,8 @@ def test_what_makes_no_sense_is_refused_where_it_is_said(settings: dict[str, Any
         ({"shots": 2.5}, "shots 2.5; give a whole number"),
         ({"rank": True}, "rank True"),
         ({"lr": "1e-3", "updates": 1}, "lr '1e-3'; give a number"),
+        ({"lr": 1e-3, "updates": 1, "tune": "full", "layers": "values"}, "layers values in a lane that tunes the whole"),
+        ({"lr": 1e-3, "updates": 1, "tune": "full", "rank": 64}, "rank 64 in a lane that tunes the whole"),
     ],
 )
 def test_a_lane_that_is_none_is_refused(lane: dict[str, Any], says: str) -> None:

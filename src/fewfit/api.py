@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fewfit.errors import FewfitError, UserError
 from fewfit.metrics import Metric
 from fewfit.metrics import metric as find_metric
+from fewfit.metrics.metric import known_code
 from fewfit.models import local
 from fewfit.models.local import Loaded
 from fewfit.models.remote import served
@@ -134,6 +135,12 @@ def resume(
     if judge.name != record["metric"]:
         raise UserError(
             f"the run is scored by {record['metric']}, not by {judge.name}",
+            where=str(where),
+            hint="hand in the metric that it began with, or start a new run",
+        )
+    if record.get("metric_code") and known_code(judge) and record["metric_code"] != known_code(judge):
+        raise UserError(
+            f"{judge.name} does something else than when the run began",
             where=str(where),
             hint="hand in the metric that it began with, or start a new run",
         )

@@ -38,6 +38,8 @@ AUTO, AUTO_SHOTS = "auto", (1, 2, 4, 8, 16)  # what `--shots auto` prompts with,
 BLIND = ("random", "balanced")  # choosers that do not look at the query
 SEARCHED = "searched"  # the chooser of one set for all queries
 
+RANK = 8  # of adapters, where nobody says
+
 
 @dataclass(frozen=True)
 class Lane:
@@ -48,7 +50,7 @@ class Lane:
     updates: int = 0  # gradient updates per new example
     loss: Literal["every-answer", "last-answer"] = "every-answer"
     tune: Literal["lora", "full"] = "lora"
-    rank: int = 8
+    rank: int = RANK
     optimizer: Literal["adamw", "adafactor"] = "adamw"
     replay: Replay = "balanced"
     layers: Literal["all", "upper-half", "values"] = "all"  # which carry adapters; of attention its values' alone
@@ -82,6 +84,9 @@ class Lane:
             raise UserError(
                 "kl in a lane that tunes the whole model", hint="there is no frozen one beside it: tune lora"
             )
+        if self.tune == "full" and (self.layers != "all" or self.rank != RANK):
+            given = f"layers {self.layers}" if self.layers != "all" else f"rank {self.rank}"
+            raise UserError(f"{given} in a lane that tunes the whole model", hint="it is for adapters: tune lora")
         for name, (least, most) in BOUNDS.items():
             value = getattr(self, name)
             if value is not None and not least <= value <= most:

@@ -150,6 +150,8 @@ class Settings:
         grid = self.lanes(tuple(named) if self.several_models and len(named) == len(self.models) else (None,))
         if self.base_url is not None:
             refuse_behind_endpoint(self, grid)
+        if self.quantize and any(lane.trains and lane.tune == "full" for lane in grid.lanes):
+            raise UserError(f"--quantize {self.quantize} with --tune full", hint="packed weights train no further: lora")
 
     @property
     def several_models(self) -> bool:

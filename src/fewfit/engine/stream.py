@@ -150,13 +150,12 @@ class Stream:
         """Nothing asks for it but tracks that train, and those are never given to one that only prompts."""
         return cast(Learner, self.learner)
 
-    def run(self, tracks: Sequence[Progress], field: Sequence[Progress] | None = None) -> None:
-        """`field`: all that take part in the race, where others run elsewhere."""
+    def run(self, tracks: Sequence[Progress]) -> None:
         self.tracks = []
         for progress in tracks:
             self.admit(progress)
         if self.race is not None:  # rows that came just before the run was killed may not have been looked at
-            self._drop(self.race, field or tracks)
+            self._drop(self.race, tracks)
         while not self.stop():
             if self.executor is not None:
                 self.executor.poll(self)
@@ -170,7 +169,7 @@ class Stream:
                 if not progress.running:
                     self.end(progress)
             if self.race is not None:
-                self._drop(self.race, field or tracks)
+                self._drop(self.race, tracks)
             if time.monotonic() - self._last > max(self.every, 20 * self._cost):
                 self.save()
         self.save()

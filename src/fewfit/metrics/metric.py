@@ -13,6 +13,7 @@ one lane's answer with another's. Until then its scores are unknown, so lanes ca
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -91,7 +92,7 @@ def own(function: Callable[[str, Example], Any]) -> Metric:
 
 def deferred(function: Callable[[Sequence[Answer]], Sequence[float]], *, name: str | None = None) -> Metric:
     """A function that scores all answers at once, when the stream is over."""
-    return Metric(f"{OWN}deferred({name or name_of(function)})", "text", later=function)
+    return Metric(f"{OWN}deferred({name or name_of(function)})", "text", later=function, code=code_of(function))
 
 
 def pairwise(
@@ -115,11 +116,17 @@ def pairwise(
             found.append(0.5 if same else compare(one.prediction, by_lane[other], one.example))
         return found
 
-    return Metric(f"{OWN}pairwise({name or name_of(compare)})", "text", later=later, against=against)
+    whole = f"{OWN}pairwise({name or name_of(compare)})"
+    return Metric(whole, "text", later=later, against=against, code=code_of(compare))
 
 
 def name_of(function: Any) -> str:
     return str(getattr(function, "__name__", type(function).__name__)).strip("<>")
+
+
+def known_code(one: Metric) -> str | None:
+    """Of a user's function, as long as Python writes it the same."""
+    return f"{sys.version_info.major}.{sys.version_info.minor}/{one.code}" if one.code else None
 
 
 def code_of(function: Any) -> str:

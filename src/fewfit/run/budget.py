@@ -26,7 +26,8 @@ def within_budget(
     halvings: tuple[int, ...] = ()
     if asked.races(n) and asked.budget is not None:
         halvings = halving_places(n, asked.select)
-        cost = {name: seconds * share_run(n, halvings) for name, seconds in cost.items()}
+        racing = {lane.name for lane in grid.lanes if asked.base_url or (lane.trains and lane.tune == "lora")}
+        cost = {name: cost[name] * (share_run(n, halvings) if name in racing else 1.0) for name in cost}
         after = " and ".join(map(str, halvings))
         if halvings:
             notices.append(

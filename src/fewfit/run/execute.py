@@ -48,15 +48,15 @@ PASSES_AT_ONCE = 4  # requests of each connection in one pass to an endpoint: at
 
 @dataclass(frozen=True)
 class Work:
-    """One team's part of a run: its tracks, the field that they race in, and where each begins."""
+    """One team's part of a run: its tracks, where each begins, and the race among its lanes."""
 
     team: Team
     tracks: list[Progress]
-    field: list[Progress]
     states: dict[Track, LaneState | None]
     task: Task
     model: dict[str, Any]  # as run.json has it
     loaded: Loaded
+    race: Race | None
 
 
 def execute(prepared: Prepared, judge: Metric, watch: Watch) -> dict[str, Any]:
@@ -106,14 +106,6 @@ def _execute(session: Session, judge: Metric) -> dict[str, Any]:
     for lane in sorted(lanes, key=lambda lane: lane.trains):
         tracks += [Progress(Track(lane.name, seed), lane, plans[lane.name]) for seed in record["seeds"]]
     earlier = {progress.track: store.begin(progress) for progress in tracks}
-    if record["race"]:
-        halvings = tuple(record.get("halvings", ()))
-        race = session.race = Race(
-            lanes, record["seeds"], len(dataset.examples), judge.name, halvings, record["select"]
-        )
-        for was in earlier.values():
-            for row in was.rows:
-                race.tell(row)
     watch.begin(information(session, dataset, lanes, plans, tracks))
     tasks: dict[str | None, Task] = {}
 
@@ -141,11 +133,27 @@ def _execute(session: Session, judge: Metric) -> dict[str, Any]:
         for team in teams([lane for lane in lanes if lane.model == name]):
             mine = [progress for progress in tracks if progress.lane in team.lanes]
             states = {progress.track: earlier[progress.track].state for progress in mine}
-            work = Work(team, mine, tracks, states, task, model, loaded)
+            race = race_of(team, session, len(task), judge, remote=loaded.is_remote)
+            if race is not None:
+                for progress in mine:
+                    for row in earlier[progress.track].rows:
+                        race.tell(row)
+            work = Work(team, mine, states, task, model, loaded, race)
             run_behind_endpoint(work, session) if loaded.is_remote else run_team(work, session)
             if session.caught:
                 raise interrupted(folder, session.caught[0])
     return conclude(session, judge, dataset, tracks, tasks, check)
+
+
+def race_of(team: Team, session: Session, n: int, judge: Metric, *, remote: bool) -> Race | None:
+    """Who runs side by side races: not models, of which one is done before the next, and not lanes that tune all of
+    one, which go one after another."""
+    record = session.prepared.record
+    if not record["race"] or not team.stacked:
+        return None
+    finished = () if remote else [lane.name for lane in team.lanes if not lane.trains]
+    halvings = tuple(record.get("halvings", ()))
+    return Race(team.lanes, record["seeds"], n, judge.name, halvings, record["select"], finished)
 
 
 def run_team(work: Work, session: Session) -> None:
@@ -176,7 +184,7 @@ def run_team(work: Work, session: Session) -> None:
                 session.store,
                 watch=forward_to(session.watch),
                 stop=lambda: bool(session.caught),
-                race=session.race,
+                race=work.race,
                 every=SNAPSHOT_SECONDS,
                 width=team.width,
                 tokens=sizes.tokens,
@@ -189,7 +197,7 @@ def run_team(work: Work, session: Session) -> None:
                     if state is not None:
                         learner.restore(progress.track, progress.lane, state)
                         progress.opened = True
-                stream.run(work.tracks, work.field)
+                stream.run(work.tracks)
             finally:
                 if helpers is not None:
                     helpers.stop(stream)
@@ -207,12 +215,12 @@ def run_behind_endpoint(work: Work, session: Session) -> None:
         session.store,
         watch=forward_to(session.watch),
         stop=lambda: bool(session.caught),
-        race=session.race,
+        race=work.race,
         every=SNAPSHOT_SECONDS,
         width=PASSES_AT_ONCE * work.loaded.model.endpoint.concurrency,
         rounded=lambda tokens: 1,
     )
-    stream.run(work.tracks, work.field)
+    stream.run(work.tracks)
 
 
 def ahead(work: Work, going: Sequence[Progress]) -> float:

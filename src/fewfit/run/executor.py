@@ -174,7 +174,8 @@ class LocalExecutor:
         mine = sorted(
             (p for p in stream.tracks if p.running and p.left > WORTH_HANDING), key=lambda p: p.left, reverse=True
         )
-        share = deal(mine, len(self._helpers) + 1)
+        # It asks once: whoever has work has its share already, so the rest is dealt among those who have none.
+        share = deal(mine, 1 + sum(not one.tracks for one in self._helpers))
         if not share:
             return
         for progress in share:
@@ -211,12 +212,13 @@ class LocalExecutor:
 
 
 def deal(tracks: Sequence[Progress], hands: int) -> list[Progress]:
-    """One hand of several, about equal in what is left to do; nothing where there are fewer tracks than hands.
+    """One hand of several, about equal in what is left to do; nothing where there are fewer than two tracks.
 
     Lanes of equal shots stay together where they can: their prompts are of one length, so they share passes.
     """
-    if len(tracks) < max(2, hands):
+    if len(tracks) < 2:
         return []
+    hands = min(hands, len(tracks))
     by_shots: dict[int, list[Progress]] = {}
     for progress in tracks:
         by_shots.setdefault(progress.lane.shots, []).append(progress)
@@ -226,9 +228,10 @@ def deal(tracks: Sequence[Progress], hands: int) -> list[Progress]:
         for group in sorted(groups, key=work_of, reverse=True):
             min(dealt, key=lambda hand: sum(map(work_of, hand))).append(group)
         loads = [sum(map(work_of, hand)) for hand in dealt]
-        heaviest = max(dealt[loads.index(max(loads))], key=work_of)
-        if max(loads) <= UNEVEN * sum(loads) / hands or len(heaviest) == 1:
+        able = [group for group in dealt[loads.index(max(loads))] if len(group) > 1]
+        if min(loads) and (max(loads) <= UNEVEN * sum(loads) / hands or not able):
             return [progress for group in dealt[-1] for progress in group]
+        heaviest = max(able or [group for group in groups if len(group) > 1], key=work_of)
         inner = sorted(heaviest, key=lambda progress: progress.left, reverse=True)
         groups = [group for group in groups if group is not heaviest] + [inner[::2], inner[1::2]]
 

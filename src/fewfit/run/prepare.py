@@ -11,6 +11,7 @@ from fewfit.engine.task import Task
 from fewfit.errors import UserError
 from fewfit.examples import Dataset
 from fewfit.examples import save as save_examples
+from fewfit.metrics.metric import known_code
 from fewfit.models import local
 from fewfit.models.configs import context_length
 from fewfit.models.local import Loaded
@@ -175,6 +176,7 @@ def prepare(
         "device": asked.device,
         "dtype": asked.dtype,
         "metric": judge.name,
+        "metric_code": known_code(judge),
         "answer_patterns": list(asked.answer_patterns),
         "lanes": [lane.as_json() for lane in grid.lanes],
         "seeds": list(range(seeds)) if part is None else [part.seed],

@@ -26,7 +26,6 @@ from fewfit.run.prepare import Prepared
 from fewfit.run.reading import Reading
 from fewfit.run.snapshots import Store
 from fewfit.run.watch import RunInfo, Watch
-from fewfit.stats.race import Race
 
 
 @dataclass
@@ -38,7 +37,6 @@ class Session:
     journal: Journal
     caught: list[int]
     store: Store
-    race: Race | None = None
 
     @property
     def record(self) -> dict[str, Any]:

@@ -38,10 +38,11 @@ def opening(selection: Selection, rivals: list[Comparison]) -> str:
     if is_settled(rivals):
         return f"Use {what}."
     if selection.cheaper:
-        return f"Take {what} for now: ways that cost more to serve are not shown to be better."
+        more = "what takes more (an adapter, more examples in the prompt)"
+        return f"Take {what} for now: {more} is not shown to be better."
     if any(points(each.difference) < 0 for each in rivals):
-        likeliest = "finds the right answers likeliest, though it is not right most often"
-        return f"No winner yet with {counted(selection)}: {what} {likeliest}."
+        leads = "leads by what lanes are chosen by, though another was right more often over the last half"
+        return f"No winner yet with {counted(selection)}: {what} {leads}."
     still = " and ".join(SPOKEN[each.other] for each in rivals if each.says != "better" or each.so_far)
     return f"Lean to {what}: it leads, but {counted(selection)} do not settle it against {still}."
 

@@ -3,7 +3,9 @@
 The rule looks at what the choice will look at (the criterion's item scores over its own window), as known at example i:
 a lane leaves when its deficit to the leader is more than 2.6 standard deviations of what the rest of the stream can
 still bring. In simulation a lane that would have won by the same criterion leaves in at most 5 of 100 runs, and 10 to
-30% of the work is saved. The leader and the best lane of every kind stay, since the verdict compares kinds.
+30% of the work is saved. The leader and the best lane of every kind stay, since the verdict compares kinds. Who has
+done its work before anybody could leave (`finished`: what only prompts on this machine) stays, too: nothing would be
+saved, and evidence lost.
 
 A field that a given budget does not hold is moreover halved at examples fixed beforehand: of the lanes still there, the
 worse half by the same sum leaves. That carries no promise.
@@ -16,7 +18,7 @@ its leave are discarded.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,9 +54,11 @@ class Race:
         metric: str,
         halvings: Sequence[int] = (),
         criterion: Criterion = "z23",
+        finished: Collection[str] = (),
     ):
         self.lanes, self.n, self.metric, self.halvings = tuple(lanes), n, metric, frozenset(halvings)
         self.criterion: Criterion = criterion
+        self._finished = frozenset(finished)
         self._lane = {lane.name: index for index, lane in enumerate(self.lanes)}
         self._seed = {seed: index for index, seed in enumerate(seeds)}
         shape = (len(self.lanes), len(self._seed), n)
@@ -108,7 +112,7 @@ class Race:
         left = (self.n - i) * len(self._seed)
         behind = []
         for a, k in enumerate(alive):
-            if a in stays:
+            if a in stays or self.lanes[k].name in self._finished:
                 continue
             if a in worse:
                 behind.append(k)
