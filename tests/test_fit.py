@@ -219,6 +219,14 @@ def test_labels_of_the_test_file_matter_where_one_is_chosen_only():
     assert len(material.read(Settings(model="lab", test=test, metric="match"), train).test) == 3
 
 
+def test_a_test_row_that_does_not_fit_is_told_beforehand(model, tmp_path):
+    """Break seen to fail: told when all was streamed and delivered, and again at every resume."""
+    test = [*pairs(4), ("long " * 4000, pairs(1)[0][1])]
+    with pytest.raises(UserError, match=r"does not fit.*--test: leave it out"):
+        fit(pairs(10), model, methods=["zero-shot"], test=test)
+    assert not list(tmp_path.rglob("run.json"))
+
+
 def test_a_metric_of_ones_own_is_not_taken_for_another(model):
     """Breaks seen to fail: recording a function called `match` as `match`; going on with another of the same name."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,8 @@ def prepare(
         name: render_with(one.tokenizer, one.config, dataset, judge.needs, asked, documents)
         for name, one in loaded.items()
     }
+    if test is not None:
+        refuse_unfit(test, renderers.values())
     notices = [
         *(documents.notices if documents else ()),
         *dataset.notices,
@@ -202,6 +205,17 @@ def prepare(
     if part is None:
         folders.remember(folder)
     return Prepared(folder, folders.record(folder), dict(loaded), part)
+
+
+def refuse_unfit(test: Dataset, renderers: Iterable[Renderer]) -> None:
+    """Test rows are asked when all is done: one that has no prompt would end the run there, again and again."""
+    for renderer in renderers:
+        for example in test.examples:
+            try:
+                renderer.prompt((), example)
+            except UserError as error:
+                error.add_hint("it is a row of --test: leave it out")
+                raise
 
 
 def render_with(
