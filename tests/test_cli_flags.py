@@ -53,6 +53,8 @@ def test_a_setting_that_does_not_exist_is_refused_by_name() -> None:
         ("lr", "3e-4,1e-3", [3e-4, 1e-3]),
         ("methods", "ft,icl", ["ft", "icl"]),
         ("template", r"Q: {prompt}\nA: {completion}", "Q: {prompt}\nA: {completion}"),
+        ("instruction", r"Answer.\nBe brief.", "Answer.\nBe brief."),
+        ("system", r"Answer.\nBe brief.", "Answer.\nBe brief."),
         ("chat_template_kwargs", "enable_thinking=true,level=low", {"enable_thinking": True, "level": "low"}),
         ("chat_template_kwargs", '{"a": [1]}', {"a": [1]}),
         ("budget", "1h30m", "1h30m"),

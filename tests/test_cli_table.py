@@ -358,6 +358,14 @@ def test_the_next_commands(
             "fewfit fit data.csv --model lab --preset thorough --layers upper-half --answer-pattern a "
             "--answer-pattern 'b c' --template 'Q: {prompt}\\n{completion}'",
         ),
+        (
+            {"instruction": "Sort.\nBe brief.", "system": "a\nb"},
+            "fewfit fit data.csv --model lab --preset thorough --instruction 'Sort.\\nBe brief.' --system 'a\\nb'",
+        ),
+        (
+            {"shots": [4], "lr": [1e-3], "updates": [1]},  # thorough would be these very lanes
+            "fewfit predict runs/x --in prompts.jsonl --out answers.jsonl",
+        ),
         ({"block": 2}, "fewfit predict runs/x --in prompts.jsonl --out answers.jsonl"),
         ({"metric": "<function>"}, "fewfit predict runs/x --in prompts.jsonl --out answers.jsonl"),
         ({"test": [["a", "b"]]}, "fewfit predict runs/x --in prompts.jsonl --out answers.jsonl"),

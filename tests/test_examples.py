@@ -89,6 +89,21 @@ def test_class_names_of_a_dataset_become_labels() -> None:
     assert (error.where, "the answer is -1" in error.message) == ("row 4", True)
 
 
+def test_class_names_are_found_in_parquet_too(tmp_path: Path) -> None:
+    """Break seen to fail: the schema's metadata not read, so that answers are 0 and 1."""
+    datasets = pytest.importorskip("datasets")
+    arrow = pytest.importorskip("pyarrow")
+    names = datasets.ClassLabel(names=["con", "pro"])
+    features = datasets.Features({"text": datasets.Value("string"), "label": names})
+    rows = {"text": list("abcd"), "label": [0, 1, 1, 0]}
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "a.parquet")
+    assert [e.completion for e in load(tmp_path / "a.parquet").examples] == ["con", "pro", "pro", "con"]
+    for metadata in ({"huggingface": "no JSON"}, {"huggingface": '{"info": []}'}):
+        table = arrow.table(rows).replace_schema_metadata(metadata)
+        __import__("pyarrow.parquet").parquet.write_table(table, tmp_path / "b.parquet")
+        assert [e.completion for e in load(tmp_path / "b.parquet").examples] == ["0", "1", "1", "0"]
+
+
 def test_missing_cells_of_a_frame_are_null() -> None:
     """Break seen to fail: without the NaN test in cells.missing, the answer "nan" is learned."""
     pandas = pytest.importorskip("pandas")
@@ -101,6 +116,15 @@ def test_missing_cells_of_a_frame_are_null() -> None:
     assert [(e.id, e.group) for e in data.examples] == [("1", "1"), ("3", None), ("4", "2")]
     frame["completion"] = pandas.array([1, pandas.NA, 0, 1], dtype="Int64")
     assert refusal(frame).message == "the answer is null"
+
+
+def test_whole_numbers_of_a_frame_stay_whole_where_one_is_missing() -> None:
+    """Break seen to fail: the answers 0.0 and 1.0."""
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"text": list("abcde"), "label": [0, 1, None, 1, 0], "note": [0.5, 1, None, 1, 0]})
+    assert load(frame, skip_bad=True).choices == ("0", "1")
+    notes = load(frame, input="text", output="note", skip_bad=True)
+    assert [e.completion for e in notes.examples] == ["0.5", "1.0", "1.0", "0.0"]
 
 
 def test_parquet_without_its_extra_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,6 +167,13 @@ def test_optional_columns() -> None:
     data = load(rows)
     assert data.examples[0] == Example("10", "p1", "c1", ("c1", "other"), "g")
     assert data.choices is None
+
+
+def test_groups_that_keep_rows_apart_are_noticed() -> None:
+    """Break seen to fail: no word, where a column `group` of somebody's own leaves prompts without demonstrations."""
+    rows = [row | {"group": n // 2} for n, row in enumerate(ROWS)]
+    assert load(rows).notices == ("rows that share a `group` never stand in one prompt: 2 groups",)
+    assert load([row | {"group": n} for n, row in enumerate(ROWS)]).notices == ()
 
 
 def test_choices_of_a_csv_are_json(tmp_path: Path) -> None:
@@ -203,6 +234,7 @@ def test_columns_of_another_format_may_stand_empty() -> None:
         ({"instruction": "i", "input": "x", "output": "y"}, "Alpaca"),
         ({"prompt": "p", "chosen": "x", "rejected": "y"}, "chosen and a rejected"),
         ({"conversations": []}, "ShareGPT"),
+        ({"prompt": "p", "completion": "c", "label": False}, "keep the rows with label true"),
         ({"premise": "a", "hypothesis": "b"}, "the columns are: premise, hypothesis"),
         ({"prompt": "p"}, "the columns are: prompt"),
         ({}, "the columns are: none"),
@@ -279,6 +311,14 @@ def test_a_bad_cell_is_refused_with_its_line_or_left_out(tmp_path: Path, change:
         data = load(path, skip_bad=True)
         assert [e.id for e in data.examples] == ["1", "2", "4"]
         assert any(notice.startswith("1 bad row left out, first") and words in notice for notice in data.notices)
+
+
+def test_who_cannot_leave_bad_rows_out_is_not_told_to(tmp_path: Path) -> None:
+    """Break seen to fail: predict and augment, which have no such flag, named it."""
+    rows = [*ROWS, {"prompt": "p", "completion": ""}, {"prompt": "p"}]
+    assert "--skip-bad" not in str(refusal(rows))
+    assert "; fill it in; or leave bad rows out with --skip-bad" in str(refusal(rows, skip_bad=False))
+    assert "--skip-bad" not in str(refusal([row | {"completion": None} for row in ROWS], skip_bad=False))
 
 
 @pytest.mark.parametrize(
@@ -387,9 +427,49 @@ def test_csv_rows_know_their_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("middle", "read", "plainly"),
+    [
+        (['"Never again\tneg', 'so he said"\tpos'], [('"Never again', "neg"), ('so he said"', "pos")], True),
+        (['"Great" they said\tpos'], [('"Great" they said', "pos")], True),
+        (['5" nails\tpos', '"6\tneg'], [('5" nails', "pos"), ('"6', "neg")], True),
+        (['"two\nlines"\tpos', '"a\tb"\tneg'], [("two\nlines", "pos"), ("a\tb", "neg")], False),
+        (['"say ""hi"" now"\tpos'], [('say "hi" now', "pos")], False),
+    ],
+)
+def test_quote_marks_of_a_tsv_lose_no_rows(
+    middle: list[str], read: list[tuple[str, str]], plainly: bool, tmp_path: Path
+) -> None:
+    """Break seen to fail: quoting alone, which makes one row of the first two, and refuses the next files."""
+    path = tmp_path / "a.tsv"
+    path.write_text("\n".join(["text\tlabel", "fine\tpos", "bad\tneg", *middle, "so so\tneg"]))
+    data = load(path)
+    assert pairs(data) == [("fine", "pos"), ("bad", "neg"), *read, ("so so", "neg")]
+    assert any("quote marks are read as text" in notice for notice in data.notices) == plainly
+
+
+def test_a_tsv_that_quotes_its_header_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text('"text"\t"label"\n"fine"\t"pos"\n"bad\tneg\n')
+    assert "not readable" in str(refusal(path))
+
+
+def test_columns_without_name_and_content_are_dropped(tmp_path: Path) -> None:
+    """As spreadsheets write them. Break seen to fail: a column without a name stands twice."""
+    path = tmp_path / "a.csv"
+    path.write_text("prompt,completion,,\n" + "".join(f"p{n},c{n},,\n" for n in range(1, 4)) + "p4,c4\n,,,\n")
+    data = load(path)
+    assert (pairs(data), data.notices) == ([(f"p{n}", f"c{n}") for n in range(1, 5)], ())
+    path.write_text("prompt,completion,,\n" + "".join(f"p{n},c{n},x,\n" for n in range(1, 4)))
+    assert load(path).notices == ("columns that are not used: one without a name",)
+    path.write_text("prompt,completion,,\n" + "".join(f"p{n},c{n},x,y\n" for n in range(1, 4)))
+    assert "a column without a name stands twice" in str(refusal(path))
+
+
+@pytest.mark.parametrize(
     ("content", "words"),
     [
         (b"", "the file is empty"),
+        (b",,\n", "0 usable examples"),
         (b"\xef\xbb\xbf \n", "the file is empty"),
         ("prompt,completion\na,b\n".encode("utf-16"), "UTF-16"),
         (b"prompt,completion\na,b\nc,\xff\n", ":3: byte 0xff is not UTF-8"),

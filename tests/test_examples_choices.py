@@ -83,6 +83,24 @@ def test_choices_are_read_from_a_file(tmp_path: Path, content: str) -> None:
     assert load(rows(["yes", "no", "a, b"]), choices=f"@{tmp_path / 'labels.txt'}").choices == ("a, b", "no", "yes")
 
 
+def test_choices_in_brackets_are_read_from_a_file(tmp_path: Path) -> None:
+    """Break seen to fail: what begins with a bracket taken for JSON alone."""
+    path = tmp_path / "labels.txt"
+    path.write_text("[POS]\n[NEG]\nneither\n")
+    assert load(rows(["[POS]", "[NEG]", "neither"]), choices=f"@{path}").choices == ("[POS]", "[NEG]", "neither")
+    for broken in ('["yes", "no",]', '["yes",\n"no",]'):
+        path.write_text(broken)
+        assert "not JSON" in str(refusal(rows(["yes", "no", "yes"]), choices=f"@{path}"))
+
+
+@pytest.mark.parametrize("from_file", [True, False])
+def test_choices_are_written_as_answers_are(from_file: bool, tmp_path: Path) -> None:
+    """Break seen to fail: the choices True and False beside answers true and false."""
+    (tmp_path / "labels.json").write_text("[true, false]")
+    choices: Any = f"@{tmp_path / 'labels.json'}" if from_file else [True, False]
+    assert load(rows([True, False, True]), choices=choices).choices == ("true", "false")
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,22 @@ def test_pickles_are_refused_and_never_read(folder: Path) -> None:
     said = refusal(folder)
     assert "safetensors only" in said
     assert "convert" in said
+
+
+def test_missing_parts_of_the_weights_are_named(folder: Path) -> None:
+    """Break seen to fail: one safetensors file taken for all of them."""
+    parts = {f"layer.{n}": f"model-0000{n}-of-00002.safetensors" for n in (1, 2)}
+    (folder / "model.safetensors").rename(folder / parts["layer.1"])
+    (folder / local.INDEX).write_text(json.dumps({"weight_map": parts}))
+    assert f"lacks 1 of the files that {local.INDEX} names, model-00002-of-00002.safetensors first" in refusal(folder)
+
+
+@pytest.mark.parametrize("kept", [["config.json"], []])
+def test_a_folder_of_gguf_files_is_told_to_name_one(kept: list[str], tmp_path: Path) -> None:
+    """Break seen to fail: told to convert pickles, or that a config is lacking."""
+    for name in (*kept, "b-Q8_0.gguf", "a-Q4_K_M.GGUF"):
+        (tmp_path / name).write_text("{}")
+    assert f"--model {tmp_path}/a-Q4_K_M.GGUF" in refusal(tmp_path)
 
 
 def test_code_from_the_folder_is_never_run(folder: Path) -> None:
@@ -292,3 +309,54 @@ def test_a_hub_model_is_pinned_to_its_commit(made: Path, tmp_path: Path, monkeyp
     assert not any("bin" in pattern or "pt" in pattern for pattern in asked["allow_patterns"])
     local.load_config_and_tokenizer("someone/tiny")
     assert "*.safetensors" not in asked["allow_patterns"], "a plan fetches no weights"
+
+
+def test_an_earlier_loads_commit_is_fetched_not_what_the_branch_is_now(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Break seen to fail: `main` as it is now, so that no run resumes once somebody has edited the model's card."""
+
+    def fetch(name: str, revision: str | None, weights: bool) -> Path:
+        return Path(shutil.copytree(made, tmp_path / (revision or "newest"), dirs_exist_ok=True))
+
+    monkeypatch.setattr("fewfit.models.hub.fetch", fetch)
+    assert local.resolve("a/b", None, weights=True, digest="0123abc")[0] == local.ModelRef("a/b", None, None, "0123abc")
+    assert local.resolve("a/b", "v1", weights=True, digest="0123abc")[0].revision == "v1"
+    assert local.load("a/b", device="cpu", digest="files:0123abc").ref.digest == "newest"
+    local.load_config_and_tokenizer("a/b", digest="4567def")
+    assert (tmp_path / "4567def").is_dir()
+
+
+SHARDS = [f"model-0000{n}-of-00002.safetensors" for n in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("cached", "held", "kind", "words"),
+    [
+        ({"config.json": {}}, None, EnvironmentProblem, "was fetched in part: 1 of its files are not in the cache"),
+        ({"config.json": {}, local.INDEX: {"weight_map": dict(enumerate(SHARDS))}, SHARDS[0]: {}}, None,
+         EnvironmentProblem, f"{SHARDS[1]} first"),
+        ({"config.json": {}}, ["config.json", "model.safetensors"], EnvironmentProblem, "run it again"),
+        ({"config.json": {}}, ["config.json", "pytorch_model.bin"], UserError, "holds pickled weights"),
+        ({}, ["a.gguf"], UserError, "hf download a/b a.gguf"),
+        ({"adapter_config.json": {}}, None, UserError, "holds an adapter"),
+    ],
+)  # fmt: skip
+def test_what_was_fetched_in_part_is_the_networks_matter(
+    cached: dict[str, Any], held: list[str] | None, kind: type, words: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """`plan` fetches no weights. Break seen to fail: told to convert pickles that are none."""
+
+    def listed(*_: Any, **__: Any) -> list[str]:
+        if held is None:
+            raise hub.OfflineModeIsEnabled("offline")
+        return held
+
+    for name, content in cached.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    monkeypatch.setattr("fewfit.models.hub.fetch", lambda *_: tmp_path)
+    monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", listed)
+    with pytest.raises(kind, match=re.escape(words)) as told:
+        local.load("a/b", device="cpu")
+    assert told.value.code == ("network" if kind is EnvironmentProblem else "user")

@@ -344,6 +344,24 @@ def test_a_template_that_refuses_system_turns_gets_them_in_the_first_user_turn(n
     assert not Renderer.resolve(chat_of(CHATML), EXAMPLES, system="Be brief.").settings.merge_system
 
 
+@pytest.mark.parametrize("name", ["chatml", "silent"])
+def test_a_greeting_of_the_assistants_says_nothing_of_ours(name):
+    """Break seen to fail: the instruction, and system texts that join a turn, put into the first, whoever speaks."""
+
+    def greeted(id, system, prompt):
+        turns = (Message("system", system), Message("assistant", "Hello!"), Message("user", prompt))
+        return Example(id, turns, "yes")
+
+    examples = [greeted("1", "S1", "a"), greeted("2", "S2", "b")]
+    loose = CHATML.replace("{% for m in messages %}", "{% for m in messages if m.role != 'system' %}")
+    tokenizer = chat_of(CHATML if name == "chatml" else loose)
+    renderer = Renderer.resolve(tokenizer, examples, instruction="I")
+    text = renderer.prompt(examples[:1], examples[1]).text
+    assert text.count("assistant\nHello!<|im_end|>") == 2
+    assert "user\nS2\n\nb<|im_end|>" in text
+    assert ("system\nI\n\nS1<|im_end|>" if name == "chatml" else "user\nI\n\nS1\n\na<|im_end|>") in text
+
+
 def test_earlier_turns_of_an_example_carry_no_loss():
     """Break seen to fail: every assistant turn taken for an answer."""
     turns = (Message("user", "Hi"), Message("assistant", "Hello"), Message("user", "A?"))
@@ -402,6 +420,31 @@ def test_a_template_that_cannot_be_used_says_why():
     raising = "{{ raise_exception('tools only') }}"
     with pytest.raises(UserError, match=r"refuses the turns .*tools only"):
         Renderer.resolve(chat_of(raising), EXAMPLES)
+
+
+def test_a_conversation_that_a_template_refuses_is_named():
+    """Break seen to fail: refused by its shape, which bears no id."""
+    strict = (
+        "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"
+        "{{ raise_exception('roles must alternate') }}{% endif %}{% endfor %}" + CHATML
+    )
+    turns = (Message("user", "Hi"), Message("user", "A?"))
+    with pytest.raises(UserError, match=r"^example 7: the chat template refuses .*must alternate"):
+        Renderer.resolve(chat_of(strict), [*EXAMPLES, Example("7", turns, "yes")])
+
+
+def test_kwargs_that_do_nothing_are_told_of():
+    """Break seen to fail: a misspelt name taken without a word; the same with the chat template off."""
+    source = CHATML + "{% if not style is defined %}{% set style = 'plain' %}{% endif %}{{ style if deep else '' }}"
+
+    def told(kwargs, **more):
+        notices = Renderer.resolve(chat_of(source), EXAMPLES, template_kwargs=kwargs, **more).notices
+        return [notice for notice in notices if "kwargs" in notice]
+
+    assert told({"style": "curt", "deep": True}) == []
+    assert told({"stile": "curt", "deep": True}) == ["--chat-template-kwargs: the chat template knows no stile"]
+    assert "is not used" in told({"deep": True}, chat="off")[0]
+    assert told({}, chat="off") == []
 
 
 def test_an_end_in_plain_text():

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from fewfit.cli import output
-from fewfit.cli.flags import ENDPOINTS, FLAGS, LANES, MODELS, PROMPTS, ROWS, SCORES, spelled
-from fewfit.grid import KINDS, short
+from fewfit.cli.flags import ENDPOINTS, ESCAPED, FLAGS, LANES, MODELS, PROMPTS, ROWS, SCORES, spelled
+from fewfit.grid import KINDS, PRESETS, short
 from fewfit.metrics.patterns import shortened
 from fewfit.report.costs import cost_line
 from fewfit.report.numbers import clock, points, span
@@ -166,8 +166,8 @@ def third_command(result: dict[str, Any], folder: Path, run: str) -> str:
     more: dict[str, Any] = {}
     if not result["settled"] and len(record["seeds"]) == 1 and not record.get("shots"):  # chosen in one order
         more = {"seeds": 3}
-    elif asked.get("preset", "quick") == "quick":
-        more = {"preset": "thorough"}
+    elif asked.get("preset", "quick") == "quick" and any(asked.get(name) is None for name in PRESETS["thorough"]):
+        more = {"preset": "thorough"}  # where all that it sets is given, its grid is this one
     given = given_flags({**asked, **more})
     if data is not None and isinstance(model, str) and not model.startswith("<") and more and given is not None:
         return f"fewfit fit {shlex.quote(short_path(data))} --model {shlex.quote(model)}{given}"
@@ -199,7 +199,7 @@ def typed(name: str, value: Any) -> list[str] | None:
     if isinstance(value, dict):
         value = [f"{key}={meaning}" for key, meaning in value.items()]
     several = value if isinstance(value, list) else [value]
-    texts = [str(one).replace("\n", "\\n") if name == "template" else str(one) for one in several]
+    texts = [str(one).replace("\n", "\\n") if name in ESCAPED else str(one) for one in several]
     if any(not isinstance(one, str | int | float) or text.startswith("<") for one, text in zip(several, texts)):
         return None
     if name == "answer_pattern" or not isinstance(value, list):

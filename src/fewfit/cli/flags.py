@@ -246,10 +246,11 @@ FLAGS: dict[str, Flag] = {
         shown="none", metavar="FILE",
     ),
     "instruction": Flag(
-        "The first paragraph of every prompt.", PROMPT, shown="where there are labels, a line that lists them"
+        r"The first paragraph of every prompt; \n is a line break.", PROMPT,
+        shown="where there are labels, a line that lists them", read=line_breaks,
     ),
     "no_instruction": Flag("No instruction, not even the list of labels.", PROMPT),
-    "system": Flag("The system turn of chat prompts.", PROMPT, shown="none"),
+    "system": Flag(r"The system turn of chat prompts; \n is a line break.", PROMPT, shown="none", read=line_breaks),
     "template": Flag(
         r"How an example is written where no chat template is used; \n is a line break.", PROMPT,
         shown=r"Input: {prompt}\nOutput: {completion}", read=line_breaks,
@@ -283,6 +284,7 @@ FLAGS: dict[str, Flag] = {
     "yes": Flag("Accepted for scripts; nothing is ever asked.", RUN, names=("--yes", "-y"), switch=True),
 }  # fmt: skip
 
+ESCAPED = tuple(name for name, flag in FLAGS.items() if flag.read is line_breaks)
 MODELS = ("model", "revision", "device", "dtype", "quantize")
 ENDPOINTS = ("base_url", "concurrency", "max_calls")
 LANES = (

@@ -59,7 +59,7 @@ def scalar(value: Any) -> str | None:
 def text(value: Any, what: str, where: str, notices: Notices) -> str:
     """A prompt or answer as text. `what` is "the prompt" or the like."""
     if missing(value):
-        raise UserError(f"{what} is null", where=where, hint="fill it in, or leave bad rows out with --skip-bad")
+        raise UserError(f"{what} is null", where=where, hint="fill it in")
     written = scalar(value)
     if written is None:
         kind = {"list": "a list", "dict": "an object"}.get(type(value).__name__, type(value).__name__)
@@ -69,9 +69,9 @@ def text(value: Any, what: str, where: str, notices: Notices) -> str:
     encodable(written, what, where)
     if len(written) > LONGEST_TEXT:
         message = f"{what} is {len(written):,} characters long, and {LONGEST_TEXT:,} are the most"
-        raise UserError(message, where=where, hint="shorten it, or leave bad rows out with --skip-bad")
+        raise UserError(message, where=where, hint="shorten it")
     if not written.strip():
-        raise UserError(f"{what} is empty", where=where, hint="fill it in, or leave bad rows out with --skip-bad")
+        raise UserError(f"{what} is empty", where=where, hint="fill it in")
     return written
 
 

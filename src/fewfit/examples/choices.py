@@ -42,7 +42,7 @@ def find(completions: Sequence[str], label_column: bool) -> tuple[str, ...] | No
 def parse(given: str | Sequence[str]) -> tuple[str, ...]:
     """`a,b`, `@file` (a choice a line, or a JSON array), or a sequence; in the order given."""
     if not isinstance(given, str):
-        options = [str(option).strip() for option in given]
+        options = [_written(option) for option in given]
     elif given.startswith("@"):
         options = _from_file(Path(given[1:]))
     else:
@@ -56,12 +56,19 @@ def _from_file(path: Path) -> list[str]:
     if not path.is_file():
         raise UserError(f"no file {str(path)!r}", where="--choices", hint="write @ and the file's path")
     text = decode(read_bytes(path), path)
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
     if text.lstrip().startswith("["):
         try:
-            return [str(option).strip() for option in json.loads(text)]
+            return [_written(option) for option in json.loads(text)]
         except (ValueError, RecursionError) as error:
-            raise UserError(f"not JSON: {error}", where=str(path), hint="or write one choice a line") from None
-    return [line.strip() for line in text.split("\n") if line.strip()]
+            if len(lines) == 1 or not lines[0].endswith("]"):  # else labels such as [POS]
+                raise UserError(f"not JSON: {error}", where=str(path), hint="or write one choice a line") from None
+    return lines
+
+
+def _written(option: Any) -> str:
+    """As the same value is written where it is an answer."""
+    return (scalar(option) or str(option)).strip()
 
 
 def parse_labels(given: str | Mapping[Any, str]) -> dict[str, str]:

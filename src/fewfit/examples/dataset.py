@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ def load(
     output: str | None = None,
     labels: str | Mapping[Any, str] | None = None,
     choices: str | Sequence[str] = "auto",
-    skip_bad: bool = False,
+    skip_bad: bool | None = None,
     keep_duplicates: bool = False,
     fewest: int = FEWEST,
 ) -> Dataset:
@@ -60,7 +61,8 @@ def load(
 
     `input` and `output` name the columns, where their names do not say it. `labels` says what the values of the answer
     column mean, as in "0=negative,1=positive". `choices` is "auto" (those of the rows, else found in the answers),
-    "rows" (those of the rows alone), "none" (not even those), "a,b", "@file" or a list.
+    "rows" (those of the rows alone), "none" (not even those), "a,b", "@file" or a list. `skip_bad` leaves bad rows out;
+    False tells who offers that and was not asked for it, and an error then names the flag.
     """
     table = read(source)
     checker = _Checker(table, input, output, None if labels is None else options.parse_labels(labels), choices)
@@ -71,6 +73,8 @@ def load(
             kept.append((checker.example(row), row.where))
         except UserError as error:
             if not skip_bad:
+                if skip_bad is False and kept:  # where already the first is bad, all may be
+                    error.add_hint("or leave bad rows out with --skip-bad")
                 raise
             refused.append(error)
     kept = _without_duplicates(kept, keep_duplicates, checker.notices)
@@ -151,9 +155,7 @@ class _Checker:
         if names and isinstance(value, int):
             if not 0 <= value < len(names):  # -1, as test splits have it whose labels are kept secret
                 message = f"the answer is {value}, and the data set has names for 0 to {len(names) - 1}"
-                raise UserError(
-                    message, where=where, hint="take a split with labels, or leave bad rows out: --skip-bad"
-                )
+                raise UserError(message, where=where, hint="take a split with labels")
             self.notices.add(f"numbers in {column!r} were given the names that the data set has for them", where)
             return names[value]
         return cells.completion(value, where, self.notices)
@@ -205,7 +207,8 @@ class _Checker:
                 "rows that were made from others look better than they are: fit makes its own, --augment local"
             )
         if self.unused:
-            lines.append(f"columns that are not used: {', '.join(self.unused)}")
+            names = (name or "one without a name" for name in self.unused)
+            lines.append(f"columns that are not used: {', '.join(names)}")
         lines += self.notices.lines()
         if self.labels is not None and (unseen := [key for key in self.labels if key not in self.labels_seen]):
             lines.append(f"labels that no row has: {', '.join(unseen)}")
@@ -214,6 +217,10 @@ class _Checker:
             lines += [f"two choices that differ in case alone: {twins}" for twins in options.near_twins(completions)]
             if completions and all(completion.isdigit() for completion in completions) and self.labels is None:
                 lines.append("the labels are bare numbers; words tell a model more: --labels 0=…,1=…")
+        groups = Counter(example.group for example in examples if example.group is not None)
+        if any(count > 1 for count in groups.values()):
+            many = "1 group" if len(groups) == 1 else f"{len(groups)} groups"
+            lines.append(f"rows that share a `group` never stand in one prompt: {many}")
         if len({example.completion for example in examples}) == 1:
             lines.append("all answers are the same")
         return lines

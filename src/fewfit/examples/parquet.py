@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from fewfit.errors import UserError
@@ -17,8 +19,22 @@ def read_parquet(path: Path) -> Table:
             "reading Parquet needs pyarrow", where=str(path), hint="pip install 'fewfit[data]', or save it as JSONL"
         ) from None
     try:
-        records = parquet.read_table(path).to_pylist()
+        table = parquet.read_table(path)
+        records = table.to_pylist()
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:  # the latter: a day in year 10000
         raise UserError(f"not a Parquet file: {error}", where=str(path), hint="write it anew") from None
     rows = tuple(Row(n, f"{path}, row {n}", record) for n, record in enumerate(records, start=1))
-    return Table(rows, path.stem, str(path))
+    return Table(rows, path.stem, str(path), (), _class_names(table.schema.metadata or {}))
+
+
+def _class_names(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]]:
+    """What `datasets` writes of its ClassLabel columns."""
+    try:
+        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+        return {
+            column: tuple(map(str, feature["names"]))
+            for column, feature in features.items()
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+        }
+    except (LookupError, ValueError, TypeError, AttributeError):  # none, or written by somebody else
+        return {}

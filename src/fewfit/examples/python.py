@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fewfit.errors import UserError
+from fewfit.examples.cells import missing
 from fewfit.examples.example import Example, as_dict
 from fewfit.examples.table import Row, Table, broken
 
@@ -22,7 +23,7 @@ def read_python(source: Any) -> Table:
         if twice := next((column for column in columns if columns.count(column) > 1), None):
             raise UserError(f"a column {twice!r} stands in it twice", where="examples", hint="name each column once")
         # polars has to_dicts(), pandas to_dict("records")
-        records = source.to_dicts() if hasattr(source, "to_dicts") else source.to_dict("records")
+        records = source.to_dicts() if hasattr(source, "to_dicts") else _whole(source.to_dict("records"))
         name = "frame"
     elif isinstance(source, Iterable) and not isinstance(source, bytes):
         records, name = source, "examples"
@@ -36,6 +37,18 @@ def read_python(source: Any) -> Table:
         raise UserError(f"cannot read examples from {type(source).__name__}", hint=f"give {KINDS}")
     rows = tuple(_row(number, record) for number, record in enumerate(records, start=1))
     return Table(rows, name, "examples", (), names)
+
+
+def _whole(records: list[dict[Any, Any]]) -> list[dict[Any, Any]]:
+    """pandas turns whole numbers to floats where one of the column is missing: they are whole again."""
+    for column in records[0] if records else ():
+        values = [record[column] for record in records]
+        there = [value for value in values if not missing(value)]
+        if len(there) < len(values) and all(isinstance(value, float) and value.is_integer() for value in there):
+            records = [
+                record if missing(record[column]) else {**record, column: int(record[column])} for record in records
+            ]
+    return records
 
 
 def _row(number: int, record: Any) -> Row:

@@ -99,6 +99,9 @@ def find(cells: Mapping[str, Any], where: str, input: str | None, output: str | 
                 raise UserError(
                     reason, where=where, hint="give prompt and completion, or name columns: --input --output"
                 )
+        if {"prompt", "completion", "label"} <= names.keys() and cells[names["label"]] is False:
+            message = "an answer whose label is false (unpaired preferences, KTO) is no right answer"
+            raise UserError(message, where=where, hint="keep the rows with label true")
     fits = [shape for shape in _candidates(names) if input in (None, shape.input) and output in (None, shape.output)]
     if len(fits) > 1:
         # Tables with one column for every format leave the others empty.

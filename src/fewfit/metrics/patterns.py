@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import threading
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -18,8 +19,9 @@ PATTERN_PRESETS: dict[str, tuple[str, ...]] = {"paper": PAPER_PATTERNS}
 
 
 def folded(text: str) -> str:
-    """Trimmed, every run of white space one space."""
-    return " ".join(text.split())
+    """Trimmed, every run of white space one space; an accent written by itself and its letter are one character, as
+    many a tokenizer makes them."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def compiled(answer_patterns: Sequence[str]) -> tuple[re.Pattern[str], ...]:

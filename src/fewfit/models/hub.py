@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +23,29 @@ def fetch(name: str, revision: str | None, weights: bool) -> Path:
             name, revision=revision, allow_patterns=wanted, ignore_patterns=["*/*", "consolidated*"], max_workers=4
         )
     return Path(got)
+
+
+def listed(name: str, commit: str, lacks: Sequence[str]) -> list[str]:
+    """What the repository holds, of whose snapshot files are not here.
+
+    Offline a snapshot is what was fetched before, and `plan` fetches no weights: that is the network's matter.
+    """
+    from huggingface_hub import HfApi
+
+    problem = f"was fetched in part: {len(lacks)} of its files are not in the cache, {lacks[0]} first"
+    try:
+        with hub_errors(name, commit):
+            held = list(HfApi().list_repo_files(name, revision=commit))
+    except EnvironmentProblem as error:
+        raise EnvironmentProblem(
+            f"{problem}: {first_line(error.__cause__ or error)}",
+            where=name,
+            hint="check the network (and HF_HUB_OFFLINE), or name a local folder",
+            code="network",
+        ) from error
+    if set(lacks) & set(held):
+        raise EnvironmentProblem(problem, where=name, hint="check the network, and run it again", code="network")
+    return held
 
 
 def is_of_transport(error: Exception) -> bool:

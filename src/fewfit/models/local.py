@@ -5,6 +5,8 @@ Safetensors only and no code from the model's folder: neither a pickle nor a rep
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from fewfit.models.digest import of_folder, of_object
 from fewfit.models.messages import first_line, memory_errors, without_bars
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tekken.json", "tiktoken.model")
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 CAUSAL = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 
 
@@ -77,7 +80,8 @@ def load(
     tell: gguf.Tell | None = None,
 ) -> Loaded:
     """`attention` None leaves the backend to transformers (sdpa where the model allows it). `digest` is that of an
-    earlier load: a GGUF file that was moved since is found by it. `tell` hears what takes long; None: stderr does."""
+    earlier load: by it a GGUF file is found that was moved since, and the commit that a branch then was. `tell` hears
+    what takes long; None: stderr does."""
     check_settings(dtype, quantize)
     ref, folder = resolve(name, revision, weights=not tokenizer_only, digest=digest, tell=tell)
     config = config_of(folder, ref)
@@ -122,9 +126,11 @@ def wrap(model: Any, tokenizer: Any = None) -> Loaded:
     return Loaded(model, tokenizer, ModelRef(name, None, folder_name, of_object(model)))
 
 
-def load_config_and_tokenizer(name: str | Path, revision: str | None = None) -> tuple[Any, Any]:
+def load_config_and_tokenizer(
+    name: str | Path, revision: str | None = None, *, digest: str | None = None
+) -> tuple[Any, Any]:
     """For `plan`: what a model is, without its weights."""
-    ref, folder = resolve(name, revision, weights=False)
+    ref, folder = resolve(name, revision, weights=False, digest=digest)
     return config_of(folder, ref), tokenizer_of(folder, ref)
 
 
@@ -167,8 +173,10 @@ def resolve(
         raise UserError(f"no such file (looked for {path.absolute()})", where=text, hint="check the path")
     if text.startswith((".", "/", "~")) or text.count("/") > 1 or "\\" in text:
         raise UserError(f"no such model folder (looked for {path.absolute()})", where=text, hint="check the path")
-    folder = hub.fetch(text, revision, weights)
-    refuse_folder(folder, text, weights)
+    # A branch goes on; what an earlier load took of it is a commit.
+    folder = hub.fetch(text, digest if digest and ":" not in digest else revision, weights)
+    lacks = missing_files(folder, weights)
+    refuse_folder(folder, text, weights, hub.listed(text, folder.name, lacks) if lacks else ())
     return ModelRef(text, revision, None, folder.name), folder
 
 
@@ -188,19 +196,40 @@ def from_gguf(name: str, made: tuple[Path, gguf.Source]) -> tuple[ModelRef, Path
     return ModelRef(name, None, str(folder), gguf.DIGEST + source.sha256, source.hub), folder
 
 
-def refuse_folder(folder: Path, name: str, weights: bool) -> None:
+def missing_files(folder: Path, weights: bool) -> list[str]:
+    """What a model's folder lacks; nothing of an adapter's, which is no model whatever else it holds."""
+    if not (folder / "config.json").is_file():
+        return [] if (folder / "adapter_config.json").is_file() else ["config.json"]
+    if not weights or (folder / WEIGHTS).is_file():
+        return []
+    try:
+        parts = sorted(set(json.loads((folder / INDEX).read_text())["weight_map"].values()))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):  # none, or none that transformers reads
+        return [] if any(folder.glob("*.safetensors")) else [WEIGHTS]
+    return [part for part in parts if not (folder / part).is_file()]
+
+
+def refuse_folder(folder: Path, name: str, weights: bool, held: Sequence[str] = ()) -> None:
+    """`held` are the files of a repository, of which only those that are read here are fetched."""
+    lacks = missing_files(folder, weights)
+    files = sorted(held) or sorted(path.name for path in folder.iterdir())
+    if lacks and (found := next((file for file in files if file.lower().endswith(".gguf")), None)):
+        fetch = f"hf download {name} {found} --local-dir DIR, then " if held else ""
+        hint = f"name the file: {fetch}--model {'DIR' if held else name}/{found}"
+        raise UserError("holds GGUF files, and the model is one of them", where=name, hint=hint)
     if not (folder / "config.json").is_file():
         if (folder / "adapter_config.json").is_file():
             raise UserError(
                 "holds an adapter, not a model", where=name, hint="give the base model that the adapter was made for"
             )
         raise UserError("holds no config.json, so it is no model folder", where=name, hint="name the folder with it")
-    if not weights or any(folder.glob("*.safetensors")):
+    if not lacks:
         return
-    if any(folder.glob("*.safetensors.index.json")):
-        raise UserError("holds an index of safetensors, but not the files", where=name, hint="fetch it again")
-    # On the hub only safetensors are asked for, so other formats are not seen here.
-    kind = "pickled weights (.bin)" if any(folder.glob("*.bin")) else "no safetensors"
+    if (folder / INDEX).is_file():
+        raise UserError(
+            f"lacks {len(lacks)} of the files that {INDEX} names, {lacks[0]} first", where=name, hint="fetch it again"
+        )
+    kind = "pickled weights (.bin)" if any(file.endswith(".bin") for file in files) else "no safetensors"
     raise UserError(
         f"holds {kind}, and fewfit reads safetensors only",
         where=name,

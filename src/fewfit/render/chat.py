@@ -59,6 +59,8 @@ class ChatLayout:
         self._unlike: dict[Example, str | None] = {}
 
     def lay(self, demos: Sequence[Example], target: Example) -> Layout:
+        # Each on its own first: what the template refuses is then named.
+        unlike = dict.fromkeys(reason for e in (*demos, target) if (reason := self.unlike(e)))
         turns = self.turns(demos, target)
         skeleton = self.skeleton(turns)
         pieces: list[Piece] = []
@@ -80,7 +82,6 @@ class ChatLayout:
             put(turns[turn].content, data=True)
             if turns[turn].answer:
                 answers.append((start, length + len(skeleton.ends[turn])))
-        unlike = dict.fromkeys(reason for e in (*demos, target) if (reason := self.unlike(e)))
         return Layout(tuple(pieces), tuple(answers), skeleton.lead, skeleton.end, skeleton.after, tuple(unlike))
 
     # --- the conversation
@@ -93,9 +94,10 @@ class ChatLayout:
             own, spoken = _apart(example.prompt)
             if position == 0 and not system:
                 system, own = own, ""
+            asking = _first_of_user(spoken)
             for number, message in enumerate(spoken):
                 content = message.content.strip()
-                if number == 0 and own and own != system:
+                if number == asking and own and own != system:
                     content = BLANK_LINE.join((own, content))
                 turns.append(Turn(message.role, content))
             turns.append(Turn("assistant", example.completion.strip(), answer=True))
@@ -103,7 +105,8 @@ class ChatLayout:
         if system and not self.settings.merge_system:
             turns.insert(0, Turn("system", BLANK_LINE.join(preface)))
         elif preface:
-            turns[0] = replace(turns[0], content=BLANK_LINE.join((*preface, turns[0].content)))
+            asking = _first_of_user(turns)  # an assistant may have begun, with a greeting
+            turns[asking] = replace(turns[asking], content=BLANK_LINE.join((*preface, turns[asking].content)))
         return turns
 
     def render(self, turns: Sequence[Turn], *, generation: bool = False, where: str | None = None) -> str:
@@ -222,7 +225,11 @@ class ChatLayout:
             # a query has no answer yet, and templates may treat an empty turn in a way of its own
             asked = example if example.completion.strip() else replace(example, completion="Yes")
             turns = self.turns([asked], asked)
-            skeleton = self.skeleton(turns)
+            try:
+                skeleton = self.skeleton(turns)
+            except UserError as error:  # of stand-ins, which know no example
+                where = f"example {example.id}"
+                raise UserError(error.message, where=where, hint=error.hint, code=error.code) from error
             used = "".join(
                 literal + turns[turn].content for literal, turn in zip(skeleton.literals, skeleton.order, strict=False)
             )
@@ -262,6 +269,10 @@ def _apart(prompt: str | tuple[Message, ...]) -> tuple[str, list[Message]]:
         return "", [Message("user", prompt)]
     system = [m.content.strip() for m in prompt if m.role == "system"]
     return BLANK_LINE.join(s for s in system if s), [m for m in prompt if m.role != "system"]
+
+
+def _first_of_user(turns: Sequence[Turn | Message]) -> int:
+    return next((number for number, turn in enumerate(turns) if turn.role == "user"), 0)
 
 
 def _bound(cache: dict[Any, Any]) -> None:

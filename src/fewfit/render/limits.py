@@ -12,9 +12,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fewfit.errors import UserError
+
+if TYPE_CHECKING:
+    from jinja2 import nodes
 
 SECONDS = 5.0  # real templates take milliseconds
 LARGEST = 10_000_000  # of the numbers that are written in a template
@@ -59,14 +62,11 @@ def time_limit(seconds: float | None = None) -> Iterator[None]:
 @lru_cache(maxsize=64)
 def refuse_costly(source: str) -> None:
     """Raises UserError on a template that could ask for endless work or memory in one single operation."""
-    import jinja2
     from jinja2 import nodes
 
-    try:
-        # Not the environment that runs it: what is read here is only looked at.
-        tree = jinja2.Environment(extensions=["jinja2.ext.loopcontrols"]).parse(_GENERATION.sub("", source))
-    except jinja2.TemplateSyntaxError:
-        return  # it is refused, with its line, when it is to run
+    tree = parsed(source)
+    if tree is None:
+        return
     for constant in tree.find_all(nodes.Const):
         value = constant.value
         if isinstance(value, int | float) and not abs(value) <= LARGEST:
@@ -79,6 +79,17 @@ def refuse_costly(source: str) -> None:
         nested = any(True for side in (product.left, product.right) for _ in _products(side))
         if nested or not (_is_small(product.left) or _is_small(product.right)):
             raise costly("multiplies by what may be any number", product.lineno)
+
+
+def parsed(source: str) -> nodes.Template | None:
+    """None where it is none: it is refused, with its line, when it is to run."""
+    import jinja2
+
+    try:
+        # Not the environment that runs it: what is read here is only looked at.
+        return jinja2.Environment(extensions=["jinja2.ext.loopcontrols"]).parse(_GENERATION.sub("", source))
+    except jinja2.TemplateSyntaxError:
+        return None
 
 
 def costly(what: str, line: int) -> UserError:

@@ -69,8 +69,12 @@ def resolve(
     if on:
         if template is not None:
             notices.append("--template is not used: the chat template writes the turns (--chat off for the plain one)")
+        if unknown := _unknown_to_template(encoder, settings.template_kwargs):
+            notices.append(f"--chat-template-kwargs: the chat template knows no {' and no '.join(unknown)}")
         settings = _chat_settings(encoder, settings, date, notices)
     else:
+        if template_kwargs:
+            notices.append("--chat-template-kwargs is not used: no chat template writes the turns (--chat on uses it)")
         settings = _plain_settings(encoder, settings, examples, template, notices)
         if len(told) < len(examples) and template is None:
             settings = replace(settings, template=IN_ONE_SENTENCE)
@@ -145,6 +149,14 @@ def _for_template(kwargs: Mapping[str, Any]) -> dict[str, Any]:
         reason = " ".join(str(error).split())
         raise UserError(f"{flag} holds what is not JSON: {reason}", hint="take numbers, text, lists, true") from None
     return dict(kwargs)
+
+
+def _unknown_to_template(encoder: Encoder, kwargs: Mapping[str, Any]) -> list[str]:
+    from jinja2 import meta
+
+    tree = limits.parsed(template_source(encoder.tokenizer)) if kwargs else None
+    known = set(kwargs) if tree is None else meta.find_undeclared_variables(tree)
+    return [name for name in kwargs if name not in known]
 
 
 def _chat_settings(encoder: Encoder, settings: RenderSettings, date: str | None, notices: list[str]) -> RenderSettings:

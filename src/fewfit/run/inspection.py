@@ -55,7 +55,7 @@ class Inspection:
         if tokenizer is None and model.get("base_url"):
             tokenizer = byte_tokenizer(chat=model["render"]["chat"])
         elif tokenizer is None:
-            _, tokenizer = local.load_config_and_tokenizer(model["name"], model["revision"])
+            _, tokenizer = local.load_config_and_tokenizer(model["name"], model["revision"], digest=model["digest"])
         renderer = Renderer(tokenizer, RenderSettings.from_json(model["render"]))
         judge = metric("exact")  # how it was judged changes nothing of what was seen
         task = Task(restore_examples(where / folders.EXAMPLES).examples, renderer, judge, order=record["order"])

@@ -117,7 +117,6 @@ class Endpoint:
             code=ENDPOINT,
         )
 
-
     def _body(self, request: Request) -> dict[str, Any]:
         """As this endpoint wants it: models that think know `max_tokens` by another name, and draw by chance."""
         body = request.body(self.name)
