@@ -36,8 +36,8 @@ def test_where_all_fits_nothing_is_said() -> None:
 
 def test_a_budget_that_was_given_halves_the_field_before_it_cuts_the_grid() -> None:
     """60 examples of which the last 40 count: after 30 and 40 the worse half leaves, so that 30/60 + 10/120 + 20/240 =
-    two thirds of all steps are made: 80 of 120 seconds of the lanes that train, and all 30 of the three that prompt, which
-    are done before anybody leaves. Breaks seen to fail: the grid cut first; the places counted from the stream's
+    two thirds of all steps are made: 80 of 120 seconds of the lanes that train, and all 30 of the three that prompt,
+    which are done before anybody leaves. Breaks seen to fail: the grid cut first; the places counted from the stream's
     beginning."""
     grid, halvings, notices = within(110.5)
     assert (grid, halvings) == (QUICK, (30, 40))

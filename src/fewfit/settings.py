@@ -151,7 +151,8 @@ class Settings:
         if self.base_url is not None:
             refuse_behind_endpoint(self, grid)
         if self.quantize and any(lane.trains and lane.tune == "full" for lane in grid.lanes):
-            raise UserError(f"--quantize {self.quantize} with --tune full", hint="packed weights train no further: lora")
+            hint = "packed weights train no further: tune lora"
+            raise UserError(f"--quantize {self.quantize} with --tune full", hint=hint)
 
     @property
     def several_models(self) -> bool:
