@@ -251,13 +251,14 @@ def test_predict_answers_one_prompt(fitted: dict[str, Any], capsys: pytest.Captu
 def test_predict_keeps_the_order_of_a_file(
     fitted: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In chunks, too. Break seen to fail: rows sorted by id; the last chunk dropped."""
+    """In chunks, too. Breaks seen to fail: rows sorted by id; the last chunk dropped; the run's column asked for."""
     from fewfit.cli import predicting
 
     source, target = tmp_path / "prompts.jsonl", tmp_path / "answers.jsonl"
     prompts = [{"prompt": "the red thing", "id": "z"}, {"prompt": "the blue thing"}, {"prompt": "a"}, {"prompt": "b"}]
     source.write_text("".join(json.dumps(row) + "\n" for row in prompts))
     monkeypatch.setattr(predicting, "AT_ONCE", 3)
+    monkeypatch.setattr(predicting, "usual_input", lambda run: "review")
     assert run(["predict", "runs/one", "--in", str(source), "--out", str(target)]) == 0
     assert capsys.readouterr().out == ""
     rows = [json.loads(line) for line in target.read_text().splitlines()]
@@ -274,7 +275,8 @@ def test_predict_keeps_the_order_of_a_file(
     [
         ("a.csv", "text,label\nthe red thing,\n", ()),
         ("b.csv", "text\nthe red thing\n", ()),
-        ("c.csv", "what,else\nthe red thing,x\n", ("--input", "what")),
+        ("c.csv", "what,else\nthe red thing,x\n", ("what",)),
+        ("f.csv", "prompt,what\nx,the red thing\n", (None, "what")),
         ("d.jsonl", '{"messages": [{"role": "user", "content": "the red thing"}]}\n', ()),
         (
             "e.jsonl",
@@ -283,15 +285,25 @@ def test_predict_keeps_the_order_of_a_file(
         ),
     ],
 )
-def test_prompts_need_no_answers(name: str, content: str, more: tuple[str, ...], tmp_path: Path) -> None:
+def test_prompts_need_no_answers(name: str, content: str, more: tuple[str | None, ...], tmp_path: Path) -> None:
     """Break seen to fail: shapes.find, which wants an answer's column too."""
     from fewfit.cli.predicting import prompts
 
     (tmp_path / name).write_text(content)
-    (example,) = prompts(str(tmp_path / name), more[1] if more else None)
+    ((example, _),) = prompts(str(tmp_path / name), *(more or (None,)))
     text = example.prompt if isinstance(example.prompt, str) else example.prompt[-1].content
     assert text == "the red thing"
     assert example.completion == ""
+
+
+def test_one_that_is_too_long_is_named_before_any_is_answered(
+    fitted: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in.csv").write_text("text\nthe red thing\n" + "so " * 5000 + "\n")
+    monkeypatch.setattr("fewfit.predict.Predictor.predict", lambda *_, **__: pytest.fail("one was asked"))
+    assert run(["predict", "runs/one", "--in", str(tmp_path / "in.csv")]) == 2
+    said = capsys.readouterr().err
+    assert "in.csv:3: does not fit" in said and "shorten it" in said and "--max-length" not in said
 
 
 @pytest.mark.parametrize(
@@ -342,6 +354,17 @@ def test_inspect_shows_what_a_lane_saw(fitted: dict[str, Any], capsys: pytest.Ca
     assert run(["inspect", "runs/one", "--lane", "ft-lr1e-3-u1", "--at", "6", "--update", "1", "--json"]) == 0
     seen = strict(capsys.readouterr().out)
     assert sum(seen["loss"]) == row["tokens"]
+
+
+def test_inspect_asks_for_the_model_that_the_run_had(fitted: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Break seen to fail: the tokenizer of what a branch is by now."""
+    from fewfit.models import local
+
+    asked: dict[str, Any] = {}
+    loading = local.load_config_and_tokenizer
+    monkeypatch.setattr(local, "load_config_and_tokenizer", lambda *a, **b: asked.update(b) or loading(*a, **b))
+    assert run(["inspect", "runs/one", "--lane", "icl-2", "--json"]) == 0
+    assert asked["digest"] == json.loads(Path("runs/one/run.json").read_text())["models"][0]["digest"]
 
 
 def test_inspect_marks_the_answers_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:

@@ -129,6 +129,23 @@ def test_the_modelfile_writes_the_bundles_prompts(form: str, tmp_path: Path) -> 
     assert set(stops) == ({"<|im_end|>", "<|endoftext|>"} if form == "chat" else {renderer.end_text, "<|endoftext|>"})
 
 
+def test_ollama_sets_no_more_memory_aside_than_is_wanted(tmp_path: Path) -> None:
+    """Break seen to fail: all that the model could take; a prompt longer than that, which would be cut."""
+    renderer = Renderer.resolve(byte_level(), QUERIES, chat="off", max_length=40_960)
+    saved = replace(run_of(tmp_path / "run", made("llama", ICL, free()), free()), settings=renderer.settings)
+
+    def context(*demos: Example, most: int | None = 40_960) -> int:
+        of = replace(saved, settings=replace(renderer.settings, max_length=most))
+        text = modelfile(of, renderer, surroundings(renderer, demos), "../merged")
+        return int(dict(commands(text))["num_ctx"])
+
+    assert context(*DEMOS) == context(*DEMOS, most=None) == 4096
+    long = Example("long", "".join(chr(65 + k % 26) + chr(97 + k % 23) for k in range(3000)), "x")
+    tokens = len(renderer.prompt([long], Example("q", "?", "")).ids)
+    assert tokens > 3000 and tokens + 2048 < context(long) < tokens + 2048 + 2 * 1024
+    assert context(long, most=6000) == 6000
+
+
 def replace_bos(text: str) -> str:
     return text.removeprefix("<|begin|>")
 
@@ -179,6 +196,38 @@ def test_an_adapter_that_vllm_refuses_is_told(tmp_path: Path) -> None:
     saved = run_of(tmp_path / "run", trained, free())
     told = export(saved, tmp_path / "out", ["peft"], device="cpu", check=0)
     assert any("vLLM will not take the adapter: its rank 600" in note for note in told.notes)
+
+
+def test_weights_without_a_template_are_not_to_be_asked_for_a_chat(tmp_path: Path) -> None:
+    """Break seen to fail: one message of the user, under the base model's own template."""
+    trained = made(local.load(model_folder(tmp_path / "base"), device="cpu"), LORA, free())
+    lane = replace(LORA, deliver="per-query")
+    saved = run_of(tmp_path / "run", trained, free(), sets=[free()[:2], free()[4:6]], pool=free(), lane=lane)
+    told = export(saved, tmp_path / "out", device="cpu", check=0)
+    page = (tmp_path / "out" / "README.md").read_text()
+    assert "chat.completions" not in page and page.count("write the whole prompt") == 1
+    assert any("write the whole prompt" in note and "--set 1" in note for note in told.notes)
+    told = export(saved, tmp_path / "again", set_number=1, device="cpu", check=0)
+    assert "chat.completions" in (tmp_path / "again" / "README.md").read_text()
+    assert not any("whole prompt" in note for note in told.notes)
+
+
+def test_an_export_over_weights_that_are_not_quantized_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is compared as it is served. Breaks seen to fail: no note; the quantized model asked for the template."""
+    whole, asked = local.load_model, list[object]()
+
+    def load_model(*args: object, quantize: object, **more: object) -> object:
+        asked.append(quantize)
+        return whole(*args, quantize=None, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(local, "load_model", load_model)
+    trained = made(local.load(model_folder(tmp_path / "base"), device="cpu"), ICL, free())
+    plain = run_of(tmp_path / "run", trained, free())
+    saved = replace(plain, model=replace(plain.model, quantize="nf4"))
+    told = export(saved, tmp_path / "out", ["template"], device="cpu")
+    assert asked == ["nf4", None]
+    assert any("nf4" in note for note in told.notes) and "in nf4" in (tmp_path / "out" / "README.md").read_text()
+    assert not any("nf4" in note for note in export(plain, tmp_path / "plain", ["template"], device="cpu").notes)
 
 
 def test_a_token_that_begins_with_the_end_mark_ends_an_answer() -> None:

@@ -113,6 +113,33 @@ def test_beginnings_make_room_for_others(monkeypatch: pytest.MonkeyPatch) -> Non
     assert {key[0][0] for key in writing.beginnings} == {1, 60}
 
 
+def test_no_forward_reads_more_than_it_is_meant_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of texts that come at once, each behind a beginning of its own, behind one that they share, or with answers.
+
+    Breaks seen to fail: beginnings that are yet to be read not counted, or taken for kept; others' answers not counted.
+    """
+    monkeypatch.setattr(packed, "TOKENS", 40)
+    model, read = tiny("llama").eval(), list[int]()
+    whole = joint.Memory.read
+
+    def counted(self: joint.Memory, parts: list[joint.Part]) -> torch.Tensor:
+        read.append(sum(len(part.ids) for part in parts))
+        return whole(self, parts)
+
+    monkeypatch.setattr(joint.Memory, "read", counted)
+    own = [joint.Text(tuple(range(start, start + 16)), beginning=14) for start in range(1, 9)]
+    shared = [joint.Text((*range(30, 44), token, 5), beginning=14) for token in range(8)]
+    judged = [joint.Text((3, token), tails=((4,) * 10, (5,) * 4)) for token in range(8)]
+    writing, waiting = joint.Writing(model), [*own, *shared, *judged]
+    while waiting or writing.active:
+        while waiting and writing.has_room(waiting[0]):
+            writing.add(waiting.pop(0))
+        writing.step()
+        writing.drop(*writing.active)
+    assert max(read) <= 40 and sum(read) == 8 * 16 + 14 + 8 * 2 + 8 * 16
+    assert len(read) == 4 + 1 + 4, "no fewer at once than there is room for"
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_answers_are_read_beside_texts_that_are_written(name: str) -> None:
     """As `packed.logits` reads them. Break seen to fail: an answer that sees the answers beside it."""

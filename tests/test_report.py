@@ -226,9 +226,10 @@ def test_prompts_that_cannot_be_rendered_are_said_to_be_left_out(tmp_path: Path)
 def test_no_text_leaves_the_examples_out(tmp_path: Path) -> None:
     """Nor does the verdict tell the commonest answer, where it is no label.
 
-    Break seen to fail: the verdict as it is; the browser of mistakes with `with_text` False."""
+    Breaks seen to fail: the verdict as it is; the browser of mistakes, or the commonest, with `with_text` False."""
     secret = [Example(f"id{k}", f"private prompt {k}", "private answer" if k % 3 else f"other {k}") for k in range(30)]
-    for metric, choices in (("match", None), ("choice", ("private answer", "x"))):
+    many = ("private answer", *"abcdefghijklm")  # more than a table of all classes is made for
+    for metric, choices in (("match", None), ("choice", ("private answer", "x")), ("contains", many)):
         folder = made_run(tmp_path / metric, secret, choices=choices, metric=metric, answer=lambda *_: "private x")
         whole, without = page_of(folder), page_of(folder, with_text=False)
         assert "private prompt" in whole and "private answer" in whole

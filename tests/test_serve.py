@@ -19,6 +19,8 @@ from serve_made import KINDS, Served, bundles, questions, served
 
 from fewfit.bundle.folder import FILE
 from fewfit.predict import Predictor
+from fewfit.serve import Limits
+from fewfit.serve.jobs import surely
 
 QUERIES = 100
 
@@ -174,6 +176,33 @@ def test_a_seed_repeats_what_is_drawn_whoever_is_beside_it(server: Served) -> No
     told = chat(client, "labels", questions("labels", 1)[0], temperature=2, n=30)
     labels = [one.message.content for one in told.choices]
     assert set(labels) <= set(KINDS) and len(set(labels)) > 1
+
+
+def test_labels_that_are_drawn_share_their_forwards(server: Served) -> None:
+    """Break seen to fail: each of them judged anew."""
+
+    def read() -> int:
+        return int(server.service.metrics.text().split('fewfit_tokens_total{kind="prompt"} ')[1].split("\n")[0])
+
+    before = read()
+    told = chat(server.client(), "labels", questions("labels", 1)[0], temperature=2, n=30)
+    assert len(told.choices) == 30 and read() - before == told.usage.prompt_tokens
+
+
+def test_what_nobody_asks_for_is_not_held_against_the_limit(folders: dict[str, Path]) -> None:
+    """A bundle's own new tokens, and those of one that answers by choice. Break seen to fail: both refused."""
+    with served(folders, limits=Limits(new_tokens=8)) as server:
+        (query,) = questions("labels", 1)
+        assert chat(server.client(), "labels", query, max_tokens=5000).choices[0].message.content in KINDS
+        assert chat(server.client(), "tuned", questions("tuned", 1)[0]).choices[0].message.content
+        with pytest.raises(openai.BadRequestError, match="8 are the most"):
+            chat(server.client(), "tuned", query, max_tokens=9)
+
+
+def test_what_may_become_a_stop_is_held_back_before_half_a_character() -> None:
+    """Break seen to fail: what a decoder writes for the half taken for what follows."""
+    assert surely("x终\ufffd", ("终了",)) == 1
+    assert surely("x \ufffd", ("终了",)) == 1 and surely("x终", ("了",)) == 2
 
 
 def test_text_ends_at_a_stop(server: Served) -> None:

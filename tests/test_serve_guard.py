@@ -100,6 +100,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "too many tokens": (small(max_tokens=4000), "3000"),
     "too long for the model": (small(prompt="sea " * 2000, max_tokens=2999), "4096"),
     "too many answers": (small(n=65), "n"),
+    "more than the queue holds": (small(n=7), "7 texts and labels, and the queue holds 6"),
     "unknown": (small(guided_json={}), "guided_json is not offered"),
     "a penalty": (small(frequency_penalty=0.5), "frequency_penalty"),
     "five stops": (small(stop=list("abcde")), "stop"),
@@ -213,6 +214,11 @@ def test_addresses_of_other_machines_need_a_key(monkeypatch: pytest.MonkeyPatch)
         address("127.0.0.1", 8000, "A_KEY")
     monkeypatch.setenv("A_KEY", "k")
     assert address("0.0.0.0", 8000, "A_KEY").key == "k" and address("127.0.0.1", 1, None).key is None
+    own = {"127.0.0.1", "localhost", "[::1]"}  # break seen to fail: the server's own address kept out
+    for host, named in (("192.168.1.5", "192.168.1.5"), ("FD00::5", "[fd00::5]")):
+        assert Address(host, key="k", names=("Proxy.local",)).hosts == own | {named, "proxy.local"}
+        assert Address(host, key="k").hosts is None
+    assert Address().hosts == own
     with pytest.raises(UserError, match="--port"):
         address("127.0.0.1", 70_000, None)
     with pytest.raises(EnvironmentProblem, match="--host"):
@@ -288,8 +294,10 @@ def test_an_answer_that_takes_too_long_is_given_up(folders: dict[str, Path]) -> 
         until(lambda: server.service.scheduler.under_way == 0)
 
 
-def test_a_forward_that_fails_fails_its_requests_alone(folders: dict[str, Path], monkeypatch: Any) -> None:
-    """Break seen to fail: the thread ends with the error."""
+def test_a_forward_that_fails_fails_its_requests_alone(
+    folders: dict[str, Path], monkeypatch: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And is logged once for each time. Breaks seen to fail: the thread ends with the error; streams logged nowhere."""
     from fewfit.engine.joint import Memory, Writing
 
     with served(folders) as server:
@@ -298,6 +306,10 @@ def test_a_forward_that_fails_fails_its_requests_alone(folders: dict[str, Path],
         with pytest.raises(openai.InternalServerError, match="MemoryError") as told:
             server.client().completions.create(**small())
         assert "somebody" not in str(told.value)
+        with pytest.raises(openai.APIError, match="MemoryError"):
+            list(server.client().completions.create(**small(), stream=True))
+        logged = [one for one in caplog.records if one.exc_info and one.exc_info[0] is MemoryError]
+        assert [one.name for one in logged] == 2 * ["fewfit.serve.scheduler"]
         monkeypatch.setattr(Memory, "read", whole)
         assert server.client().completions.create(**small()).choices[0].text
         add = Writing.add  # break seen to fail: taken in outside of what catches errors, it ended the thread

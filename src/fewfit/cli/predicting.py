@@ -51,10 +51,14 @@ def predict(
         raise UserError("--input goes with --in", hint="leave it out: the prompt is given")
     from fewfit.predict import as_example, load
 
-    column = flags["input"] or usual_input(folder)
-    rows = [as_example(prompt, 1)] if prompt is not None else prompts(str(source), column)
+    if prompt is not None:
+        asked = [(as_example(prompt, 1), "the prompt")]
+    else:
+        asked = prompts(str(source), flags["input"], usual_input(folder))
+    rows = [one for one, _ in asked]
     predictor = load(folder)
     try:
+        check(predictor, asked)
         answers = answered(predictor, rows, quiet=flags["quiet"] or source is None)
         if source is None:
             row = next(answers)
@@ -72,6 +76,15 @@ def predict(
                 output.line(row)
     finally:
         predictor.close()
+
+
+def check(predictor: Any, asked: Sequence[tuple[Any, str]]) -> None:
+    """All before the first forward: one that is too long would cost the answers of those before it."""
+    for query, where in asked:
+        try:
+            predictor.check(query)
+        except UserError as error:
+            raise UserError(error.message, where=where, hint=error.hint, code=error.code) from None
 
 
 def answered(predictor: Any, rows: Sequence[Any], *, quiet: bool) -> Iterator[dict[str, Any]]:
@@ -106,8 +119,9 @@ def usual_input(run: Path) -> str | None:
     return (asked.get("input") or {}).get("value")
 
 
-def prompts(path: str, column: str | None) -> list[Any]:
-    """A prompt from every row; answers that stand beside it are passed over."""
+def prompts(path: str, column: str | None, usual: str | None = None) -> list[tuple[Any, str]]:
+    """A prompt from every row, and where it stands; answers that stand beside it are passed over. `usual` is the run's
+    own column, which need not be there."""
     from fewfit.examples import read
     from fewfit.predict.queries import as_example
 
@@ -115,7 +129,7 @@ def prompts(path: str, column: str | None) -> list[Any]:
     for row in read(path).rows:
         if row.error is not None or row.cells is None:
             raise row.error or UserError("an empty row", where=row.where)
-        found.append(as_example(row.cells, row.number, column=column, where=row.where))
+        found.append((as_example(row.cells, row.number, column=column, usual=usual, where=row.where), row.where))
     if not found:
         raise UserError("no prompt in it", where=path, hint='write one a line, as in {"prompt": "…"}')
     return found

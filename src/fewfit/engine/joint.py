@@ -94,9 +94,15 @@ class Writing:
 
     def has_room(self, text: Text) -> bool:
         """For one text there always is; more are read in one forward up to so many tokens."""
-        fresh = sum(len(one.unread()) for one in self.active if not one.new)
-        size = len(text.prompt) - max(self.start, text.beginning) + sum(map(len, text.tails))
-        return not self.active or (len(self.active) < self.texts and (fresh == 0 or fresh + size <= packed.TOKENS))
+        if not self.active:
+            return True
+        if len(self.active) >= self.texts:
+            return False
+        fresh = sum(len(part.ids) for part in self._parts)
+        fresh += sum(len(ids) for one in self.active if not one.new for ids in (one.unread(), *one.tails))
+        kept = text.beginning if self._key(text) in self.beginnings else 0  # what is not kept yet has to be read, too
+        size = len(text.prompt) - max(self.start, kept) + sum(map(len, text.tails))
+        return fresh == 0 or fresh + size <= packed.TOKENS
 
     def add(self, text: Text) -> None:
         text.owner, text.place = self._own(), self.start
@@ -150,8 +156,12 @@ class Writing:
         self._owners += 1
         return self._owners - 1
 
+    @staticmethod
+    def _key(text: Text) -> tuple[Ids, int]:
+        return text.prompt[: text.beginning], id(text.adapter)
+
     def _kept(self, text: Text) -> Beginning:
-        key = (text.prompt[: text.beginning], id(text.adapter))
+        key = self._key(text)
         if key not in self.beginnings:
             self._make_room(text.beginning)
             made = self.beginnings[key] = Beginning(self._own(), text.beginning)

@@ -81,6 +81,8 @@ def export(
         )
         if "peft" in wanted:
             notes += [f"vLLM will not take the adapter: {one}" for one in serving.adapter_problems(temporary / "peft")]
+        notes += [serving.without_template(bundle)] if served and work.template is None else []
+        notes += serving.quantized(bundle)
         stop = tuple(serving.stops(bundle, work.renderer))
         made = Export(to, tuple(wanted), left_out, tuple(checks), there, stop, tuple(notes))
         told = {**made.as_json(), "folder": to.name, "commands": list(here), "bundle": digest_of(bundle)}
@@ -129,7 +131,7 @@ def settle(work: Work, kinds: Sequence[str], number: int | None) -> tuple[list[s
             left_out[kind] = without_place(error)
             wanted.remove(kind)
     if not wanted:
-        raise UserError(next(iter(left_out.values())))
+        raise UserError(left_out["messages"])  # every other kind wants more than they do
     if work.template is None:
         try:  # weights are served with one where it can be had
             bake_once(work, number)
@@ -185,7 +187,7 @@ def asked(work: Work, predictor: Predictor, most: int, tell: Callable[[str], Non
         return [], [f"answers were not compared: {reason}"]
     if not work.queries:
         return [], ["answers were not compared: the bundle lies in no run, whose examples it could be asked"]
-    inside = [one for one in work.queries if any(demo.conflicts_with(one) for demo in work.demos or ())]
+    inside = [one for one in work.queries if stands_in(one, work.demos or ())]
     work.queries = [one for one in work.queries if one not in inside][:most]
     notes = [f"{len(inside)} of the run's examples stand in the prompt, and were not compared"] if inside else []
     lookalikes = sum(1 for one in work.queries if work.renderer.encoder.count(str(one.prompt)))
@@ -196,6 +198,12 @@ def asked(work: Work, predictor: Predictor, most: int, tell: Callable[[str], Non
         )
     tell(f"asking the bundle {len(work.queries)} of the run's examples")
     return [str(row["prediction"]) for row in predictor.predict(work.queries, nll=False)], notes
+
+
+def stands_in(query: Example, demos: Sequence[Example]) -> bool:
+    """As the bundle sees it, which knows no query's number: a document may have the same."""
+    apart = replace(query, id="\0query")
+    return any(demo.conflicts_with(apart) for demo in demos)
 
 
 # ---- writing ---------------------------------------------------------------------------------------------------------
@@ -246,7 +254,8 @@ def template_alone(work: Work, answers: Sequence[str], device: str, tell: Callab
     if bundle.lane.trains or not queries:
         return Check("template", len(queries), other_prompts(work.renderer, work.template, demos, queries), None, None)
     tell("asking the base model behind the template the same")
-    served = Exported(bundle, work.renderer, work.template, base_model(bundle, device), work.to)
+    model = base_model(bundle, device, dtype=bundle.model.dtype)  # as it is served: not quantized
+    served = Exported(bundle, work.renderer, work.template, model, work.to)
     return compare("template", served, demos, queries, answers)
 
 

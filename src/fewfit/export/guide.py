@@ -8,6 +8,7 @@ from fewfit.bundle import Bundle
 from fewfit.bundle.card import KINDS as LANES
 from fewfit.bundle.card import base_name
 from fewfit.export.record import Export
+from fewfit.export.serving import without_template
 
 WHAT = {
     "peft": "`peft/`: the adapter, for PEFT, vLLM and whatever takes LoRA adapters",
@@ -42,12 +43,14 @@ def guide(made: Export, bundle: Bundle) -> str:
             *asking(made, bundle),
         ]
     lines += ["", "## Compared with the bundle", "", *(f"- {check.line()}" for check in made.checks)]
-    lines += [f"- {note}" for note in made.notes]
+    lines += [f"- {note}" for note in made.notes if note != without_template(bundle)]
     lines += [f"- no {kind}: {why}" for kind, why in made.left_out.items()]
     return "\n".join([*lines, "", "## Before sharing this folder", "", *sharing(made, bundle), ""])
 
 
 def asking(made: Export, bundle: Bundle) -> list[str]:
+    if "template" in made.left_out:
+        return [f"How to ask: {without_template(bundle)}."]
     call = ['messages=[{"role": "user", "content": query}]', f"temperature={bundle.sampling.temperature:g}"]
     call += [f"max_tokens={bundle.max_new_tokens}"]
     call += [f"stop={json.dumps(list(made.stop), ensure_ascii=False)}"] if made.stop else []

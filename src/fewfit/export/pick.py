@@ -13,11 +13,12 @@ def pick_set(bundle: Bundle, number: int | None = None) -> tuple[Example, ...]:
     """The bundle's set, or that of this number, from 1 on, where it has several."""
     where, sets = str(bundle.folder), bundle.sets
     if not sets:
+        alone = "" if bundle.weights == "none" else ", or export the weights alone"
         raise UserError(
             f"its demonstrations are chosen anew for each query (--demos {bundle.lane.demonstrations}), which nothing "
             "but fewfit does",
             where=where,
-            hint="fit again with --demos random, balanced or searched and --deliver fixed, or export the weights alone",
+            hint=f"fit again with --demos random, balanced or searched and --deliver fixed{alone}",
             code="no-one-set",
         )
     if number is not None and not 1 <= number <= len(sets):

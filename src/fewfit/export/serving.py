@@ -18,7 +18,9 @@ from fewfit.render import Renderer
 
 # What --max-lora-rank may be in every release of vLLM that knows it as a list.
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-CONTEXT = 4096  # Ollama cuts a longer prompt off at its beginning, silently
+CONTEXT = 4096  # what Ollama gives unasked
+QUERY = 2048  # tokens left for a query: of a longer prompt Ollama cuts the beginning off, silently
+BLOCK = 1024
 
 
 def vllm_line(bundle: Bundle, to: Path | None, kind: str, template: str | None) -> str:
@@ -68,6 +70,25 @@ def stops(bundle: Bundle, renderer: Renderer) -> list[str]:
     return [] if renderer.encoder.token(bundle.end_text) is not None else [bundle.end_text]
 
 
+def without_template(bundle: Bundle) -> str:
+    """What weights are to be asked with that no template could be baked for."""
+    again = "; `--set 1` bakes the first set of demonstrations" if len(bundle.sets) > 1 else ""
+    return (
+        "no chat template was made, and behind the base model's own nothing was tested: clients have to write the "
+        f"whole prompt and ask for completions{again}"
+    )
+
+
+def quantized(bundle: Bundle) -> list[str]:
+    """Nothing here loads the base model as the bundle ran."""
+    if not bundle.model.quantize or bundle.weights == "model":
+        return []
+    return [
+        f"the bundle was made and tested on the base model in {bundle.model.quantize}; what is exported runs on its "
+        f"weights in {bundle.model.dtype}, not quantized, and may answer otherwise"
+    ]
+
+
 # ---- Ollama ----------------------------------------------------------------------------------------------------------
 
 
@@ -92,10 +113,18 @@ def modelfile(bundle: Bundle, renderer: Renderer, around: Surroundings, weights:
         f"PARAMETER repeat_penalty {how.repetition_penalty:g}",
         "PARAMETER repeat_last_n -1",
         f"PARAMETER num_predict {bundle.max_new_tokens}",
-        f"PARAMETER num_ctx {bundle.settings.max_length or CONTEXT}",
+        f"PARAMETER num_ctx {context(bundle, renderer, around)}",
         *(f"PARAMETER stop {quoted(end)}" for end in ends),
     ]
     return "\n".join(lines) + "\n"
+
+
+def context(bundle: Bundle, renderer: Renderer, around: Surroundings) -> int:
+    """Not all that the model could take: Ollama sets memory aside for every token of it."""
+    around_ids = renderer.tokenizer(around.before + around.after, add_special_tokens=False)["input_ids"]
+    needed = len(around_ids) + QUERY + bundle.max_new_tokens
+    size = max(CONTEXT, -(-needed // BLOCK) * BLOCK)
+    return min(size, bundle.settings.max_length or size)
 
 
 def go_text(text: str) -> str:

@@ -41,9 +41,10 @@ def request(bundle: Bundle, renderer: Renderer, demos: Sequence[Example]) -> dic
         turns = [(turn.role, turn.content) for turn in layout.turns(demos, query)[:-1]]
     else:
         settings = bundle.settings
-        first = "\n\n".join(text for text in (settings.instruction, settings.system) if text)
+        documents = [demo.completion.strip() for demo in demos if demo.is_document]  # no turns
+        first = "\n\n".join(text for text in (settings.instruction, settings.system, *documents) if text)
         turns = [("system", first)] if first else []
-        for demo in demos:
+        for demo in (one for one in demos if not one.is_document):
             turns += [("user", flat(demo.prompt)), ("assistant", demo.completion.strip())]
         turns.append(("user", mark))
     body: dict[str, Any] = {

@@ -102,6 +102,13 @@ class Predictor:
         with self._embodied(asked):
             return self._choose(examples, asked, nll) if self.bundle.by_choice else self._write(examples, asked, nll)
 
+    def check(self, query: Example) -> None:
+        """Raises what answering it would raise for its text; nothing is computed."""
+        for _ in prompts_of(self.bundle, self.renderer, query):
+            pass
+        if self.bundle.by_choice:
+            choices_of(self.bundle, query)
+
     def close(self) -> None:
         """Give the model's memory back. The predictor is of no use afterwards."""
         self._model, self._kept = None, []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from fewfit.bundle import Bundle
@@ -20,11 +20,21 @@ def prompts_of(bundle: Bundle, renderer: Renderer, query: Example) -> Iterator[t
         for k in range(bundle.lane.members):
             at = Moment(bundle.seed, bundle.n + 1, 1, f"{purpose(k)} of query {query_number(query)}")
             demos = chooser(bundle.lane.demonstrations).choose(bundle.pool, apart, bundle.lane.shots_at_use, at)
-            yield None, renderer.prompt(demos, query)
+            yield None, lay_out(renderer, demos, query)
         return
     for k in sets_of_query(bundle.lane, query, len(bundle.sets)):
         demos = [one for one in bundle.sets[k] if not one.conflicts_with(apart)]  # nor was it its own in the stream
-        yield k, renderer.prompt(demos, query)
+        yield k, lay_out(renderer, demos, query)
+
+
+def lay_out(renderer: Renderer, demos: Sequence[Example], query: Example) -> Prompt:
+    try:
+        return renderer.prompt(demos, query)
+    except UserError as error:
+        if error.code != "too-long":
+            raise
+        hint = "shorten it, or leave it out"  # the bundle's length is settled
+        raise UserError(error.message, where=f"query {query.id}", hint=hint, code=error.code) from None
 
 
 def choices_of(bundle: Bundle, query: Example) -> tuple[str, ...]:

@@ -38,8 +38,11 @@ def row(example: Example, prediction: str, probs: dict[str, float] | None, nll: 
     return {"id": example.id, "prediction": prediction, "probs": probs, "nll": nll}
 
 
-def as_example(query: Query, number: int, *, column: str | None = None, where: str | None = None) -> Example:
-    """A query as an example without an answer. Rows may bring one along; it is not looked at."""
+def as_example(
+    query: Query, number: int, *, column: str | None = None, usual: str | None = None, where: str | None = None
+) -> Example:
+    """A query as an example without an answer. Rows may bring one along; it is not looked at. `column` is where the
+    prompt has to stand, `usual` where it stands in rows that have such a column."""
     where, notices, id, choices = where or f"query {number}", Notices(), str(number), None
     if isinstance(query, Example):
         return query
@@ -47,6 +50,8 @@ def as_example(query: Query, number: int, *, column: str | None = None, where: s
         if odd := next((name for name in query if not isinstance(name, str)), None):
             raise UserError(f"the column {odd!r} has no name", where=where, hint='write it as {"prompt": …}')
         names = columns(query)
+        if column is None and usual is not None and fold(usual) in names:
+            column = usual
         name = prompt_column(names, column, where)
         id = label(query[names["id"]], "the id", where) or id if "id" in names else id
         choices = row_choices(query[names["choices"]], where, notices) if "choices" in names else None

@@ -14,6 +14,7 @@ MOST_CLASSES = 12
 MOST_PAIRS = 20
 LONGEST = 40
 STEPS = 10
+OTHER = "another text"
 
 
 def confusion(run: Evidence) -> Markup | None:
@@ -42,7 +43,7 @@ def counted(run: Evidence, name: str) -> Counter[tuple[str, str]]:
 def of_lane(run: Evidence, name: str) -> Markup:
     labels, pairs = list(run.labels or ()), counted(run, name)
     if len(labels) > MOST_CLASSES:
-        return commonest(pairs, name)
+        return commonest(run, pairs, name)
     other = any(answer not in labels for _, answer in pairs)
     columns = [*labels, *([None] if other else [])]
     most = max(pairs.values(), default=1)
@@ -59,7 +60,7 @@ def of_lane(run: Evidence, name: str) -> Markup:
     rows.append(tag("tr", tag("th", "right of those", scope="row"), precision, tag("td") if other else None, tag("td")))
     head = [
         tag("th", "right answer", scope="col"),
-        *(tag("th", "another text" if one is None else data(one, most=LONGEST), scope="col") for one in columns),
+        *(tag("th", OTHER if one is None else data(one, most=LONGEST), scope="col") for one in columns),
         tag("th", "found", scope="col"),
     ]
     return table(f"{name}: right answers by row, its answers by column", head, rows, class_="grid")
@@ -74,13 +75,16 @@ def share(part: int, whole: int) -> Markup:
     return tag("td", f"{points(part / whole)}" if whole else "–")
 
 
-def commonest(pairs: Counter[tuple[str, str]], name: str) -> Markup:
-    """Of many classes the pairs that are mistaken most."""
-    wrong = Counter({pair: count for pair, count in pairs.items() if pair[0] != pair[1]})
-    rows: list[Any] = [
-        tag("tr", tag("td", data(gold, most=LONGEST)), tag("td", data(answer, most=LONGEST)), number(count, count))
-        for (gold, answer), count in wrong.most_common(MOST_PAIRS)
-    ]
+def commonest(run: Evidence, pairs: Counter[tuple[str, str]], name: str) -> Markup:
+    """Of many classes the pairs that are mistaken most. Without text only names of classes are shown."""
+    wrong: Counter[tuple[str, str | None]] = Counter()
+    for (gold, answer), count in pairs.items():
+        if gold != answer:
+            wrong[gold, answer if run.with_text or answer in (run.labels or ()) else None] += count
+    rows: list[Any] = []
+    for (gold, told), count in wrong.most_common(MOST_PAIRS):
+        shown = OTHER if told is None else data(told, most=LONGEST)
+        rows.append(tag("tr", tag("td", data(gold, most=LONGEST)), tag("td", shown), number(count, count)))
     return table(
         f"{name}: its commonest mistakes", heads("right answer", "its answer", "times", numbers=("times",)), rows
     )

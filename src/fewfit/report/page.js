@@ -7,14 +7,16 @@ for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => {
     head.querySelector("button").addEventListener("click", () => {
-      const turn = head.getAttribute("aria-sort") === "descending" ? 1 : -1;
+      const rows = [...body.rows].map((row) => [key(row.cells[column]), row]);
+      // At first the largest number, or texts from A on; then the other way.
+      const now = head.getAttribute("aria-sort");
+      const turn = now ? (now === "descending" ? 1 : -1) : rows.some(([value]) => typeof value === "number") ? -1 : 1;
       for (const other of heads) other.removeAttribute("aria-sort");
       head.setAttribute("aria-sort", turn < 0 ? "descending" : "ascending");
-      const rows = [...body.rows].map((row) => [key(row.cells[column]), row]);
       // What has no number stays at the end, whichever way.
       rows.sort(([a], [b]) =>
         typeof a !== typeof b ? (typeof a === "number" ? -1 : 1)
-          : typeof a === "number" ? turn * (a - b) : turn * b.localeCompare(a));
+          : typeof a === "number" ? turn * (a - b) : turn * a.localeCompare(b));
       body.append(...rows.map(([, row]) => row));
     });
   });

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,10 +24,11 @@ from fewfit.serve.hosted import Hosted
 from fewfit.serve.house import House
 from fewfit.serve.limits import Limits
 from fewfit.serve.metrics import Metrics
-from fewfit.serve.refusal import Refusal
+from fewfit.serve.refusal import Refusal, broken
 from fewfit.serve.scheduler import Scheduler
 from fewfit.writing import Decoding
 
+LOG = logging.getLogger(__name__)
 ERROR: dict[str, Any] = {"description": "What cannot be done, in OpenAI's form."}
 WRITING = ("/v1/completions", "/v1/chat/completions", "/v1/label")
 PATHS = frozenset({"/", "/health", "/metrics", "/openapi.json", "/v1/models", *WRITING})
@@ -69,9 +71,9 @@ class Service:
     ) -> Exchange:
         """What a body asks for, with the scheduler."""
         hosted = self.hosted(body.model)
+        if most is not None and most > self.limits.new_tokens and not hosted.by_choice:
+            raise Refusal(400, f"max_tokens {most}, and {self.limits.new_tokens} are the most", param="max_tokens")
         wanted = hosted.new_tokens if most is None else most
-        if wanted > self.limits.new_tokens:
-            raise Refusal(400, f"max_tokens {wanted}, and {self.limits.new_tokens} are the most", param="max_tokens")
         if len(prompts) * (body.n or 1) > self.limits.answers:
             raise Refusal(400, f"more answers than the {self.limits.answers} of one request", param="n")
         seed = body.seed if body.seed is not None else secrets.randbits(62)
@@ -122,17 +124,13 @@ class Service:
             return
         except Refusal as refusal:
             yield event(refusal.body())
-        except Exception as error:
+        except Exception as error:  # of ours, since nobody above hears of it
+            LOG.error("a stream failed", exc_info=error)
             yield event(broken(error).body())
 
 
 def usage(exchange: Exchange, new_tokens: int) -> Usage:
     return Usage(exchange.prompt_tokens, exchange.reused, new_tokens)
-
-
-def broken(error: Exception) -> Refusal:
-    """Its kind and no more: messages of libraries may hold text of other requests."""
-    return Refusal(500, f"it could not be answered ({type(error).__name__})", code="failed")
 
 
 def application(service: Service, *, hosts: frozenset[str] | None, key: str | None) -> Gate:

@@ -12,7 +12,7 @@ from typing import Any
 from fewfit.engine.joint import Text
 from fewfit.serve.hosted import Asked, Hosted
 from fewfit.serve.jobs import Event, Failed, Job, Judges, Writes
-from fewfit.serve.refusal import Refusal
+from fewfit.serve.refusal import Refusal, broken
 from fewfit.serve.scheduler import Scheduler
 from fewfit.serve.slots import Delta, Labelled, Majority, Slot, Written
 from fewfit.writing import Decoding
@@ -77,7 +77,7 @@ class Exchange:
             for number, one in enumerate(asked.prompts):
                 job = Writes(
                     Text(one.ids, beginning=one.beginning, adapter=self._hosted.adapter),
-                    self._teller(index, number),
+                    self._teller([index], number),
                     read=lambda ids: self._hosted.read(ids, chat),
                     encoder=self._hosted.encoder,
                     decoding=self._decoding,
@@ -91,12 +91,12 @@ class Exchange:
     def ask_for_labels(self, asked: Asked, *, n: int = 1, top: int | None = None) -> None:
         self.prompt_tokens += sum(len(one.ids) for one in asked.prompts)
         sizes = [len(answer) for answer in asked.prompts[0].answers]
-        for _ in range(n):
-            index = len(self._slots)
+        slots = range(len(self._slots), len(self._slots) + n)  # which differ in what is drawn, and share the forwards
+        for index in slots:
             self._slots.append(Labelled(index, len(asked.prompts), asked.choices, self._decoding, top=top, sizes=sizes))
-            for number, one in enumerate(asked.prompts):
-                text = Text(one.ids, beginning=one.beginning, adapter=self._hosted.adapter)
-                self._jobs.append(Judges(text, self._teller(index, number), one.answers))
+        for number, one in enumerate(asked.prompts):
+            text = Text(one.ids, beginning=one.beginning, adapter=self._hosted.adapter)
+            self._jobs.append(Judges(text, self._teller(slots, number), one.answers))
 
     def submit(self, most: int) -> None:
         if len(self._jobs) > most:
@@ -116,7 +116,7 @@ class Exchange:
                 if what == LATE:
                     raise Refusal(504, f"not done within {self._seconds:g} seconds", code="timeout")
                 if isinstance(event, Failed):
-                    raise event.error
+                    raise broken(event.error)  # who told of it has logged it
                 delta = self._slots[what].take(number, event)
                 if delta is not None:
                     open_ -= delta.finish is not None
@@ -131,5 +131,9 @@ class Exchange:
             pass
         self._queue.put_nowait((GONE, 0, None))
 
-    def _teller(self, index: int, number: int) -> Callable[[Event], None]:
-        return lambda event: self._post.put(self._queue, (index, number, event))
+    def _teller(self, slots: Sequence[int], number: int) -> Callable[[Event], None]:
+        def tell(event: Event) -> None:
+            for index in slots:
+                self._post.put(self._queue, (index, number, event))
+
+        return tell

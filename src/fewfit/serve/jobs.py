@@ -5,6 +5,7 @@ Both are a `Text` of engine/joint.py; a job takes its logits and tells what has 
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from fewfit.render.encode import Encoder
 from fewfit.writing import Decoding, cut
 from fewfit.writing.sampling import Adjust, adjustment
 
+LOG = logging.getLogger(__name__)
 Ids = tuple[int, ...]
 # New tokens to their text as it is answered, whether it has ended, and how many characters stand before it.
 Read = Callable[[Sequence[int]], tuple[str, bool, int]]
@@ -124,7 +126,8 @@ class Writes:
 def surely(said: str, marks: Sequence[str]) -> int:
     """How much of a text will stand, whatever follows: not white space at its end, which is trimmed, nor half a
     character, nor what may become a mark that it is cut at."""
-    sure = len(said.rstrip(HALF).rstrip())
+    said = said.rstrip(HALF)  # a mark may go on with that character
+    sure = len(said.rstrip())
     for mark in marks:
         for size in range(min(len(mark) - 1, len(said)), 0, -1):
             if said.endswith(mark[:size]):
@@ -148,6 +151,7 @@ class Judges:
         else:
             logp = read_off(logits_NV[-1], self._answers, self._place)
         if any(math.isnan(value) for value in logp):
+            LOG.error("the model gives no numbers for a prompt")
             self.tell(Failed(ArithmeticError("the model gives no numbers for it")))
         else:
             self.tell(Judged(logp))

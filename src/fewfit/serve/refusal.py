@@ -24,3 +24,8 @@ class Refusal(Exception):
         if self.status == 401:
             return {"WWW-Authenticate": "Bearer"}
         return {"Retry-After": "1"} if self.status in (429, 503) else {}
+
+
+def broken(error: BaseException) -> Refusal:
+    """Its kind and no more: messages of libraries may hold text of other requests."""
+    return Refusal(500, f"it could not be answered ({type(error).__name__})", code="failed")

@@ -5,6 +5,7 @@ Labels are read and texts gone on with in the same forwards, whichever bundles t
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -15,6 +16,8 @@ from fewfit.engine.threads import is_small, one_thread
 from fewfit.serve.jobs import Failed, Job
 from fewfit.serve.metrics import Metrics
 from fewfit.serve.refusal import Refusal
+
+LOG = logging.getLogger(__name__)
 
 
 class Scheduler:
@@ -44,6 +47,8 @@ class Scheduler:
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """All or none of them."""
+        if len(jobs) > self._queue:
+            raise Refusal(400, f"{len(jobs)} texts and labels, and the queue holds {self._queue}", param="n")
         with self._change:
             if self._closing:
                 raise Refusal(503, "the server is being stopped", code="shutting_down")
@@ -61,9 +66,10 @@ class Scheduler:
     def cancel(self, jobs: Sequence[Job]) -> None:
         """Nobody waits for these any more: their places are free at the next step. Those that are done are passed
         over."""
+        given_up = set(jobs)
         with self._change:
-            self._waiting = deque(job for job in self._waiting if job not in set(jobs))
-            self._gone |= {job for job in jobs if id(job.text) in self._active}
+            self._waiting = deque(job for job in self._waiting if job not in given_up)
+            self._gone |= {job for job in given_up if id(job.text) in self._active}
             self._gauge()
             self._change.notify()
 
@@ -128,6 +134,8 @@ class Scheduler:
         self.metrics.count_step(sum(not text.tails for text, _ in told))
 
     def _fail(self, error: Exception) -> None:
+        """Logged here, once for all who are told."""
+        LOG.error("a step failed", exc_info=error)
         with self._change:
             failed = list(self._active.values())
             self._active.clear()

@@ -35,8 +35,9 @@ class Address:
     @property
     def hosts(self) -> frozenset[str] | None:
         """None: any."""
-        named = {name.lower() for name in self.names}
-        return OWN_NAMES | named if self.is_loopback or named else None
+        if not self.names and not self.is_loopback:
+            return None
+        return OWN_NAMES | {name.lower() for name in (in_url(self.host), *self.names)}
 
 
 def address(host: str, port: int, api_key_env: str | None, names: Sequence[str] = ()) -> Address:
@@ -70,9 +71,12 @@ def listen(at: Address) -> socket.socket:
         ) from None
 
 
+def in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
 def url(at: Address, bound: socket.socket) -> str:
-    host = f"[{at.host}]" if ":" in at.host else at.host
-    return f"http://{host}:{bound.getsockname()[1]}"
+    return f"http://{in_url(at.host)}:{bound.getsockname()[1]}"
 
 
 def prepared(house: Any, at: Address, limits: Limits) -> tuple[Any, Any]:
