@@ -52,6 +52,7 @@ def main() -> None:
         "ICL+FT: one setting for everything, or the stream's choice": tables.settings(by_setting(runs, "icl+ft")),
         "Kinds in one setting (fewfit suite tasks)": tables.kinds(main_table),
         "By task (fewfit suite tasks)": tables.every_task(main_table),
+        "One model tuned, another prompted (fewfit suite tasks)": tables.models(main_table),
         "Studies": of_studies(asked.results),
     }
     text = "\n\n".join(f"## {head}\n\n{section}" for head, section in sections.items())

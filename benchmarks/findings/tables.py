@@ -9,7 +9,16 @@ from typing import Any
 from benchmarks.records import markdown
 from fewfit.grid import KINDS
 from fewfit.suites.claims import mean
-from fewfit.suites.tasks.comparing import Difference, at, counts, differences, level, overall, places
+from fewfit.suites.tasks.comparing import (
+    Difference,
+    at,
+    between_models,
+    counts,
+    differences,
+    level,
+    overall,
+    places,
+)
 from fewfit.suites.tasks.testing import scores_of
 
 Row = Mapping[str, Any]
@@ -44,6 +53,18 @@ def every_task(rows: Sequence[Row]) -> str:
         seeds = len({row["seed"] for row in here})
         if here:
             out.append([place[0], place[1], str(place[2]), str(seeds), str(len(scores_of(here[0]))), *told, less])
+    return markdown(out)
+
+
+def models(rows: Sequence[Row]) -> str:
+    """One model tuned against the better prompting of another: a line for each pair, way and size."""
+    out = [["tuned", "prompted", "n", "tasks", "tuned less prompted", "better / equal / worse"]]
+    for n in sorted({row["n"] for row in rows}):
+        pairs: dict[tuple[str, str], list[Difference]] = {}
+        for one in between_models([row for row in rows if row["n"] == n]):
+            pairs.setdefault((one.this, one.other.partition(" of ")[2]), []).append(one)
+        for (this, other), found in pairs.items():
+            out.append([this, other, str(n), str(len(found)), points(found), three(found)])
     return markdown(out)
 
 
