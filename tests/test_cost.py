@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fewfit.grid import Lane
-from fewfit.run.cost import break_even, in_stream
+from fewfit.run.cost import asked_tokens, break_even, in_stream
 
 FT, BOTH, PROMPT = Lane(lr=1e-3, updates=1), Lane(shots=4, lr=1e-3, updates=1), Lane(shots=4)
 
@@ -39,3 +39,13 @@ def test_what_was_trained_on_is_one_set_with_the_shots_of_training() -> None:
         {**row, "lane": averaged.name, "prompt_tokens": 720},
     ]  # fmt: skip
     assert list(in_stream(rows, [alike, fewer, averaged]).values()) == [pytest.approx(5 * 92)] * 3
+
+
+def test_a_prompt_that_is_trained_on_was_not_asked_besides() -> None:
+    """Of an ensemble one prompt trains. Break seen to fail: all that lanes which train predicted counted twice."""
+    alike, apart = Lane(shots=8, lr=1e-3, updates=5), Lane(shots=8, use_shots=0, lr=1e-3, updates=5)
+    averaged, prompts = Lane(shots=8, lr=1e-3, updates=5, deliver="ensemble:8"), Lane(shots=8)
+    lanes = [alike, apart, averaged, prompts]
+    rows = [{"prompt_tokens": 80, "tokens": 2, "seed": seed, "lane": one.name} for one in lanes for seed in (0, 1)]
+    assert list(asked_tokens(rows, lanes, flat=False).values()) == [0, 80, 70, 80]
+    assert asked_tokens(rows[:1], lanes[:1], flat=True) == {alike.name: 80}, "documents are learnt first, asked then"

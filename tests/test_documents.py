@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import fewfit
 from fewfit.engine.learner import Track
 from fewfit.engine.lessons import Course, part_that_fits
 from fewfit.engine.source import Inferred
+from fewfit.engine.stack import StackLearner
 from fewfit.errors import Interrupted, UserError
 from fewfit.examples.example import Example
 from fewfit.grid import Lane
@@ -160,6 +162,73 @@ def test_stopped_it_goes_on_to_the_same_end(
         fit(documents, loaded, watch=StopsAt(phase, how), **few)
     fewfit.resume("run", model=(loaded.model, loaded.tokenizer))
     assert {name: Path("run", name).read_bytes() for name in whole} == whole
+
+
+FEW: dict[str, Any] = {"updates": 6, "methods": ["icl", "ft"]}
+
+
+def test_after_a_death_layers_are_run_again(documents: Path, loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which changes no number. Break seen to fail: the same step made as it was, which would die again."""
+    fit(documents, loaded, **FEW)
+    whole = {name: Path("run", name).read_bytes() for name in ("predictions.jsonl", "trained.jsonl")}
+    Path("run").rename("whole")
+    with pytest.raises(Stop):
+        fit(documents, loaded, watch=StopsAt("ft-lr1e-2-u6-b2: step 1 of 24", "error"), **FEW)
+    record = json.loads(Path("run/run.json").read_text())
+    record["sittings"][-1]["ended"] = None  # as `kill -9` leaves it
+    Path("run/run.json").write_text(json.dumps(record))
+    spared = spared_learners(monkeypatch)
+    fewfit.resume("run", model=(loaded.model, loaded.tokenizer))
+    assert spared == [True]
+    assert {name: Path("run", name).read_bytes() for name in whole} == whole
+
+
+def test_an_update_that_exhausts_the_memory_is_made_once_more(
+    documents: Path, loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With layers run again, from then on. Break seen to fail: the run at its end."""
+    spared = spared_learners(monkeypatch)
+    inner = StackLearner.update
+
+    def update(self: StackLearner, rows: Any) -> list[bool]:
+        if not spared:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return inner(self, rows)
+
+    monkeypatch.setattr(on_documents, "size_update", lambda *of: None)
+    monkeypatch.setattr(StackLearner, "update", update)
+    assert fit(documents, loaded, **{**FEW, "methods": ["ft"]}).best
+    assert spared == [True]
+
+
+def test_an_update_is_measured_before_it_is_made(
+    documents: Path, loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of a batch, as long as it may become, and what is said is kept. Break seen to fail: not measured."""
+    asked: list[list[int]] = []
+
+    def size_update(learner: Any, model: Any, lane: Lane, rows: Any) -> str:
+        asked.append([len(row.ids) for row in rows])
+        return "little memory"
+
+    monkeypatch.setattr(on_documents, "size_update", size_update)
+    fit(documents, loaded, **{**FEW, "methods": ["ft"]})
+    longest = max(len(renderer().documents(Example(row["id"], "", row["text"])).ids) for row in DOCUMENTS)
+    assert asked == [[longest] * 2]
+    assert json.loads(Path("run/run.json").read_text())["sittings"][-1]["told"] == ["little memory"]
+
+
+def spared_learners(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """What learners answered that were to use less memory."""
+    answered: list[bool] = []
+    inner = StackLearner.enable_recompute
+
+    def enable(self: StackLearner) -> bool:
+        answered.append(inner(self))
+        return answered[-1]
+
+    monkeypatch.setattr(StackLearner, "enable_recompute", enable)
+    return answered
 
 
 @pytest.mark.parametrize(

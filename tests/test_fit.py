@@ -17,7 +17,7 @@ from fewfit.errors import Interrupted, NoUsableLane, UserError
 from fewfit.examples import restore
 from fewfit.grid import Lane
 from fewfit.predictions import read
-from fewfit.run import deliver, folders, material
+from fewfit.run import deliver, folders, journal, material
 from fewfit.settings import Settings
 from tests.models_made import tiny
 from tests.streams_made import examples
@@ -90,6 +90,40 @@ def test_refit_trains_the_winner_again(model):
     assert stream.score == again.score
     weights = [(run.folder / "bundle" / "adapter_model.safetensors").read_bytes() for run in (stream, again)]
     assert weights[0] != weights[1]
+
+
+@pytest.mark.parametrize("why", ("measured", "died", "exhausted"))
+def test_a_refit_spares_memory_as_the_stream_did(model, monkeypatch, why):
+    """Layers are run again, which changes no number. Breaks seen to fail: a fresh learner without it; no second try."""
+    usual = fit(pairs(12), model, methods=["ft"], final="refit")
+    spared, retrain, enable = [], deliver.train_again, StackLearner.enable_recompute
+
+    def enabled(self):
+        spared.append(enable(self))
+        return spared[-1]
+
+    def measured(learner, team, model, task, lanes):
+        assert [lane.name for lane in lanes] == [usual.best]
+        return why == "measured" and learner.enable_recompute()
+
+    def tight(task, lane, learner, *more):
+        def update(rows):
+            if why == "exhausted" and not spared:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return StackLearner.update(learner, rows)
+
+        learner.update = update
+        return retrain(task, lane, learner, *more)
+
+    monkeypatch.setattr(StackLearner, "enable_recompute", enabled)
+    monkeypatch.setattr(deliver, "size_passes", measured)
+    monkeypatch.setattr(deliver, "train_again", tight)
+    if why == "died":
+        monkeypatch.setattr(journal, "halvings", lambda folder: 1)
+    again = fit(pairs(12), model, methods=["ft"], final="refit")
+    assert spared == [True]
+    weights = [(run.folder / "bundle" / "adapter_model.safetensors").read_bytes() for run in (usual, again)]
+    assert weights[0] == weights[1]
 
 
 def test_a_refit_that_diverges_is_not_delivered(model, monkeypatch):

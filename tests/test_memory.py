@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +17,7 @@ from tokenizers_made import byte_level
 
 import fewfit
 from fewfit.engine import memory
-from fewfit.engine.learner import Row, Track
+from fewfit.engine.learner import LaneState, Row, Track
 from fewfit.engine.plain import PlainLearner
 from fewfit.engine.stack import StackLearner
 from fewfit.errors import EnvironmentProblem
@@ -419,6 +420,55 @@ def test_only_a_sitting_without_a_last_word_halves(tmp_path) -> None:
         "the last session ended without a word (out of memory, or kill -9): passes are 1/16 as large"
     )
     assert sit("done").notices == []
+
+
+def test_a_sitting_that_died_counts_as_long_as_it_wrote(tmp_path, monkeypatch) -> None:
+    """Break seen to fail: what it said when it began, nothing."""
+    from fewfit.run import folders, journal, snapshots
+
+    now = [1000.0]
+    clock = SimpleNamespace(**{name: getattr(time, name) for name in ("gmtime", "strftime", "strptime")})
+    clock.time = clock.monotonic = lambda: now[0]
+    clock.gmtime = lambda: time.gmtime(now[0])
+    monkeypatch.setattr(journal, "time", clock)
+    monkeypatch.setattr(snapshots, "time", clock)
+
+    def sit(seconds: float, how: str | None) -> journal.Journal:
+        at = record(tmp_path) if (tmp_path / "run.json").exists() else {}
+        one = journal.Journal(tmp_path, {key: value for key, value in at.items() if key != "schema"})
+        one.begin()
+        store = snapshots.Store(tmp_path / folders.LANES)
+        store.open(Track("ft", 0))
+        now[0] += seconds
+        store.tracks[Track("ft", 0)].snapshot(1, "running", None, LaneState())
+        now[0] += 3
+        store.close()
+        if how is not None:
+            one.end(how)
+        return one
+
+    sit(40, "stopped")
+    sit(20, None)
+    now[0] += 5000
+    assert sit(10, None).seconds() == 43 + 20 + 13
+    assert sit(1, "done").seconds() == 43 + 20 + 10 + 4
+    assert record(tmp_path)["seconds"] == 77
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ({}, ": passes are half as large from here on, which"),
+        ({"documents": {"n": 3}}, ": layers are run again in the backward from here on, which"),
+        ({"asked": {"base_url": {"value": "http://here"}}}, " without a word (out of memory, or kill -9)"),
+    ],
+)
+def test_after_a_death_it_says_what_is_done(tmp_path, kind, words) -> None:
+    """Break seen to fail: halved passes promised where there are none."""
+    from fewfit.run.journal import Journal
+
+    (notice,) = Journal(tmp_path, {**kind, "sittings": [{"ended": None, "halved": 0}]}).notices
+    assert words in notice and ("passes" in notice) == (not kind)
 
 
 def test_a_helper_that_was_killed_makes_passes_smaller() -> None:

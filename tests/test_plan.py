@@ -22,7 +22,9 @@ from fewfit.errors import UserError
 from fewfit.grid import PRESETS, QUICK_ORDER, Grid, Lane
 from fewfit.plan import Length, Plan, plan, planning, work
 from fewfit.plan.shape import shape_of
+from fewfit.plan.space import need_of
 from fewfit.plan.speed import Speed
+from fewfit.run.passes import HELPER, SHARE
 
 torch.set_num_threads(1)
 N = 12
@@ -122,6 +124,40 @@ def test_what_a_step_costs(lane: Lane, per_token: int) -> None:
     assert taken == pytest.approx(10 * per_token * shape.body * 50 / 1e9 / work.EFFICIENCY)
 
 
+def test_shots_at_use_are_read_and_those_of_training_trained_on(data: Path, folder: Path) -> None:
+    """By the tokens of lanes that have as many in both. Break seen to fail: prompts at use as long as training's."""
+    lanes = [
+        Lane(lr=1e-3, updates=1),
+        Lane(shots=8, lr=1e-3, updates=1),
+        Lane(lr=1e-3, updates=1, use_shots=8),
+        Lane(shots=8, lr=1e-3, updates=1, use_shots=0),
+        Lane(shots=8),
+    ]
+    none, both, used, learnt, asked = (
+        next(one for one in made(data, folder, grid=lanes).lanes if one.name == lane.name) for lane in lanes
+    )
+    assert used.tokens == pytest.approx(none.tokens + asked.tokens, abs=2)
+    assert learnt.tokens == pytest.approx(none.tokens + both.tokens, abs=2)
+    assert none.longest < used.longest == learnt.longest == both.longest
+    assert used.seconds < learnt.seconds, "a token that is read costs half of one that is trained on"
+    fixed = Length(8, mean=90.0, longest=90, scoring=0.0, generated=0)
+    short = Length(0, mean=10.0, longest=10, scoring=0.0, generated=0)
+    found = work.stream_work(Lane(lr=1e-3, updates=1, use_shots=8, deliver="fixed"), 10, short, fixed)
+    assert (found.trained, found.read) == (100, 900 + 8 * 10 * 10)
+
+
+def test_a_prompt_at_use_may_be_what_takes_most_memory() -> None:
+    """Break seen to fail: the shots of training alone."""
+    model, one = tiny("llama"), Lane(lr=1e-3, updates=1, use_shots=8)
+    shape = shape_of("llama", model.config, [one], torch.float32, quantize=None, revision=None)
+
+    def length(shots: int, tokens: int) -> Length:
+        return Length(shots, mean=tokens, longest=tokens, scoring=0.0, generated=0)
+
+    assert need_of(shape, [one], {0: length(0, 16), 8: length(8, 1600)}).length == 1600
+    assert need_of(shape, [one], {0: length(0, 160), 8: length(8, 176)}).length == 160, "which keeps all layers"
+
+
 def test_the_budget_cuts_the_quick_grid_from_its_end(data: Path, folder: Path) -> None:
     """Break seen to fail: a kind left without a lane; a grid that was spelled out cut."""
     whole = made(data, folder)
@@ -167,6 +203,23 @@ def test_written_answers_cost_their_tokens(tmp_path: Path, folder: Path) -> None
     proved = made(path, folder, methods=["zero-shot"], metric="exact")
     assert (free.metric, proved.metric) == ("match", "exact")
     assert free.seconds > 2 * proved.seconds
+
+
+def test_processes_that_tune_whole_models_keep_one_each(data: Path, folder: Path, monkeypatch) -> None:
+    """What fits of a machine of sixteen, and minutes by how many. Breaks seen to fail: copies, gradients and moments
+    counted once for all; the time divided by the processors."""
+    monkeypatch.setattr(planning, "processors", lambda: 16)
+    asked: dict[str, Any] = {"methods": ["ft"], "lr": [k * 1e-4 for k in range(1, 17)], "updates": [1], "tune": "full"}
+    (plenty,) = made(data, folder, memory="64GB", **asked).spaces.values()
+    assert (plenty.processes, plenty.lanes) == (16, 4 * plenty.model)
+    assert plenty.total > plenty.model + 16 * plenty.lanes + 15 * HELPER
+    four = plenty.model + 4 * (plenty.lanes + plenty.step) + 3 * HELPER
+    found = made(data, folder, memory=str(int(1.01 * four / SHARE)), **asked)
+    (space,) = found.spaces.values()
+    assert found.processes == space.processes == 4
+    assert found.seconds == pytest.approx(sum(lane.seconds for lane in found.lanes) / 4)
+    alone = made(data, folder, memory="64GB", **{**asked, "lr": [1e-3]})
+    assert alone.processes == 1 and alone.seconds == pytest.approx(alone.lanes[0].seconds)
 
 
 # ---- the command ----------------------------------------------------------------------------------------------------
@@ -310,8 +363,6 @@ def test_the_estimate_comes_near_what_a_step_takes() -> None:
     from stack_rows import END, bytes_of_a_step, lane, random_row, track_of
 
     from fewfit.engine.stack import StackLearner
-    from fewfit.plan.lengths import Length
-    from fewfit.plan.space import need_of
 
     one = lane()
     settings = {"vocab_size": 300, "bos_token_id": 1, "eos_token_id": 2}

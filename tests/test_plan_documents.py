@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from folders_made import model_folder
+import transformers as tf
+from folders_made import byte_tokenizer, model_folder
 
 from fewfit.cli.main import run
 from fewfit.engine.learner import Track
+from fewfit.engine.lessons import Course
+from fewfit.engine.stack import StackLearner
+from fewfit.examples.example import Example
+from fewfit.grid import Lane
 from fewfit.models import local
 from fewfit.plan import Plan, plan, planning
+from fewfit.plan.space import Space
 from fewfit.plan.speed import Speed
+from fewfit.render import Renderer
+from fewfit.run.documents import longest_update
 from fewfit.run.material import grid_of, read
+from fewfit.run.passes import SHARE
 from fewfit.run.prepare import render_with
 from fewfit.run.reading import Reading
+from fewfit.run.sizing import Counted
 from fewfit.settings import Settings
 
 N = 12
@@ -67,3 +79,61 @@ def test_documents_are_planned_as_they_are_read(
 
     assert run(["plan", str(documents), "--probe", str(probe), "--model", str(folder), "--methods", "icl,ft"]) == 0
     assert "documents: 5 questions about 12 documents" in capsys.readouterr().out
+
+
+def test_an_update_of_documents_takes_the_memory_of_all_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside the bytes counted in a real one. Breaks seen to fail: a pass of 1,024 tokens, of which a run on documents
+    knows nothing; the logits of all places, which are read a few at a time."""
+    monkeypatch.setattr(planning, "measure", lambda *_, **__: FIXED)
+    folder = tmp_path / "small"
+    config = tf.LlamaConfig(
+        vocab_size=5000, hidden_size=96, intermediate_size=256, num_hidden_layers=6, num_attention_heads=4,
+        bos_token_id=1, eos_token_id=2, max_position_embeddings=512,
+    )  # fmt: skip
+    model = tf.AutoModelForCausalLM.from_config(config).eval()
+    model.save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
+    documents, probe = tmp_path / "documents.jsonl", tmp_path / "probe.jsonl"
+    texts = [f"thing number {k} is warm. " * (2 + k) for k in range(8)]
+    documents.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    asked = [{"prompt": f"thing {k}", "completion": "warm", "choices": ["warm", "cold"]} for k in range(4)]
+    probe.write_text("".join(json.dumps(row) + "\n" for row in asked))
+    wanted: dict[str, Any] = {
+        "device": "cpu",
+        "probe": str(probe),
+        "lr": 1e-3,
+        "updates": 1,
+        "batch": 8,
+        "methods": ["ft"],
+    }
+
+    def planned(memory: str | None = None) -> Space:
+        found = plan(str(documents), memory=memory, settings=Settings(model=str(folder), **wanted))
+        assert isinstance(found, Plan)
+        (one,) = found.spaces.values()
+        return one
+
+    space = planned()
+    lane = Lane(lr=1e-3, updates=1, batch=8)
+    rendered = Renderer.resolve(byte_tokenizer(), [Example("d", "", text) for text in texts])
+    course = Course(Track("x", 0), lane, tuple(Example(str(k), "", text) for k, text in enumerate(texts)))
+    rows = longest_update(course, rendered)
+    tokens = -(-len(rows[0].ids) // 16) * 16
+    assert len(rows) == 8 and 8 * tokens > 1024
+    assert (space.pass_tokens, space.again, space.processes) == (8 * tokens, False, 1)
+    # As different documents would be: a row that comes twice is one.
+    rows = [replace(row, ids=(*row.ids[:-1], 5 + k), scored=False) for k, row in enumerate(rows)]
+    learner = StackLearner(model, end_ids=frozenset({2}))
+    learner.open(Track("x", 0), lane)
+    learner.update(rows)
+    with Counted() as counted:
+        learner.update(rows)
+    learner.close()
+    assert 0.75 < space.step / counted.most < 1.5
+
+    less = planned(str(int((space.model + space.lanes + 0.7 * space.step) / SHARE)))
+    assert less.again and less.pass_tokens == 8 * tokens
+    none = planned("1MB")
+    assert not none.fits and none.total == none.model + none.lanes + none.step

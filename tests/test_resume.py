@@ -14,11 +14,12 @@ import pytest
 
 from fewfit import draw
 from fewfit.engine import stream as streams
-from fewfit.engine.learner import Track
+from fewfit.engine.learner import LaneState, Track
 from fewfit.engine.stream import Progress, Stream, steps
 from fewfit.errors import UserError
 from fewfit.grid import Lane
 from fewfit.metrics import metric
+from fewfit.predictions import FIELDS
 from fewfit.run import folders
 from fewfit.run.snapshots import Store
 from tests.models_made import tiny
@@ -114,6 +115,39 @@ def evidence(folder: Path) -> tuple[bytes, bytes]:
 def sat(folder: Path) -> int:
     """How many processes have begun to work on the run."""
     return len(folders.record(folder).get("sittings", ())) if (folder / "run.json").exists() else 0
+
+
+def test_rows_that_come_out_differently_are_seen_wherever_they_are_computed_again(tmp_path):
+    """Killed behind its snapshot; the track then goes to another process, which computes two rows again, and comes
+    back. Break seen to fail: what was expected forgotten with the hand-over."""
+    track = Track("icl-2", 0)
+
+    def row(i: int, nll: float) -> dict:
+        return dict.fromkeys(FIELDS) | {"lane": track.lane, "seed": track.seed, "i": i, "nll": nll}
+
+    def told(store: Store, nll: dict[int, float], *, snapshot: bool) -> None:
+        for i, value in nll.items():
+            store.prediction(track, row(i, value))
+        store.tracks[track]._predictions.sync()
+        if snapshot:
+            store.tracks[track].snapshot(max(nll), "running", None, LaneState())
+
+    died = Store(tmp_path)
+    died.open(track)
+    told(died, {1: 0.1}, snapshot=True)
+    told(died, {2: 0.2, 3: 0.3, 4: 0.4, 5: 0.5}, snapshot=False)
+    died.close()
+    main, helper = Store(tmp_path), Store(tmp_path)
+    main.open(track)
+    told(main, {2: 0.21}, snapshot=True)
+    main.release(track)
+    helper.open(track)
+    told(helper, {3: 0.3, 4: 0.41}, snapshot=True)
+    helper.close()
+    main.open(track)
+    told(main, {5: 0.51}, snapshot=True)
+    main.close()
+    assert main.differing() == [f"icl-2 seed 0 row {i}" for i in (2, 4, 5)]
 
 
 @pytest.mark.slow

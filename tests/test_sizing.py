@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,12 @@ from stack_rows import END
 from streams_made import examples, task_of
 from tokenizers_made import byte_level
 
-from fewfit.engine.learner import Track
+from fewfit.demonstrations.delivery import reads_to_choose
+from fewfit.engine.learner import Row, Track
 from fewfit.engine.stack import StackLearner
 from fewfit.errors import EnvironmentProblem
 from fewfit.grid import Lane
-from fewfit.run import sizing
+from fewfit.run import sizing, timing
 from fewfit.run.passes import SHARE, Need, Sizes, choose_sizes, size
 from fewfit.run.sizing import Counted, size_passes
 from fewfit.run.teams import teams
@@ -210,9 +212,100 @@ def test_a_step_that_does_not_fit_runs_layers_again(monkeypatch) -> None:
     assert found.recompute and "layers run again in the backward" in found.notice
 
 
+@pytest.mark.parametrize(("free", "found"), [(1e12, None), (0.5, "again"), (0.05, "refused")])
+def test_an_update_of_documents_is_sized_as_a_whole(monkeypatch, free: float, found: str | None) -> None:
+    """Rows of one batch are in memory at once. Breaks seen to fail: one row measured for all; nothing done about it."""
+    import transformers as tf
+
+    config = tf.LlamaConfig(vocab_size=300, hidden_size=48, intermediate_size=200, num_hidden_layers=12,
+                            num_attention_heads=4, bos_token_id=1, eos_token_id=2)  # fmt: skip
+    model, one = tf.AutoModelForCausalLM.from_config(config).eval(), Lane(lr=1e-3, updates=1, rank=1, batch=6)
+    track, rng = Track("documents", 0), random.Random(0)
+    rows = [
+        Row(track, tuple(rng.randrange(3, 300) for _ in range(length)), ((1, length),), ((1, length),), scored=False)
+        for length in (300, 410, 160, 90, 400, 420)
+    ]
+    learner = StackLearner(model, end_ids=END)
+    learner.open(track, one)
+    learner.update(rows)
+    with Counted() as counted:
+        learner.update(rows)
+    learner.forget(track)
+    monkeypatch.setattr(sizing, "is_mapped", lambda model: False)
+    with_free(monkeypatch, (sizing.kept_bytes(model, one) + free * counted.most) / SHARE)
+    if found == "refused":
+        with pytest.raises(
+            EnvironmentProblem, match=r"one update of \d+ tokens takes about .* a smaller --batch"
+        ) as told:
+            sizing.size_update(learner, model, one, rows)
+        assert told.value.code == "memory"
+    else:
+        notice = sizing.size_update(learner, model, one, rows)
+        assert (notice is not None and "layers are run again" in notice) == learner._recomputes == (found == "again")
+    learner.close()
+    for factor, spared in ((1.3, False), (0.8, True)):  # the estimate comes near
+        with_free(monkeypatch, (sizing.kept_bytes(model, one) + factor * counted.most) / SHARE)
+        again = StackLearner(model, end_ids=END)
+        assert (sizing.size_update(again, model, one, rows) is not None) == spared
+        again.close()
+
+
+def test_what_an_update_of_short_documents_has_once_is_counted_once(small, monkeypatch) -> None:
+    """Sixty rows of one bucket, beside large adapters. Break seen to fail: their matrices counted for every row."""
+    model, one = small[0], Lane(lr=1e-3, updates=1, rank=64, batch=60)
+    rows = [Row(Track("x", 0), (*range(3, 14), 20 + k), ((1, 12),), ((1, 12),), scored=False) for k in range(60)]
+    learner = StackLearner(model, end_ids=END)
+    learner.open(Track("x", 0), one)
+    learner.update(rows)
+    with Counted() as counted:
+        learner.update(rows)
+    learner.forget(Track("x", 0))
+    monkeypatch.setattr(sizing, "is_mapped", lambda model: False)
+    with_free(monkeypatch, (sizing.kept_bytes(model, one) + 4 * counted.most) / SHARE)
+    assert sizing.size_update(learner, model, one, rows) is None
+    learner.close()
+
+
 def longest(task, lane):
     rows = [task.scored_row(Track("longest", 0), lane, i, train=True).row for i in range(1, len(task) + 1)]
     return max(rows, key=lambda row: len(row.ids))
+
+
+@pytest.mark.parametrize(("shots", "use_shots"), [(8, 0), (0, 8), (8, None)])
+def test_what_is_measured_is_the_longer_of_training_and_use(small, shots, use_shots) -> None:
+    """Break seen to fail: prompts at use alone, though training steps had eight times as much in them."""
+    model, task = small
+    one = Lane(shots=shots, use_shots=use_shots, lr=1e-3, updates=1)
+    fewer = Lane(shots=2, lr=1e-3, updates=1)
+    need = sizing.measure_need(StackLearner(model, end_ids=END), model, task, [fewer, one], 1e12)
+    rendered = max(len(task.render(0, i, 1, 8, i).ids) for i in range(1, len(task) + 1))
+    assert need.length == -(-rendered // 16) * 16
+    found = longest(task, Lane(shots=8, lr=1e-3, updates=1))
+    row = sizing.longest_row(task, one, len(task))
+    assert row.loss and row.scored and len(row.ids) <= len(found.ids)
+
+
+def test_time_goes_with_the_shots_of_what_is_done(small, monkeypatch) -> None:
+    """A second for an example of a prediction's prompt, ten for one of an update's. Break seen to fail: predictions
+    without a demonstration for as long as the training prompts."""
+    model, task = small
+    n = len(task)
+    timed: list[Lane] = []
+
+    def step(self, lane):
+        timed.append(lane)
+        return lane.shots_at_use + 1.0, 10.0 * (lane.shots + 1)
+
+    monkeypatch.setattr(timing.Clock, "step", step)
+    lanes = [
+        Lane(lr=1e-3, updates=2, use_shots=2),
+        Lane(shots=4, lr=1e-3, updates=1, use_shots=0),
+        Lane(shots=8, lr=1e-3, updates=1, use_shots=2, deliver="fixed"),
+    ]
+    found = timing.lane_seconds(model, task, lanes, 1)
+    choosing = reads_to_choose(lanes[2], n) * 3 / 3
+    assert list(found.values()) == [n * (3 + 2 * 10), n * (1 + 50), pytest.approx(choosing + n * (3 + 90))]
+    assert len(timed) == len(set(timed)), "each is timed once"
 
 
 def test_what_does_not_fit_is_refused_with_what_would(small, monkeypatch) -> None:

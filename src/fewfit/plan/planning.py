@@ -113,6 +113,7 @@ def plan(
         notices.append(f"there is no {device} here: minutes are those of this CPU, and no budget cuts the grid")
     shapes: dict[str | None, ModelShape] = {}
     lengths: dict[str | None, dict[int, Length]] = {}
+    read_sizes: dict[str | None, Sizes] = {}  # of documents
     works: dict[str, Work] = {}
     cost: dict[str, float] = {}
     first = 0.0  # seconds that go by before any lane
@@ -126,11 +127,12 @@ def plan(
         notices += [f"{name}: {notice}" if name else notice for notice in renderer.notices]
         if documents is None:
             task = Task(dataset.examples, renderer, judge, order=asked.order)
-            lengths[name] = {shots: length(task, shots) for shots in sorted({lane.shots for lane in mine})}
-            works |= {lane.name: stream_work(lane, len(task), lengths[name][lane.shots]) for lane in mine}
+            every = {shots for lane in mine for shots in (lane.shots, lane.shots_at_use)}
+            at = lengths[name] = {shots: length(task, shots) for shots in sorted(every)}
+            works |= {lane.name: stream_work(lane, len(task), at[lane.shots], at[lane.shots_at_use]) for lane in mine}
             tokens = len(task) * lengths[name][min(lengths[name])].mean  # that may be inferred from
         else:
-            sizes = Sizes(Reading(documents.examples, dataset.examples, renderer, judge))
+            sizes = read_sizes[name] = Sizes(Reading(documents.examples, dataset.examples, renderer, judge))
             works |= {lane.name: work_of(sizes, lane) for lane in mine}
             lengths[name] = lengths_of(sizes, {lane: works[lane.name] for lane in mine})
             tokens = sum(sizes.documents)
@@ -163,22 +165,21 @@ def plan(
             from fewfit.stats.race import share_run
 
             run = share_run(n, halvings)
-    alone = device != "cpu" or documents is not None
-    processes = 1 if alone else max(1, min(processors(), seeds * len(kept.lanes)))
     there = given if given is not None else speed.memory
     free = given if given is not None else free_here(device, speed.memory)
-    on: dict[str, Any] = {
-        "cpu": device == "cpu",
-        "there": free,
-        "processes": processes,
-        "bf16": str(dtype) == "torch.bfloat16",
-    }
+    on: dict[str, Any] = {"cpu": device == "cpu", "there": free, "bf16": str(dtype) == "torch.bfloat16"}
     spaces: dict[str | None, Space] = {}
     for m in names:
         some = [lane for lane in kept.lanes if lane.model == m]
+        if documents is None:
+            processes = 1 if device != "cpu" else max(1, min(processors(), seeds * len(some)))
+            spaces[m] = space(shapes[m], some, lengths[m], seeds, processes=processes, **on)
+            continue
         # Documents are read by one lane after another: what the largest of them takes.
-        parts = [(some, seeds)] if documents is None else [([lane], 1) for lane in some]
-        each = [space(shapes[m], part, lengths[m], times, **on) for part, times in parts]
+        each = [
+            space(shapes[m], [lane], {lane.shots: lengths[m][lane.shots]}, 1, together=read_sizes[m].rows(lane), **on)
+            for lane in some
+        ]
         spaces[m] = max(each, key=lambda one: (not one.fits, one.total))
     slow = documents is not None and device == "cpu" and max(one.parameters for one in shapes.values()) >= SMALL
     if slow and processors() > 1:
@@ -197,7 +198,7 @@ def plan(
         device=device,
         dtype=str(dtype).removeprefix("torch."),
         speed=speed.operations,
-        processes=processes,
+        processes=max(one.processes for one in spaces.values()),
         seeds=seeds,
         budget=budget if sized else None,
         lanes=lanes,
@@ -209,7 +210,7 @@ def plan(
             disk(shapes[m], [x for x in kept.lanes if x.model == m], max(n, len(documents or ())), seeds) for m in names
         ),
         fetch=sum(shape.fetch for shape in shapes.values()),
-        seconds=first + run * sum(lane.seconds for lane in lanes if lane.kept) / processes,
+        seconds=first + run * sum(lane.seconds / spaces[lane.model].processes for lane in lanes if lane.kept),
         notices=tuple(dict.fromkeys(notices)),
         documents=None if documents is None else len(documents),
     )

@@ -57,6 +57,11 @@ class Sizes:
         longest = (1 + lane.shots) * max(self.documents)
         return longest if room is None else min(longest, room)
 
+    def rows(self, lane: Lane) -> int:
+        """Of one update, at the most: those that are to stand in one row take several where they are too long."""
+        lesson = self.lesson(lane)
+        return lane.batch * math.ceil((1 + lane.shots) * max(self.documents) / lesson) if lesson else 0
+
 
 def work_of(sizes: Sizes, lane: Lane) -> Work:
     """Under one seed. What the model will infer is not known yet, only about how much."""

@@ -17,6 +17,8 @@ from fewfit.models.configs import context_length, text_config
 EXPERT = re.compile(r"\bexperts?\b")
 # Half a byte a weight; a scale of one byte for each 64 of them, and one of four for 256 scales (double quantisation).
 NF4 = 1 / 2 + 1 / 64 + 4 / (64 * 256)
+# Of configs: what is done to the head's output. Then the logits of all answers are there at once (engine/head.py).
+TO_LOGITS = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class ModelShape:
     adapters: dict[str, int]  # trainable parameters by lane
     element: int  # bytes of a number in a pass
     layer_bytes: int  # that a layer of a step which trains keeps for each token
+    logits: int | None  # answer places whose logits are there at once; None: all of a pass
     unpacked: int  # bytes of the largest quantised weight, which is unpacked for every product; 0 without --quantize
     fetch: int  # bytes of weights that are not on this machine yet
 
@@ -41,6 +44,8 @@ def shape_of(
 ) -> ModelShape:
     import torch
     from transformers import AutoModelForCausalLM
+
+    from fewfit.engine.head import CHUNK
 
     try:
         with torch.device("meta"):
@@ -75,6 +80,7 @@ def shape_of(
         adapters={lane.name: adapter_size(model, lane) for lane in lanes if lane.trains and lane.tune == "lora"},
         element=dtype.itemsize,
         layer_bytes=kept_elements(text, width) * dtype.itemsize,
+        logits=None if any(getattr(text, key, None) not in (None, 1.0) for key in TO_LOGITS) else CHUNK,
         unpacked=max(quantised, default=0) * dtype.itemsize,
         fetch=0 if is_here(name, revision) else total * (getattr(config, "dtype", None) or torch.float32).itemsize,
     )

@@ -33,7 +33,7 @@ class Space:
     free: int | None  # what may be used
     model: int
     lanes: int  # what all tuning lanes keep
-    step: int  # one lane's longest step
+    step: int  # one lane's longest step; of documents, of which an update is one pass, the largest update
     lanes_fit: int  # how many tuning lanes could be kept beside one step
     pass_tokens: int
     processes: int
@@ -56,22 +56,27 @@ def space(
     there: int | None,
     processes: int = 1,
     bf16: bool = False,
+    together: int = 0,
 ) -> Space:
-    """On a device with so many bytes `there` (None: unknown, and then as much as is wanted)."""
-    kept = lanes_bytes(shape, lanes, seeds)
+    """On a device with so many bytes `there` (None: unknown, and then as much as is wanted). So many rows go `together`
+    in a pass, whatever their tokens; where that is 0, as many as are worth it."""
+    whole = whole_bytes(shape, lanes)
+    kept = lanes_bytes(shape, lanes, seeds) + whole
+    base = HELPER + whole  # each process trains a whole model of its own
     free = float("inf") if there is None else SHARE * there if cpu else GPU_SHARE * there - GPU_OWN
     room = free - shape.weight_bytes - kept
     tokens = usual_tokens(cpu=cpu, bf16=bf16)
-    found, need = None, need_of(shape, lanes, lengths)
+    found, need = None, need_of(shape, lanes, lengths, together=together)
     for again in (False, True):
-        need = need_of(shape, lanes, lengths, again=again)
+        need = need_of(shape, lanes, lengths, again=again, together=together)
         most = need.length * rows_at_once(lanes, seeds)
-        found = choose_sizes(need, room, tokens=min(tokens, most), helpers=processes - 1, base=HELPER)
+        wanted = need.length * together or min(tokens, most)
+        found = choose_sizes(need, room, tokens=wanted, helpers=processes - 1, base=base, least=max(1, together))
         if found is not None or not any(lane.trains for lane in lanes):
             break
     sizes = found or Sizes(0, 0)
-    step = need.of(1)
-    rows = max(1, sizes.tokens // need.length)
+    step = need.of(max(1, together))
+    rows = max(1, together, sizes.tokens // need.length)
     lora = [lane for lane in lanes if lane.trains and lane.tune == "lora"]
     each = kept / (seeds * len(lora)) if lora else 0
     return Space(
@@ -84,7 +89,7 @@ def space(
         processes=sizes.helpers + 1,
         again=found is not None and need.spared,
         packed=shape.unpacked > 0,
-        total=shape.weight_bytes + kept + (sizes.helpers + 1) * need.of(rows) + sizes.helpers * HELPER,
+        total=shape.weight_bytes + kept + (sizes.helpers + 1) * need.of(rows) + sizes.helpers * base,
     )
 
 
@@ -96,35 +101,47 @@ def rows_at_once(lanes: Sequence[Lane], seeds: int) -> int:
     return min(WIDTH, seeds * sum(lane.batch for lane in training)) if training else WIDTH
 
 
-def need_of(shape: ModelShape, lanes: Sequence[Lane], lengths: Mapping[int, Length], *, again: bool = False) -> Need:
-    """Of the heaviest lane's longest step."""
+def need_of(
+    shape: ModelShape, lanes: Sequence[Lane], lengths: Mapping[int, Length], *, again: bool = False, together: int = 0
+) -> Need:
+    """Of the heaviest step: an update, or the prediction of a lane whose prompts are longer at use than in training."""
     if not lanes:
         return Need(0, 0, 1)
-    lane = max(lanes, key=lambda lane: (lane.trains, lengths[lane.shots].longest))
-    length = lengths[lane.shots]
+    made = [(lane, lane.shots, lane.trains) for lane in lanes]
+    made += [(lane, lane.shots_at_use, False) for lane in lanes if lane.shots_at_use in lengths]
+    needs = [need_of_step(shape, lane, lengths[k], trains, again, together) for lane, k, trains in made]
+    return max(needs, key=lambda need: need.row)
+
+
+def need_of_step(shape: ModelShape, lane: Lane, length: Length, trains: bool, again: bool, together: int = 0) -> Need:
     layer = shape.layer_bytes
-    if not lane.trains:  # one layer at a time, and what it hands on
+    if not trains:  # one layer at a time, and what it hands on
         token = layer + shape.element * shape.width
     elif again:
         token = layer + shape.layers * shape.element * shape.width
     else:
         token = shape.layers * layer
-    logits = LOGITS * 4 * shape.vocabulary * length.answers
+    logits, once = LOGITS * 4 * shape.vocabulary * length.answers, shape.unpacked
+    if together and shape.logits is not None:  # all of a document is answer: read a few places at a time
+        logits, once = 0, once + LOGITS * 4 * shape.vocabulary * min(shape.logits, together * length.answers)
     # A lane's matrices of a pass: stacked in fp32, as the products take them, and their gradients in fp32.
     own = shape.adapters.get(lane.name, 0) * (4 + shape.element + 4)
     longest = bucket(length.longest)
-    return Need(shape.unpacked, longest * token + logits + own, longest, again)
+    return Need(once, longest * token + logits + own, longest, again)
 
 
 def lanes_bytes(shape: ModelShape, lanes: Sequence[Lane], seeds: int) -> int:
-    total = sum(
+    return sum(
         seeds * shape.adapters[lane.name] * 4 * COPIES[lane.optimizer]
         for lane in lanes
         if lane.trains and lane.tune == "lora"
     )
+
+
+def whole_bytes(shape: ModelShape, lanes: Sequence[Lane]) -> int:
+    """Where all weights train, one lane at a time: a copy to go back to, gradients, and the moments."""
     whole = [lane for lane in lanes if lane.trains and lane.tune == "full"]
-    # One at a time: a copy to go back to, gradients, and the moments.
-    return total + max((shape.weight_bytes * (1 + COPIES[lane.optimizer]) for lane in whole), default=0)
+    return max((shape.weight_bytes * (1 + COPIES[lane.optimizer]) for lane in whole), default=0)
 
 
 def free_here(device: str, there: int | None) -> int | None:
@@ -144,7 +161,7 @@ def disk(shape: ModelShape, lanes: Sequence[Lane], n: int, seeds: int) -> int:
     """The evidence, the bundles (one for every kind), and the snapshots that are there while it runs."""
     total = 0
     for lane in lanes:
-        total += seeds * n * (PREDICTION_BYTES + ID_BYTES * lane.shots)
+        total += seeds * n * (PREDICTION_BYTES + ID_BYTES * lane.shots_at_use)
         total += seeds * n * lane.updates * (TRAINED_BYTES + ID_BYTES * lane.shots)
         if lane.trains:
             own = shape.parameters if lane.tune == "full" else shape.adapters[lane.name]

@@ -44,25 +44,27 @@ class Work:
         return body * (2 * self.read + (6 if whole else 4) * self.trained)
 
 
-def stream_work(lane: Lane, n: int, length: Length) -> Work:
-    """Predicting n examples, each before it is trained on."""
+def stream_work(lane: Lane, n: int, length: Length, at_use: Length | None = None) -> Work:
+    """Predicting n examples, each before it is trained on: behind as many shots as in training, or as many as are there
+    `at_use`."""
+    used = length if at_use is None else at_use
     made = list(steps(lane, n))
     predicted = sum(step.predicts for step in made)
     trained = sum(step.update > 0 for step in made) * lane.batch
     alone = predicted * lane.members - sum(step.predicts and step.update > 0 for step in made)  # without training
-    forward = length.mean * alone + length.scoring * predicted
+    forward = used.mean * alone + used.scoring * predicted
     if lane.is_fixed:  # examples behind each of the sets that one is chosen among
-        forward += reads_to_choose(lane, n) * length.mean / (lane.shots + 1)
+        forward += reads_to_choose(lane, n) * used.mean / (lane.shots_at_use + 1)
     backward = length.mean * trained
     return Work(
         steps=len(made),
-        tokens=length.mean * sum(lane.members if step.predicts else lane.batch for step in made),
-        longest=length.longest,
+        tokens=sum(used.mean * lane.members if step.predicts else length.mean * lane.batch for step in made),
+        longest=max(used.longest, length.longest if lane.trains else 0),
         read=forward + (backward if lane.kl else 0.0),  # also by the frozen model
         trained=backward,
         reads=alone,
         trains=trained,
-        written=MISS_SHARE * length.generated * predicted,
+        written=MISS_SHARE * used.generated * predicted,
     )
 
 

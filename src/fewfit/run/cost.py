@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fewfit.engine.stream import steps
 from fewfit.grid import Lane
 from fewfit.select import Selection
 
@@ -64,14 +65,17 @@ def costs(
 
 
 def asked_tokens(rows: Sequence[Mapping[str, Any]], lanes: Sequence[Lane], flat: bool) -> dict[str, float]:
-    """Tokens that each lane's prompts took to be predicted behind, under one seed; where all begin with the same
-    documents (`flat`), that beginning is computed once."""
+    """Tokens that each lane's prompts took to be predicted behind, under one seed: nothing of a prompt whose forward is
+    trained on. Where all begin with the same documents (`flat`), that beginning is computed once."""
     out, of = {}, by_lane(rows)
-    for name in [lane.name for lane in lanes]:
-        tokens = [row["prompt_tokens"] for row in of[name]]
-        seeds = len({row["seed"] for row in of[name]}) or 1
+    for lane in lanes:
+        mine = of[lane.name]
+        tokens = [row["prompt_tokens"] for row in mine]
+        seeds = len({row["seed"] for row in mine}) or 1
         beginning = min(tokens, default=0) if flat else 0
-        out[name] = (sum(tokens) - beginning * max(0, len(tokens) - seeds)) / seeds
+        trained = not flat and any(step.predicts and step.update for step in steps(lane, 1))
+        alone = (lane.members - trained) / lane.members
+        out[lane.name] = alone * (sum(tokens) - beginning * max(0, len(tokens) - seeds)) / seeds
     return out
 
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from fewfit import bundle, draw
 from fewfit.engine.learner import Learner, Row, Track
+from fewfit.engine.memory import in_parts
 from fewfit.engine.stream import Progress, total_updates
 from fewfit.engine.task import Task, loss_spans
 from fewfit.examples import restore as restore_examples
@@ -22,9 +23,10 @@ from fewfit.metrics import Answer, Metric
 from fewfit.models.local import Loaded
 from fewfit.predict import predictor_of
 from fewfit.predictions import read
-from fewfit.run import cost, folders, inferences, shift
+from fewfit.run import cost, folders, inferences, journal, shift
 from fewfit.run.prepare import TEST, Part
 from fewfit.run.reading import Reading
+from fewfit.run.sizing import size_passes
 from fewfit.run.snapshots import Store
 from fewfit.run.teams import team_of
 from fewfit.run.watch import Watch
@@ -209,10 +211,14 @@ def write_bundle(run: Delivery, lane: Lane, target: Path, selection: Selection, 
 def export(run: Delivery, lane: Lane, to: Path, *, refit: bool) -> None:
     """The weights as the stream left them, or trained again."""
     task, track = run.tasks[lane.model], Track(lane.name, run.seed())
-    learner = team_of(lane).learner(run.loaded[lane.model].model, task.renderer, len(task))  # it trains no further
+    team, model = team_of(lane), run.loaded[lane.model].model
+    learner = team.learner(model, task.renderer, len(task))  # it trains no further
     try:
         again = refit and isinstance(task, Task)
         if again and isinstance(task, Task):
+            if journal.halvings(run.folder):
+                learner.enable_recompute()
+            size_passes(learner, team, model, task, [lane])  # which has layers run again where the stream had
             learner.open(track, lane)
             if not train_again(task, lane, learner, track, run.check):
                 learner.forget(track)
@@ -246,7 +252,7 @@ def train_again(task: Task, lane: Lane, learner: Learner, track: Track, check: C
             )
             rendered = task.renderer.render(demos, target)
             rows.append(Row(track, rendered.ids, rendered.spans, loss_spans(lane, rendered), scored=False))
-        if not learner.update(rows)[0]:
+        if not in_parts(learner.update, rows, learner, lambda rows: None, tracks_whole=True)[0]:
             return False
     return True
 

@@ -12,8 +12,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fewfit.engine.learner import LaneState, Learner, Track
+from fewfit.engine.learner import LaneState, Learner, Row, Track
+from fewfit.engine.lessons import Course, within
 from fewfit.engine.likelihood import answers_behind, texts_behind
+from fewfit.engine.memory import in_parts
 from fewfit.engine.stream import Progress
 from fewfit.engine.task import Task, best_choice, softmax
 from fewfit.engine.threads import is_small, one_thread
@@ -29,6 +31,7 @@ from fewfit.run import inferences
 from fewfit.run.prepare import DOCUMENTS
 from fewfit.run.reading import Reading
 from fewfit.run.session import Session, changed, conclude, forward_to, information, interrupted
+from fewfit.run.sizing import size_update
 from fewfit.run.snapshots import Store
 from fewfit.run.teams import team_of
 
@@ -58,8 +61,11 @@ def run_lane(
     tell: Callable[[str], None],
     told: Callable[[dict[str, Any]], None],
     check: Callable[[], None],
+    note: Callable[[str], None] = lambda what: None,
+    sparing: bool = False,
 ) -> None:
     """Trains it, from where it stands, and asks it. `check` raises where it is time to stop; what was done is kept.
+    `note` hears what is to be remembered; `sparing` of memory is whoever has died before.
 
     Its adapter is put on the model as a bundle's would be: what is tested is what is served.
     """
@@ -67,9 +73,14 @@ def run_lane(
     with tempfile.TemporaryDirectory() as scratch:
         adapter = None
         if lane.trains:
-            steps, adapter = reading.course(track, lane).steps, Path(scratch)
-            learner = team_of(lane).learner(loaded.model, reading.renderer, totals=lambda _: steps)
+            course, adapter = reading.course(track, lane), Path(scratch)
+            learner = team_of(lane).learner(loaded.model, reading.renderer, totals=lambda _: course.steps)
             try:
+                if sparing:
+                    learner.enable_recompute()
+                less = size_update(learner, loaded.model, lane, longest_update(course, reading.renderer))
+                if less is not None:
+                    note(less)
                 train(reading, progress, learner, store, state, tell, check)
                 state = learner.state(track)
                 if progress.status != "diverged":
@@ -109,7 +120,7 @@ def train(
         except Interrupted:  # between two steps: elsewhere the weights might be those of half a step
             store.snapshot(progress, lambda: learner.state(track))
             raise
-        alive = learner.update(lesson.rows)[0]
+        alive = in_parts(learner.update, lesson.rows, learner, lambda rows: None, tracks_whole=True)[0]
         progress.done += 1
         store.trained(track, trained_row(track, lane, progress.done, lesson.ids))
         if not alive:
@@ -120,6 +131,14 @@ def train(
             store.snapshot(progress, lambda: learner.state(track))
             last = time.monotonic()
     store.snapshot(progress, lambda: learner.state(track))
+
+
+def longest_update(course: Course, renderer: Renderer) -> list[Row]:
+    """As if the longest document came every time."""
+    longest = max(course.documents, key=lambda one: len(renderer.documents(one).ids))
+    parts = within(renderer, (longest,) * (1 + course.lane.shots))
+    rendered = [renderer.documents(*part) for part in parts]
+    return [Row(course.track, one.ids, one.spans, one.spans) for one in rendered] * course.lane.batch
 
 
 def trained_row(track: Track, lane: Lane, step: int, ids: Sequence[str]) -> dict[str, Any]:
@@ -219,6 +238,8 @@ def execute_on_documents(session: Session, judge: Metric, questions: Dataset, la
                 tell=watch.phase,
                 told=lambda row, progress=progress: tell(progress, row),  # type: ignore[misc]
                 check=check,
+                note=session.tell,
+                sparing=session.journal.halved > 0,
             )
         tell(progress, None)
     return conclude(session, judge, questions, tracks, readings, check)

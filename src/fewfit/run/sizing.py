@@ -29,6 +29,8 @@ from fewfit.grid import Lane
 from fewfit.run.passes import COPIES, HELPER, SHARE, WIDTH, Need, Sizes, choose_sizes, size
 from fewfit.run.teams import Team
 
+PROBE, PLENTY = 256, 4  # tokens of a document to begin with, and how much less than there is needs no closer look
+
 
 class Counted(TorchDispatchMode):
     """Bytes of the tensors that are made inside: `most` is the largest sum that there was at any moment."""
@@ -76,7 +78,7 @@ def size_passes(
     usual = Sizes(tokens, helpers)
     if not lanes or next(model.parameters()).device.type != "cpu":
         return usual
-    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    weights = weights_of(model)
     mapped = is_mapped(model)
     free = (available() if free is None else free) - (weights if mapped else 0)
     room = SHARE * free
@@ -124,11 +126,9 @@ def measure_need(
     """What one lane takes and, where passes are `wide`, what two take, at the longest step of the heaviest lane. The
     shortest step comes first: if its like at full length would not fit, layers keep their input only, and if that would
     not do, nothing is tried. Nor where there `is_plenty` by that guess, which counts what lanes share for every row."""
-    lane = max(lanes, key=lambda lane: (lane.trains, lane.shots, lane.rank))
-    order = sorted(
-        range(1, len(task) + 1), key=lambda i: len(task.render(0, i, 1, max(lane.shots, lane.shots_at_use), i).ids)
-    )
-    short, long = (task.scored_row(Track("probe", 0), lane, i, train=lane.trains).row for i in (order[0], order[-1]))
+    lane = heaviest(lanes)
+    order = sorted(range(1, len(task) + 1), key=lambda i: len(task.render(0, i, 1, most_shots(lane), i).ids))
+    short, long = (longest_row(task, lane, i) for i in (order[0], order[-1]))
     length = padded(long)
     own = 2 * kept_bytes(model, lane) // COPIES[lane.optimizer] if wide else 0  # a copy and gradients, at any length
 
@@ -153,6 +153,75 @@ def measure_need(
         lanes=min(WIDTH, sum(lane.trains for lane in lanes)),
         shortest=BUCKET,
     )
+
+
+def size_update(
+    learner: Learner, model: Any, lane: Lane, rows: Sequence[Row], *, free: int | None = None
+) -> str | None:
+    """For updates no larger than these rows, which are all in memory at once: a batch has one gradient. Where they
+    would not fit, layers are run again in the backward, and that is said; where not even that does, it is refused. On a
+    GPU it is seen when it comes to it."""
+    if next(model.parameters()).device.type != "cpu":
+        return None
+    free = (available() if free is None else free) - (weights_of(model) if is_mapped(model) else 0)
+    room = SHARE * free - kept_bytes(model, lane)
+    long = max(rows, key=lambda row: len(row.ids))
+    tokens, again = sum(map(padded, rows)), False
+
+    def need(probes: tuple[list[Row], list[Row]]) -> int:
+        """In a straight line through the bytes of two of them."""
+        (low, less), (high, more) = ((sum(map(padded, some)), peak(learner, lane, some)) for some in probes)
+        return int(more + max(0, more - less) / (high - low) * max(0, tokens - high))
+
+    for probes in probes_of(long):
+        found = need(probes)
+        if found > room and not again and learner.enable_recompute():
+            again, found = True, need(probes)
+        if found > room:
+            raise EnvironmentProblem(
+                f"one update of {tokens} tokens takes about {size(found)} of memory beside the model, and "
+                f"{size(max(0, room))} can be had",
+                hint=f"a smaller --batch, {HINT}",
+                code=CODE,
+            )
+        if PLENTY * found <= room:
+            break
+    told = f"{size(free)} of memory are free: layers are run again in the backward of updates of {tokens} tokens"
+    return told if again else None
+
+
+def probes_of(long: Row) -> list[tuple[list[Row], list[Row]]]:
+    """Pairs of steps, the second the larger one, as long documents or as many short ones as make a fair size; at last
+    the longest whole."""
+    length, many = len(long.ids), PROBE // 2 // padded(long)
+    if many:
+        rows = [beginning(long, length, k) for k in range(2 * many)]
+        return [(rows[:many], rows)]
+    probed = min(PROBE, length)
+    pairs = [(probed // 2, probed), (probed, length)] if length > probed else [(probed // 2, probed)]
+    return [([beginning(long, less)], [beginning(long, more)]) for less, more in pairs]
+
+
+def beginning(row: Row, length: int, number: int = 0) -> Row:
+    """Its first tokens, all of which carry loss, for a track that nobody else has. No two numbers are the same row."""
+    return Row(Track("probe", 0), (number, *row.ids[1:length]), ((1, length),), ((1, length),))
+
+
+def most_shots(lane: Lane) -> int:
+    """In training or at use."""
+    return max(lane.shots, lane.shots_at_use)
+
+
+def heaviest(lanes: Sequence[Lane]) -> Lane:
+    return max(lanes, key=lambda lane: (lane.trains, most_shots(lane), lane.rank))
+
+
+def longest_row(task: Task, lane: Lane, i: int) -> Row:
+    """Of example i: as it is predicted or, where those of training have more shots, as it is trained on."""
+    track = Track("probe", 0)
+    if lane.trains and lane.shots > lane.shots_at_use:
+        return replace(task.trained_rows(track, lane, i, 1)[0].row, scored=True)
+    return task.scored_row(track, lane, i, train=lane.trains).row
 
 
 def padded(row: Row) -> int:
@@ -184,10 +253,15 @@ def kept_bytes(model: Any, lane: Lane) -> int:
     if not lane.trains:
         return 0
     if lane.tune == "full":
-        return (1 + COPIES[lane.optimizer]) * sum(p.numel() * p.element_size() for p in model.parameters())
+        return (1 + COPIES[lane.optimizer]) * weights_of(model)
     modules = dict(model.named_modules())
     own = sum(lane.rank * sum(width_in_out(modules[name])) for name in adapted_modules(model, lane))
     return COPIES[lane.optimizer] * own * (8 if model.dtype == torch.float64 else 4)
+
+
+def weights_of(model: Any) -> int:
+    """Bytes."""
+    return sum(p.numel() * p.element_size() for p in model.parameters())
 
 
 def cache_bytes(model: Any) -> int:

@@ -8,6 +8,7 @@ cut, computed again, and must come out the same.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,12 +35,14 @@ class Resumed:
 
 
 class TrackFolder:
-    """One track's evidence and state on disk. The only writer of its shards."""
+    """One track's evidence and state on disk. The only writer of its shards, while it is not lent to another process:
+    what is `known` from before then is what that one's rows are compared with."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, known: TrackFolder | None = None):
         self.folder = folder
-        self._expected: dict[int, str] = {}
-        self.differing: list[int] = []  # rows that came out differently when computed again
+        self._expected: dict[int, str] = {} if known is None else known._expected
+        # Rows that came out differently when computed again
+        self.differing: list[int] = [] if known is None else known.differing
 
     def open(self) -> Resumed:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +53,10 @@ class TrackFolder:
         self._predictions = Shard(self.folder / PREDICTIONS, length=record["predictions"])
         self._trained = Shard(self.folder / TRAINED, length=record["trained"])
         state = self._state(record)
-        rows = tuple(json.loads(line) for line in (self.folder / PREDICTIONS).read_bytes().split(b"\n") if line)
+        lines = [line.decode() for line in (self.folder / PREDICTIONS).read_bytes().split(b"\n") if line]
+        rows = tuple(map(json.loads, lines))
+        for row, line in zip(rows, lines, strict=True):  # another process may have computed them again
+            self._compare(row["i"], line)
         return Resumed(record["done"], record["status"], state, record.get("left_at"), rows)
 
     def state(self) -> LaneState | None:
@@ -74,14 +80,17 @@ class TrackFolder:
             tail = file.read()
         for line in tail.split(b"\n")[:-1]:
             try:
-                self._expected[json.loads(line)["i"]] = line.decode()
+                self._expected.setdefault(json.loads(line)["i"], line.decode())
             except (ValueError, KeyError, TypeError):
                 continue
 
+    def _compare(self, i: int, line: str) -> None:
+        if self._expected.pop(i, line) != line:
+            self.differing.append(i)
+
     def prediction(self, row: dict[str, Any]) -> None:
-        before = self._expected.pop(row["i"], None)
-        if before is not None and before != dumps(row).rstrip("\n"):
-            self.differing.append(row["i"])
+        if row["i"] in self._expected:
+            self._compare(row["i"], dumps(row))
         self._predictions.append(row)
 
     def trained(self, row: dict[str, Any]) -> None:
@@ -103,6 +112,7 @@ class TrackFolder:
             "weights": weights,
             "steps": state.steps,
             "diverged": state.diverged,
+            "written": round(time.time(), 3),
         }
         write_json(self.folder / STATE, {**record, **lengths})
         for old in self.folder.glob("state-*.safetensors"):
@@ -122,7 +132,7 @@ class Store:
         self.tracks: dict[Track, TrackFolder] = {}
 
     def open(self, track: Track) -> Resumed:
-        self.tracks[track] = TrackFolder(self.folder / track_name(track))
+        self.tracks[track] = TrackFolder(self.folder / track_name(track), self.tracks.get(track))
         return self.tracks[track].open()
 
     def release(self, track: Track) -> None:
@@ -155,6 +165,13 @@ class Store:
     def close(self) -> None:
         for one in self.tracks.values():
             one.close()
+
+
+def last_written(folder: Path) -> float:
+    """When the last snapshot of any track in a `lanes/` folder was made, by the clock on the wall; 0 where there is
+    none that says so."""
+    found = [json.loads(path.read_text()).get("written", 0.0) for path in folder.glob(f"*/{STATE}")]
+    return max(found, default=0.0)
 
 
 def track_name(track: Track) -> str:

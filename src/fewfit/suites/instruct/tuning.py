@@ -16,6 +16,7 @@ from typing import Any
 
 from fewfit import draw
 from fewfit.engine.learner import Row, Track
+from fewfit.engine.memory import in_parts
 from fewfit.examples.example import Example
 from fewfit.grid import Lane
 from fewfit.models.configs import context_length
@@ -23,6 +24,7 @@ from fewfit.models.lent import as_it_was
 from fewfit.models.local import Loaded
 from fewfit.prompts import Conversation, Frame
 from fewfit.render import Renderer, RenderSettings
+from fewfit.run.sizing import size_update
 from fewfit.run.teams import team_of
 from fewfit.suites.instruct.conditions import Weights
 
@@ -74,9 +76,13 @@ def train(
     with as_it_was(loaded.model):
         learner = team_of(lane).learner(loaded.model, renderer, totals=lambda _: steps)
         try:
+            one_round = lessons(renderer, told, lane, track, -(-len(told) // lane.batch))
+            largest = max(one_round, key=lambda rows: sum(len(row.ids) for row in rows))
+            if spared := size_update(learner, loaded.model, lane, largest):
+                tell(spared)
             learner.open(track, lane)
             for step, rows in enumerate(lessons(renderer, told, lane, track, steps), start=1):
-                if not learner.update(rows)[0]:
+                if not in_parts(learner.update, rows, learner, lambda rows: None, tracks_whole=True)[0]:
                     raise Diverged(f"training diverged at step {step} of {steps}, at a rate of {lr:g}")
                 if step == steps or time.monotonic() - said > SAY_SECONDS:
                     tell(f"{weights.name}: step {step} of {steps}")

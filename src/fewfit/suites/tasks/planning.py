@@ -89,13 +89,13 @@ def work(
     tokens = operations = seconds = 0.0
     lengths = every[task.name]
     for lane in lanes_of(asked.conditions):
-        made, whole = stream_work(lane, n, lengths[lane.shots]), lane.tune == "full"
+        made, whole = stream_work(lane, n, lengths[lane.shots], lengths[lane.shots_at_use]), lane.tune == "full"
         tokens += made.trained + made.read
         operations += made.operations(shape.body, whole=whole)
         seconds += lane_seconds(made, shape, speed, whole=whole)
     for lane in dict.fromkeys(lane for one in asked.conditions if one.again for lane in one.lanes):
         # Trained afresh, behind as many demonstrations: what the stream made of it without its predictions.
-        made, whole = stream_work(lane, n, lengths[lane.shots]), lane.tune == "full"
+        made, whole = stream_work(lane, n, lengths[lane.shots], lengths[lane.shots_at_use]), lane.tune == "full"
         again = replace(made, read=0.0, reads=0.0, written=0.0)
         tokens += again.trained
         operations += again.operations(shape.body, whole=whole)
