@@ -119,6 +119,14 @@ def test_a_cell_of_which_a_split_was_lost_is_made_whole(loaded: Loaded, tmp_path
     assert len(Results(path, suite.KEY).rows) == 2
 
 
+def test_documents_of_one_sentence_are_not_split(loaded: Loaded, tmp_path: Path) -> None:
+    """Break seen to fail: `ft` once more under another name, by another order."""
+    told: list[str] = []
+    rows = suite.run(replace(QUICK, conditions=("none", "ft-independent")), loaded, tmp_path, told.append)
+    assert {row["condition"] for row in rows} == {"none"}
+    assert any("ft-independent" in one and "one sentence each" in one for one in told)
+
+
 def test_all_worlds_come_before_a_second_seed() -> None:
     some = list(cells(Asked("m", worlds=("curse", "reversals"), conditions=("none", "ft"), seeds=2)))
     assert [(cell.world, cell.seed) for cell in some[::2]] == [

@@ -66,8 +66,8 @@ class Asked:
         return Lane(lr=self.lr, updates=self.passes, batch=self.batch)
 
 
-class NothingRead(Exception):
-    """There is nothing to dilute by."""
+class LeftOut(Exception):
+    """A condition that this world, or what the model made of it, does not have."""
 
 
 class Cell(NamedTuple):
@@ -132,7 +132,7 @@ def run_alone(asked: Asked, loaded: Loaded, folder: Path, tell: Tell) -> list[di
 
             try:
                 there = [key | row for row in make(asked, loaded, cell, folder, told)]
-            except NothingRead as why:
+            except LeftOut as why:
                 told(f"left out: {why}")
                 continue
             results.add(there)
@@ -174,7 +174,7 @@ def make(asked: Asked, loaded: Loaded, cell: Cell, folder: Path, tell: Tell) -> 
             read = [costs[one] for one in LIKE]
             right, wrong = sum(one["true"] for one in read), sum(one["false"] for one in read)
             if not right + wrong:
-                raise NothingRead("of the model's inferences none can be read, so how right they are is not known")
+                raise LeftOut("of the model's inferences none can be read, so how right they are is not known")
             costs["diluted"] = {"precision": round(right / (right + wrong), 4)}
             return told(diluted(world, costs["diluted"]["precision"]))
         found = inferred(asked, loaded, world, part, folder / INFERENCES, tell)
@@ -182,6 +182,8 @@ def make(asked: Asked, loaded: Loaded, cell: Cell, folder: Path, tell: Tell) -> 
         return found.examples
 
     learnt = material(cell.condition, world, infer)
+    if {"independent", "cumulative"} & set(cell.condition.learns) and len(learnt) == len(world.documents):
+        raise LeftOut("its documents are one sentence each, so that it would be ft")
     rows = measure(loaded, world, cell.condition, learnt, usual=asked.usual, tell=tell)
     made = {"inferences": costs, "machine": machine(), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     return [row | made for row in rows]
