@@ -107,7 +107,7 @@ def test_fit_halves_the_field_and_says_so(tmp_path: Path, monkeypatch: pytest.Mo
         def begin(self, info) -> None:
             said.extend(info.notices)
 
-    done = fewfit.fit(data, model=model, tokenizer=byte_level(), budget=101, out=tmp_path / "run", watch=Heard())
+    done = fewfit.fit(data, model=model, tokenizer=byte_level(), budget=115, out=tmp_path / "run", watch=Heard())
     record = json.loads((done.folder / "run.json").read_text())
     assert record["halvings"] == [15, 20] and len(record["lanes"]) == 15
     assert any("the worse half leaves after example 15 and 20" in notice for notice in said)

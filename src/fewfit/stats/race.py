@@ -7,8 +7,8 @@ still bring. In simulation a lane that would have won by the same criterion leav
 done its work before anybody could leave (`finished`: what only prompts on this machine) stays, too: nothing would be
 saved, and evidence lost.
 
-A field that a given budget does not hold is moreover halved at examples fixed beforehand: of the lanes still there, the
-worse half by the same sum leaves. That carries no promise.
+A field that a given budget does not hold is moreover halved at examples fixed beforehand: of the lanes still running,
+the worse half by the same sum leaves. That carries no promise.
 
 Decisions are made at each i from the rows up to i of the lanes still running, whatever faster lanes wrote beyond: so
 they do not depend on how steps were put together, and a resumed run makes the same ones. Rows that a lane wrote after
@@ -107,7 +107,8 @@ class Race:
         for kind in {self.lanes[k].kind for k in alive}:
             members = [a for a, k in enumerate(alive) if self.lanes[k].kind == kind]
             stays.add(max(members, key=lambda a: total_L[a]))
-        worse = set(np.argsort(-total_L, kind="stable")[-(-len(alive) // 2) :]) if i in self.halvings else set()
+        running = [a for a in np.argsort(-total_L, kind="stable") if self.lanes[alive[a]].name not in self._finished]
+        worse = set(running[-(-len(running) // 2) :]) if i in self.halvings else set()
         spread = 2.0 * float(x_LR.var())
         left = (self.n - i) * len(self._seed)
         behind = []
