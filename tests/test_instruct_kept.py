@@ -133,13 +133,20 @@ def test_how_far_a_judge_agrees_with_itself_is_told_over_conditions() -> None:
 
 @pytest.mark.slow
 def test_a_plan_counts_what_a_run_does(lab: Loaded, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Break seen to fail: only the first question counted."""
+    """Breaks seen to fail: only the first question counted; trainings of a model that an endpoint serves."""
     line = ["suite", "instruct", "--model", "lab", "--conditions", "base,ft-3,urial@ft-3,random-9", "--number", "2"]
     line += ["--max-new-tokens", "4", "--out", str(tmp_path / "out"), "--json"]
     assert command([*line, "--plan"]) == 0 and not (tmp_path / "out").exists()
     (told,) = json.loads(capsys.readouterr().out)["studies"]
     assert (told["cells"], told["trainings"], told["answers"], told["new_tokens"]) == (3, 1, 12, 48)
     assert list(told["left_out"]) == ["random-9"]
+    assert command([*line, "--plan", "--base-url", "http://127.0.0.1:9/v1"]) == 0
+    (served,) = json.loads(capsys.readouterr().out)["studies"]
+    assert (served["cells"], served["trainings"]) == (1, 0) and list(served["left_out"]) == [
+        "ft-3",
+        "urial@ft-3",
+        "random-9",
+    ]
     assert command(line) == 0
     made = [len(file.read_text().splitlines()) - 1 for file in (tmp_path / "out" / "answers").iterdir()]
     assert sum(made) == 12 and len(list((tmp_path / "out" / "weights").iterdir())) == 1

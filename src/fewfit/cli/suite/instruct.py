@@ -149,7 +149,7 @@ def instruct(
     known = searched_on(Path(searched)) if searched else set()
     some = [sets.load(one, folder, asked.number, asked.max_new_tokens, known) for one in asked.questions]
     if plan:
-        show_plan(planned(asked, material, some), flags["json_"])
+        show_plan(planned(asked, material, some, remote=base_url is not None), flags["json_"])
         return
     tell = (lambda what: None) if flags["quiet"] else output.say
     grader = judge_of(judge_model, judge_url, judge_by, folder, tell)

@@ -12,6 +12,8 @@ from fewfit.suites.instruct.questions import OWN
 from fewfit.suites.instruct.studies import USUAL, Sampling, Study
 from fewfit.writing import Decoding, LocalWriter, Writer
 
+NOT_TUNED = "a model behind an endpoint is not tuned, nor does it tell its probabilities"
+
 
 @dataclass(frozen=True)
 class Asked:

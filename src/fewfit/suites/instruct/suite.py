@@ -26,7 +26,7 @@ from fewfit.suites.instruct.examples import Material, prompter
 from fewfit.suites.instruct.judging import judged, preferred
 from fewfit.suites.instruct.questions import QuestionSet
 from fewfit.suites.instruct.studies import READ, Cell
-from fewfit.suites.instruct.subject import Asked, Subject
+from fewfit.suites.instruct.subject import NOT_TUNED, Asked, Subject
 from fewfit.suites.results import ROWS, Results, held, machine
 from fewfit.writing import Decoding, LocalWriter, Writer
 
@@ -134,7 +134,7 @@ class Run:
 
     def refusal(self, cell: Cell) -> str:
         if self.subject.loaded is None and (cell.condition.weights or cell.study in READ):
-            return "a model behind an endpoint is not tuned, nor does it tell its probabilities"
+            return NOT_TUNED
         if cell.condition.tag and self.subject.chat:
             return "chat templates have no line between conversations"
         why = self.material.refuse(cell.condition)
