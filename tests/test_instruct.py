@@ -108,7 +108,7 @@ def test_what_cannot_be_had_is_said() -> None:
     bare = Material(ours(), ours().demonstrations)
     assert "twice" in bare.refuse(condition("urial+random-3")) and "others" in bare.refuse(condition("urial:in-domain"))
     pair = Conversation("two", (Turn("a", "b"), Turn("c", "d")))
-    assert "several" in Material(ours(), (pair, *POOL)).refuse(condition("turns-3"))
+    assert "2 turns" in Material(ours(), (pair, *POOL)).refuse(condition("turns-3"))
 
 
 def test_a_study_goes_on_without_what_cannot_be_had(lab: Loaded, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_training_sees_the_examples_as_prompts_show_them(lab: Loaded, frame: Fra
     if frame is None and not lab.tokenizer.chat_template:
         pytest.skip("lab has no chat template")
     renderer = tuning.renderer_for(lab, frame)
-    examples = [tuning.as_example(one) for one in POOL[:5]]
+    examples = tuning.as_examples(POOL[:5])
     row = tuning.row(renderer, examples[:2], examples[2], Track("t", 0))
     text = renderer.encoder.decode(row.ids)
     for one in POOL[:3]:
@@ -176,10 +176,9 @@ def test_training_sees_the_examples_as_prompts_show_them(lab: Loaded, frame: Fra
 
 def test_each_example_is_seen_as_often_as_the_others(lab: Loaded) -> None:
     renderer = tuning.renderer_for(lab, Frame())
-    examples = [tuning.as_example(one) for one in POOL[:4]]
-    lane = tuning.lane_of(Weights(4, 1), 1e-3)
+    examples, lane = tuning.as_examples(POOL[:4]), tuning.lane_of(Weights(4, 1), 1e-3)
     steps = -(-4 * lane.updates // lane.batch)
-    rows = [row for some in tuning.lessons(renderer, examples, lane, tuning.Track("t", 0), steps) for row in some]
+    rows = [row for some in tuning.lessons(renderer, POOL[:4], lane, tuning.Track("t", 0), steps) for row in some]
     texts = [renderer.encoder.decode(row.ids) for row in rows]
     targets = [max(examples, key=lambda one: text.rfind(one.completion)).id for text in texts]
     assert sorted(targets.count(one.id) for one in examples) == [6, 6, 6, 6]

@@ -61,8 +61,8 @@ def test_a_bundle_asks_as_the_suite_asked(name: str, chat: bool, lab: Loaded, tm
 
 
 def test_a_penalty_in_a_bundle_reaches_what_it_writes(lab: Loaded, tmp_path: Path) -> None:
-    """Break seen to fail: the bundle's sampling left out of `predict`."""
-    texts = []
+    """As it reaches what the suite writes. Break seen to fail: the bundle's sampling left out of `predict`."""
+    texts, answers = [], []
     for penalty in (1.0, 5.0):
         asked = subject.Asked(
             "lab", conditions=("base",), number=1, max_new_tokens=24, sampling=Sampling(0, 1, penalty)
@@ -71,8 +71,10 @@ def test_a_penalty_in_a_bundle_reaches_what_it_writes(lab: Loaded, tmp_path: Pat
         folder = tmp_path / f"{penalty:g}"
         asking = subject.subject_of(asked, lab)
         suite.run(asked, asking, MATERIAL, sets, {"ours": [RulesJudge()]}, folder, save=folder / "b")
+        (kept,) = (folder / "answers").iterdir()
+        answers.append([json.loads(line).get("answer") for line in kept.read_text().splitlines()])
         texts.append(fewfit.load(folder / "b").predict(["go go go go"])[0]["prediction"])
-    assert texts[0] != texts[1]
+    assert texts[0] != texts[1] and answers[0] != answers[1]
 
 
 def test_the_best_is_of_all_turns_and_of_what_a_bundle_can_hold() -> None:
@@ -92,4 +94,5 @@ def test_the_best_is_of_all_turns_and_of_what_a_bundle_can_hold() -> None:
     rows += [row("base", 0.9, judge="other"), row("random-2", 0.5, temperature=0.3), row("random-2", 0.2)]
     assert (best(rows)["condition"], best(rows)["temperature"]) == ("random-2", 0.3)
     with pytest.raises(UserError):
-        best([row("turns-3", 1.0)])
+        best([row("turns-3+tag", 1.0)])
+    assert best([row("turns-3", 1.0)])["condition"] == "turns-3"

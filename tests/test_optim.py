@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from fewfit.engine.optim import Trained
+from fewfit.engine.rates import rate
 from fewfit.grid import Lane
 from tests.stack_rows import lane
 
@@ -67,3 +68,16 @@ def test_gradients_are_clipped_together_to_norm_1() -> None:
         moments = [t for name, t in trained.state().tensors.items() if name.startswith("optimizer/exp_avg/")]
         found = torch.cat([t.flatten() for t in moments]).norm()
         assert float(found) == pytest.approx(0.1 * min(float(norm), 1.0), rel=1e-4)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_a_rate_that_falls_has_its_peak_early_however_few_updates_there_are(schedule: str) -> None:
+    """Break seen to fail: ten updates of warm-up, which may be all that there are."""
+    one = lane(schedule=schedule, lr=1.0)
+    for total in (8, 23, 200, 1000):
+        rates = [rate(one, step, total) for step in range(1, total + 1)]
+        peak = rates.index(1.0)
+        assert peak == min(10, -(-3 * total // 100)) - 1
+        assert rates[:peak] == sorted(rates[:peak]) and rates[peak:] == sorted(rates[peak:], reverse=True)
+        assert rates[-1] > 0.0
+    assert [rate(lane(lr=1.0), step, 8) for step in (1, 8, 10, 400)] == [0.1, 0.8, 1.0, 1.0]

@@ -44,6 +44,27 @@ def test_a_search_by_rules_tells_what_held_out_questions_say_and_asks_nothing_tw
     assert json.loads(capsys.readouterr().out)["demonstrations"] == told["demonstrations"]
 
 
+@pytest.mark.slow
+def test_so_many_questions_are_taken_of_those_that_short_answers_can_keep(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And what it will cost is said beforehand. Break seen to fail: questions of long answers asked."""
+    long = [
+        {**row, "key": f"long {row['key']}", "prompt": f"At length: {row['prompt']}",
+         "instruction_id_list": ["length_constraints:number_words"],
+         "kwargs": [{"relation": "at least", "num_words": 300}]} for row in ASKED
+    ]  # fmt: skip
+    line = ["select-demos", write(tmp_path / "pool.jsonl", POOL), "--model", "lab", "--judge", "rules", "--k", "1"]
+    line += ["--questions", write(tmp_path / "asked.jsonl", [*long, *ASKED]), "--pool", "3", "--max-new-tokens", "6"]
+    assert command([*line, "--number", "8", "--out", str(tmp_path / "out")]) == 0
+    told = capsys.readouterr()
+    assert "12 of 24 questions want longer answers than 6 tokens" in told.err
+    assert "3 candidates by 4 questions: about 3 answers" in told.err and "28 to tell" in told.err
+    assert told.err.count(" answers judged, held out: 1 of 1 found") == 7
+    asked = json.loads((tmp_path / "out" / "found.json").read_text())["searched_on"]
+    assert len(asked) == 4 and not any(one.startswith("At length") for one in asked)
+
+
 def test_questions_are_wanted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     line = ["select-demos", write(tmp_path / "pool.jsonl", POOL), "--model", "lab", "--judge", "rules"]
     assert command(line) == 2 and "--questions" in capsys.readouterr().err

@@ -7,9 +7,11 @@ from typing import Any
 
 from fewfit.errors import UserError
 
+PROMPTS = "judge_prompts.jsonl"  # as published
 
-def judge_of(name: str | None, url: str | None, by: str | None, data: Path | None, tell: Any) -> Any:
-    """Judge prompts of MT-Bench's published file where the data have it, else our own."""
+
+def judge_of(name: str | None, url: str | None, by: str | None, published: Path | None, tell: Any) -> Any:
+    """By the judge prompts of MT-Bench's `published` file where it is there, else by our own."""
     if name is None:
         if url or by:
             raise UserError(
@@ -24,7 +26,6 @@ def judge_of(name: str | None, url: str | None, by: str | None, data: Path | Non
     by = by or ("text" if url else "likelihood")
     if by not in ("text", "likelihood") or (url and by == "likelihood"):
         raise UserError(f"--judge-by {by}", hint="text, or for a model on this machine likelihood")
-    published = data / "mt_bench" / "judge_prompts.jsonl" if data else None
     prompts = Prompts(published if published and published.exists() else None)
     if url:
         return GradeJudge(RemoteModel(Endpoint(name, url)), prompts)

@@ -72,6 +72,15 @@ def select_demos(
             rich_help_panel=QUESTIONS,
         ),
     ] = None,
+    number: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="rules and mt-bench: so many of --questions.",
+            show_default="all",
+            rich_help_panel=QUESTIONS,
+        ),
+    ] = None,
     held_out: Annotated[
         str | None,
         typer.Option(
@@ -160,7 +169,8 @@ def select_demos(
     folder = Path(out) if out else Path("runs") / f"demos-{Path(data).stem}-{Path(model).name}"
 
     def on_step(added: Any, calls: Any) -> None:
-        tell(f"{calls.used} answers judged: {len(added)} of {k} found")
+        where = ", held out" if calls.held_out else ""
+        tell(f"{calls.used} answers judged{where}: {len(added)} of {k} found")
 
     if judge in INSTRUCTED:
         refuse_unused(judge, start, how, repeats, asked | columns, judge_model or judge_url)
@@ -170,12 +180,18 @@ def select_demos(
             )
         selected = instructed(
             data, model, judge, (judge_model, judge_url), prompt, (questions, held_out), how, loading, tell,
-            max_new_tokens=max_new_tokens or WRITTEN, k=k, pool=pool, budget=budget, seed=seed, out=folder,
-            on_step=on_step,
+            max_new_tokens=max_new_tokens or WRITTEN, number=number, k=k, pool=pool, budget=budget, seed=seed,
+            out=folder, on_step=on_step,
         )  # fmt: skip
         tell_result(selected, flags["json_"], tell)
         return
-    given = {"prompt": prompt, "judge_model": judge_model, "judge_url": judge_url, "max_new_tokens": max_new_tokens}
+    given = {
+        "prompt": prompt,
+        "judge_model": judge_model,
+        "judge_url": judge_url,
+        "max_new_tokens": max_new_tokens,
+        "number": number,
+    }
     refuse_instructed(judge, repeats, given)
     selected = run(
         data,
@@ -245,12 +261,13 @@ def instructed(
     tell: Any,
     *,
     max_new_tokens: int,
+    number: int | None,
     pool: int | None,
     seed: int,
     **search: Any,
 ) -> Any:
     """Conversations, searched for by a judge of instructions."""
-    from fewfit.cli.judging import judge_of
+    from fewfit.cli.judging import PROMPTS, judge_of
     from fewfit.judges import mt_bench, rules
     from fewfit.models import local
     from fewfit.prompts import conversations, load, ours
@@ -259,26 +276,58 @@ def instructed(
 
     some = conversations(data)
     urial = load(prompt) if prompt else ours()
-    read = rules.load if judge == "rules" else mt_bench.load
-    asked, held_out = (None if one is None else read(one) for one in files)
-    by = rules.RulesJudge() if judge == "rules" else judge_of(*grader, None, None, tell)
+    source = Path(files[0])
+    published = (source if source.is_dir() else source.parent) / PROMPTS
+    by = rules.RulesJudge() if judge == "rules" else judge_of(*grader, None, published, tell)
     if by is None:
         raise UserError(
             "--judge mt-bench without a model", hint="name a --judge-model, with --judge-url if it is served"
         )
     if how.name == "greedy" and how.repeats != 1 and not hasattr(by, "again"):
         raise UserError("--repeats with a judge that says the same every time", hint="leave it out")
+    read = rules.load if judge == "rules" else mt_bench.load
+    asked = short_enough(read(files[0]), max_new_tokens, number, tell)
+    held_out = None if files[1] is None else short_enough(read(files[1]), max_new_tokens, None, tell)
+    shown = candidates(some, [*asked, *(held_out or [])], pool, seed)
+    tell(
+        foretold(
+            len(shown), len(asked), None if held_out is None else len(held_out), how, search["k"], search["budget"]
+        )
+    )
     loaded = local.load(model, **loading, tell=tell)
     writer = LocalWriter(loaded.model, loaded.tokenizer, together=True)
     decoding = Decoding(max_new_tokens, repetition_penalty=1.15)
     chat = bool(loaded.tokenizer.chat_template)
-    prompted = Prompted(
-        writer, urial, candidates(some, [*(asked or []), *(held_out or [])], pool, seed), decoding, chat
-    )
+    prompted = Prompted(writer, urial, shown, decoding, chat)
     about = {"model": loaded.ref.digest, "dtype": loaded.dtype, "quantize": loading["quantize"]}
-    return select_instructions(
-        some, asked or [], prompted, by, how, held_out=held_out, seed=seed, about=about, **search
+    return select_instructions(some, asked, prompted, by, how, held_out=held_out, seed=seed, about=about, **search)
+
+
+def foretold(pool: int, asked: int, held_out: int | None, how: Any, k: int, budget: int | None) -> str:
+    from fewfit.search.comparison import RANDOM_SETS
+    from fewfit.search.pool import Pool
+    from fewfit.search.strategy import Problem
+
+    searched, others = (asked // 2, asked - asked // 2) if held_out is None else (asked, held_out)
+    problem = Problem(Pool(tuple(map(str, range(pool)))), tuple(map(str, range(searched))), k)
+    most = budget or how.budget(problem) or problem.greedy_calls
+    return (
+        f"{pool} candidates by {searched} questions: about {most:,} answers to search, at the most, and then "
+        f"{(RANDOM_SETS + 2) * others:,} to tell what the set is worth on {others} held out"
     )
+
+
+def short_enough(found: list[Any], tokens: int, number: int | None, tell: Any) -> list[Any]:
+    """So many, drawn by hash, of those that answers of so many tokens can keep to."""
+    from fewfit import draw
+    from fewfit.suites.instruct.questions import asks_for_much
+
+    if number is not None and number < 2:
+        raise UserError(f"--number {number}", hint="give 2 or more")
+    kept = [one for one in found if not asks_for_much(one, tokens)]
+    if gone := len(found) - len(kept):
+        tell(f"{gone} of {len(found)} questions want longer answers than {tokens} tokens (--max-new-tokens)")
+    return draw.shuffled(kept, lambda one: one.id, seed=0, purpose="questions searched on")[:number]
 
 
 def one_model(given: Any) -> str:

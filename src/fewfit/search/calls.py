@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -18,11 +18,14 @@ class Spent(Exception):
 
 class Calls:
     """`used` counts what this search wanted to know, whoever asked first: so a search that was killed and begun again,
-    or that finds another's answers in the ledger, chooses as if it had been alone. `paid` is what it asked itself."""
+    or that finds another's answers in the ledger, chooses as if it had been alone. `paid` is what it asked itself.
+    `held_out`: the search is over, and questions that it did not see tell what it found."""
 
-    def __init__(self, scorer: Scorer, ledger: Ledger | None = None, budget: int | None = None) -> None:
+    def __init__(
+        self, scorer: Scorer, ledger: Ledger | None = None, budget: int | None = None, *, held_out: bool = False
+    ) -> None:
         self.scorer, self.ledger, self.budget = scorer, Ledger() if ledger is None else ledger, budget
-        self.paid = 0
+        self.held_out, self.paid = held_out, 0
         self._wanted: set[Key] = set()
 
     @property
@@ -74,3 +77,6 @@ def check(found: Sequence[Any], questions: Sequence[str]) -> None:
     for value, question in zip(found, questions, strict=True):
         if not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
             raise UserError(f"the judge gave {value!r}", where=f"question {question}", hint="a score lies in [0, 1]")
+
+
+OnStep = Callable[[Added, Calls], None]  # what is found, and what was asked for it

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from fewfit.search.calls import Calls
+from fewfit.search.calls import Calls, OnStep
 from fewfit.search.pool import Added
 from fewfit.search.strategy import Problem
 from fewfit.stats import clopper_pearson, tango_interval
@@ -73,13 +73,22 @@ class Worth:
         }
 
 
-def worth(added: Added, problem: Problem, held_out: Sequence[str], calls: Calls) -> Worth:
+def worth(
+    added: Added, problem: Problem, held_out: Sequence[str], calls: Calls, on_step: OnStep | None = None
+) -> Worth:
     """`calls` are counted apart from the search's, and have no budget."""
+
+    def scores_of(some: Added) -> list[float]:
+        found = calls.scores(some, held_out)
+        if on_step is not None:
+            on_step(added, calls)
+        return found
+
     drawn = [
         problem.pool.drawn(len(added), problem.seed, f"a random set to compare with, {number}")
         for number in range(RANDOM_SETS)
     ]
-    scores = {"searched": calls.scores(added, held_out), START: calls.scores((), held_out)}
-    scores[RANDOM] = [fmean(some) for some in zip(*(calls.scores(one, held_out) for one in drawn), strict=True)]
+    scores = {"searched": scores_of(added), START: scores_of(())}
+    scores[RANDOM] = [fmean(some) for some in zip(*(scores_of(one) for one in drawn), strict=True)]
     gains = tuple(Gain.of(over, scores["searched"], scores[over]) for over in (START, RANDOM))
     return Worth(len(held_out), {name: Mean.of(some) for name, some in scores.items()}, gains, calls.used)

@@ -20,9 +20,10 @@ from fewfit.examples.example import Example
 from fewfit.files import one_line, publish, write_json
 from fewfit.judges import Judge, Question
 from fewfit.prompts import Conversation, Prompter, UrialPrompt, showing, talk
+from fewfit.search.calls import OnStep
 from fewfit.search.judged import JudgedScorer
 from fewfit.search.pool import Added, Pool
-from fewfit.search.searching import Found, OnStep, refuse_impossible, search
+from fewfit.search.searching import Found, refuse_impossible, search
 from fewfit.search.selecting import FOUND, SCHEMA, SET, kept_in
 from fewfit.search.strategy import Problem, Strategy
 from fewfit.writing import Decoding, Writer

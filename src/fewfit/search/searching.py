@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fewfit.errors import UserError
-from fewfit.search.calls import Calls, Spent
+from fewfit.search.calls import Calls, OnStep, Spent
 from fewfit.search.comparison import Worth, worth
 from fewfit.search.ledger import Ledger
 from fewfit.search.pool import Added
 from fewfit.search.scorer import Scorer
 from fewfit.search.strategy import Problem, Strategy
-
-OnStep = Callable[[Added, Calls], None]
 
 
 @dataclass(frozen=True)
@@ -78,8 +76,8 @@ def search(
         hint = f"{len(problem.questions)} questions of one candidate are the least, {problem.quarter} would do"
         raise UserError(f"--budget {budget} pays for no candidate", hint=hint)
     seen, asked = calls.seen(steps[-1])
-    outside = Calls(scorer, ledger)
-    value = worth(steps[-1], problem, held_out, outside)
+    outside = Calls(scorer, ledger, held_out=True)
+    value = worth(steps[-1], problem, held_out, outside, on_step)
     paid = calls.paid + outside.paid
     return Found(how.name, steps[-1], problem.k, tuple(steps), seen, asked, calls.used, paid, budget, value)
 

@@ -23,8 +23,9 @@ from fewfit.models.configs import context_length
 from fewfit.render import Renderer
 from fewfit.search import ledger
 from fewfit.search import strategy as find_strategy
+from fewfit.search.calls import OnStep
 from fewfit.search.examples import ExampleScorer
-from fewfit.search.searching import Found, OnStep, refuse_impossible, search
+from fewfit.search.searching import Found, refuse_impossible, search
 from fewfit.search.splitting import KINDS, Split, named, split
 from fewfit.search.strategy import Problem, Strategy
 

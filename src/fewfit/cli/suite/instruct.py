@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from statistics import stdev
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ import typer
 
 from fewfit.cli import flags as f
 from fewfit.cli import output
-from fewfit.cli.judging import judge_of
+from fewfit.cli.judging import PROMPTS, judge_of
 from fewfit.cli.suite.shown import SCHEMA, TRAINING, print_table
 
 ASKING, JUDGING = "Asking", "Judging"
@@ -152,7 +153,7 @@ def instruct(
         show_plan(planned(asked, material, some, remote=base_url is not None), flags["json_"])
         return
     tell = (lambda what: None) if flags["quiet"] else output.say
-    grader = judge_of(judge_model, judge_url, judge_by, folder, tell)
+    grader = judge_of(judge_model, judge_url, judge_by, folder / "mt_bench" / PROMPTS if folder else None, tell)
     two = {one.name for one in some if all(len(question.turns) <= 2 for question in one.questions)}
     judges = {one.name: [*suite.usual_judges(one), *([grader] if grader and one.name in two else [])] for one in some}
     if unjudged := [name for name, those in judges.items() if not those]:
@@ -170,6 +171,7 @@ def instruct(
             "left_out": outcome.left_out,
             "agreement": agreements(outcome.rows),
             "with_itself": with_itself(outcome.rows),
+            "claims": [{"judge": judge, **asdict(one)} for judge, one in claimed(outcome.rows)],
         }
         output.line({"schema": SCHEMA, **told, "file": str(at / suite.ROWS)})
         return
@@ -234,8 +236,7 @@ def between(found: dict[str, Any]) -> str:
 def show(rows: list[dict[str, Any]]) -> None:
     """A table for each study and judge, the decoding grid as a heat map, and the paper's claims."""
     from fewfit.suites.instruct import references
-    from fewfit.suites.instruct.agreement import WIN_RATE
-    from fewfit.suites.instruct.claims import JUDGE, claims
+    from fewfit.suites.instruct.claims import JUDGE
 
     for study in dict.fromkeys(row["study"] for row in rows):
         some = [row for row in rows if row["study"] == study]
@@ -250,13 +251,40 @@ def show(rows: list[dict[str, Any]]) -> None:
                 cells = [cell(mine, name, turn, 1 if study == "divergence" else 100) for turn in turns]
                 lines.append([name, *cells])
             print_table([f"{study}: {questions} by {judge}", *(f"turn {turn}" for turn in turns)], lines)
+            if told := noise_of(mine):
+                print(told)
             print()
-    for judge in dict.fromkeys(row["judge"] for row in rows):
+    for judge, claim in claimed(rows):
         by = "" if judge in (JUDGE, references.JUDGE) else f" by {judge}"
-        for claim in claims(rows, judge) if judge != "rules-loose" and not judge.startswith(WIN_RATE) else ():
-            if claim.holds != "not run":
-                figures = f". {claim.figures}" if claim.figures else ""
-                print(f"({claim.letter}) {claim.says}{by}: {claim.holds}{figures}")
+        if claim.holds != "not run":
+            figures = f". {claim.figures}" if claim.figures else ""
+            print(f"({claim.letter}) {claim.says}{by}: {claim.holds}{figures}")
+
+
+def claimed(rows: list[dict[str, Any]]) -> list[tuple[str, Any]]:
+    """The paper's claims, by every judge that gives means."""
+    from fewfit.suites.instruct.agreement import WIN_RATE
+    from fewfit.suites.instruct.claims import claims
+
+    judges = dict.fromkeys(row["judge"] for row in rows)
+    means = [judge for judge in judges if judge != "rules-loose" and not judge.startswith(WIN_RATE)]
+    return [(judge, one) for judge in means for one in claims(rows, judge)]
+
+
+def noise_of(rows: list[dict[str, Any]]) -> str:
+    """What a judge could not be read on, and how far it goes by length or by place."""
+    unread, n = sum(row.get("unread", 0) for row in rows), sum(row["n"] for row in rows)
+    told = [f"{unread} of {n + unread} verdicts could not be read"] if unread else []
+    names = {
+        "length": "score and length correlate by",
+        "turned": "swapped, winners change by",
+        "first": "first place wins by",
+    }
+    for name, says in names.items():
+        values = [row[name]["value"] for row in rows if row.get(name) and row[name]["value"] is not None]
+        if values:
+            told.append(f"{says} {min(values):.2f} to {max(values):.2f}")
+    return "; ".join(told)
 
 
 def cell(rows: list[dict[str, Any]], name: str, turn: int, unit: int) -> str:

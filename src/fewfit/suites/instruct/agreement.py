@@ -14,14 +14,19 @@ WIN_RATE = "win-rate:"
 
 
 def agreements(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Kendall's tau of first turns and first seeds."""
+    """Kendall's tau of the first turns that are judged, and of first seeds."""
+    first: dict[tuple[str, str], int] = {}
+    for row in rows:
+        if row["n"]:
+            place = (row["questions"], row["judge"])
+            first[place] = min(row["turn"], first.get(place, row["turn"]))
     by_judge: dict[tuple[str, str, str], dict[str, Sequence[float | None]]] = {}
     for row in rows:
         # A win rate is of a model fitted to all questions: no mean of verdicts.
         is_mean = row["study"] in ("comparison", "scaling", "quality") and not row["judge"].startswith(WIN_RATE)
-        if row["turn"] == 1 and row["seed"] == 0 and row["n"] and is_mean:
-            place = (row["study"], row["questions"], row["judge"])
-            by_judge.setdefault(place, {})[row["condition"]] = row["scores"]
+        if row["n"] and row["turn"] == first[row["questions"], row["judge"]] and row["seed"] == 0 and is_mean:
+            of = (row["study"], row["questions"], row["judge"])
+            by_judge.setdefault(of, {})[row["condition"]] = row["scores"]
     found = []
     for (one, mine), (two, others) in combinations(by_judge.items(), 2):
         same = [name for name in mine if name in others]

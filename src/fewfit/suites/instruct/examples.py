@@ -25,17 +25,21 @@ class Material:
         """One order a seed: the ten of a prompt are the first of the thirty that are trained on."""
         return draw.shuffled(self.pool, lambda one: one.id, seed=seed, purpose="examples")
 
+    @property
+    def has_turns(self) -> bool:
+        return any(len(one.turns) > 1 for one in self.pool)
+
     def refuse(self, condition: Condition) -> str:
         """Why a condition cannot be had of this material; nothing where it can."""
-        if condition.needs_pool > len(self.pool):
+        if condition.needs_pool > len(self.pool) and not (condition.turns > 1 and self.has_turns):
             return f"it takes {condition.needs_pool} examples and there are {len(self.pool)} (--demonstrations)"
+        if (found := len(conversations(self, condition, 0))) < condition.drawn:
+            return f"it takes {condition.drawn} conversations of {condition.turns} turns and there are {found}"
         if condition.searched and not self.searched:
             return "nothing was searched (--searched)"
         shown = drawn(self, condition, 0)
         if condition.own and condition.drawn and self.pool == self.urial.demonstrations:
             return "its examples would be shown twice (--demonstrations)"
-        if condition.turns > 1 and any(len(one.turns) > 1 for one in self.pool):
-            return "it joins examples of one turn, and these have several"
         if condition.quality != "correct" and any(len(one.turns) > 1 for one in shown):
             return "it changes examples of one turn, and these have several"
         if condition.quality == "shifted" and len({one.turns[0].answer for one in shown}) < 2:
@@ -50,11 +54,21 @@ class Material:
 
 def drawn(material: Material, condition: Condition, seed: int) -> tuple[Conversation, ...]:
     """In the order of the prompt: those of the file stand last, as the paper has it."""
-    some = material.order(seed)[: condition.drawn * condition.turns]
-    pairs = [some[k : k + condition.turns] for k in range(0, len(some), condition.turns)]
-    joined = [Conversation("/".join(one.id for one in pair), sum((one.turns for one in pair), ())) for pair in pairs]
-    shown = (*joined, *(material.searched if condition.searched else ()))
+    shown = (*conversations(material, condition, seed), *(material.searched if condition.searched else ()))
     return (*shown, *(material.urial.demonstrations if condition.own else ()))
+
+
+def conversations(material: Material, condition: Condition, seed: int) -> list[Conversation]:
+    """Of the pool. Where it has conversations of several turns they are taken up to the turns that are asked for; of
+    examples of one turn so many are joined."""
+    some, turns = material.order(seed), condition.turns
+    if turns == 1:
+        return some[: condition.drawn]
+    if material.has_turns:
+        able = [replace(one, turns=one.turns[:turns]) for one in some if len(one.turns) >= turns]
+        return able[: condition.drawn]
+    pairs = [some[k : k + turns] for k in range(0, condition.drawn * turns, turns)]
+    return [Conversation("/".join(one.id for one in pair), sum((one.turns for one in pair), ())) for pair in pairs]
 
 
 def prompter(material: Material, condition: Condition, seed: int, chat: bool) -> Prompter:

@@ -4,6 +4,7 @@ ours      requests and checks of fewfit's own, for whoever has no files
 ifeval    IFEval's prompts, with a further constraint in the second turn and those of the first still standing
 ifbench   IFBench's, likewise
 chain     IFEval's requests, and a constraint more in every turn: how long does a model keep to them?
+          ifeval-split, ifbench-split: the request first, and all constraints in the second turn
 mt-bench  MT-Bench's, for a model as judge
 """
 
@@ -24,7 +25,7 @@ FILES = {
     "chain": "ifeval/input_data.jsonl",
     "mt-bench": "mt_bench",
 }
-OWN = "ours"
+OWN, SPLIT = "ours", "-split"
 WORDS_A_TOKEN = 0.6  # that an answer of so many tokens may have, at the most
 # Checks that most answers could keep and few keep by chance; one is asked for with the request, one in the second turn.
 CHECKS = (
@@ -58,9 +59,12 @@ def load(name: str, data: Path | None, number: int, tokens: int, without: Collec
     demonstrations were chosen by."""
     if name == OWN:
         return QuestionSet(name, tuple(own()[:number]))
-    kind, _, turns = name.partition("-") if name.startswith("chain") else (name, "", "")
-    if kind not in FILES or not (turns or "4").isdigit():
-        raise UserError(f"unknown questions {name!r}", hint=f"choose among {OWN}, {', '.join(FILES)}")
+    kind, _, turns = name.partition("-") if name.startswith("chain") else (name.removesuffix(SPLIT), "", "")
+    splits = name in (f"ifeval{SPLIT}", f"ifbench{SPLIT}")
+    if kind not in FILES or not (turns or "4").isdigit() or (name.endswith(SPLIT) and not splits):
+        raise UserError(
+            f"unknown questions {name!r}", hint=f"choose among {OWN}, {', '.join(FILES)}, ifeval{SPLIT}, ifbench{SPLIT}"
+        )
     if data is None:
         raise UserError(f"no file of {name}", hint=f"give --data FOLDER, which holds {FILES[kind]}")
     found = mt_bench.load(data / FILES[kind]) if kind == "mt-bench" else rules.load(data / FILES[kind])
@@ -68,9 +72,11 @@ def load(name: str, data: Path | None, number: int, tokens: int, without: Collec
     if not kept:
         why = f"all {len(found)} were searched on, or want longer answers"
         raise UserError(f"no question of {name} is left: {why}", hint="take other questions, or more --max-new-tokens")
-    some = draw.shuffled(kept, lambda one: one.id, seed=0, purpose=f"questions {name}")[:number]
+    some = draw.shuffled(kept, lambda one: one.id, seed=0, purpose=f"questions {name.removesuffix(SPLIT)}")[:number]
     if kind == "chain":
         some = rules.chain(some, int(turns or rules.MOST_TURNS))
+    elif splits:
+        some = [rules.split(one) for one in some]
     elif kind != "mt-bench":
         some = [followed(one, [check for other in some for check in other.checks[0]]) for one in some]
     return QuestionSet(name, tuple(some))

@@ -36,7 +36,7 @@ def best(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
         if row["judge"] == judge and row["n"] and holds(condition(row["condition"])):
             means.setdefault(place(row), []).append(row["score"])
     if not means:
-        raise UserError("no condition that a bundle can hold", hint="those with turns or changed examples it cannot")
+        raise UserError("no condition that a bundle can hold", hint="those with a tag or changed examples it cannot")
     chosen = max(means, key=lambda one: sum(means[one]) / len(means[one]))
     return min((row for row in rows if place(row) == chosen), key=lambda row: row["seed"])
 
@@ -46,8 +46,8 @@ def place(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def holds(one: Condition) -> bool:
-    """Examples of one turn each, as they are."""
-    return one.turns == 1 and one.quality == "correct"
+    """Examples as they are, and nothing between conversations."""
+    return not one.tag and one.quality == "correct"
 
 
 def refuse(folder: Path, loaded: Loaded | None) -> None:
@@ -68,7 +68,7 @@ def save(
 ) -> Bundle:
     """`probe` are the tokens of PROBE as the suite asked it: a bundle that would ask otherwise is refused."""
     one = condition(row["condition"])
-    shown = tuple(tuning.as_example(told) for told in drawn(material, one, row["seed"]))
+    shown = tuple(tuning.as_examples(drawn(material, one, row["seed"])))
     frame = None if row["chat"] else material.urial.frame
     settings = tuning.renderer_for(loaded, frame).settings
     rules = material.urial.rules.strip() if one.rules else None

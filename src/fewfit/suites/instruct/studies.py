@@ -18,8 +18,9 @@ COMPARED = (
     "searched", "ft-3", "ft-30", "icl3+ft-30",
 )  # fmt: skip
 SCALED = (
-    "base", "random-1", "random-3", "random-10", "random-20", "random-30", "random-50",
-    "ft-3", "ft-10", "ft-30", "ft-100", "ft-300", "ft-1000", "icl3+ft-10", "icl3+ft-30", "icl3+ft-100",
+    "base", "random-1", "random-3", "random-10", "random-20", "random-30", "random-50", "random-100",
+    "urial+random-10", "urial+random-30", "ft-3", "ft-10", "ft-30", "ft-100", "ft-300", "ft-1000", "ft-4000",
+    "icl3+ft-10", "icl3+ft-30", "icl3+ft-100",
 )  # fmt: skip
 TUNED = "ft-30"
 QUALITY = ("base", *(f"urial:{one}" if one != "correct" else "urial" for one in QUALITIES))

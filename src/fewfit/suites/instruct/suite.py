@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fewfit.bundle.record import Bundle
+from fewfit.engine.rates import SHARE
 from fewfit.errors import UserError
 from fewfit.judges import Answered, Comparer, Judge, Question
 from fewfit.judges.rules import RulesJudge
@@ -21,8 +22,8 @@ from fewfit.prompts import Conversation, Prompter, Turn
 from fewfit.suites.instruct import references, saving, studies, tuning
 from fewfit.suites.instruct.agreement import WIN_RATE
 from fewfit.suites.instruct.answering import answers
-from fewfit.suites.instruct.conditions import condition
-from fewfit.suites.instruct.examples import Material, prompter
+from fewfit.suites.instruct.conditions import Condition, condition
+from fewfit.suites.instruct.examples import Material, drawn, prompter
 from fewfit.suites.instruct.judging import judged, preferred
 from fewfit.suites.instruct.questions import QuestionSet
 from fewfit.suites.instruct.studies import READ, Cell
@@ -45,7 +46,7 @@ Tell = Callable[[str], None]
 @dataclass(frozen=True)
 class Outcome:
     rows: list[dict[str, Any]]
-    left_out: list[dict[str, str]]  # {"condition", "why"}
+    left_out: list[dict[str, str]]  # {"study", "condition", "why"}
     saved: Bundle | None = None
 
 
@@ -114,23 +115,25 @@ class Run:
 
     def outcome(self) -> Outcome:
         rows: list[dict[str, Any]] = []
-        left_out: dict[str, str] = {}
+        left_out: dict[tuple[str, str], str] = {}
         every = self.cells
         for number, cell in enumerate(every, start=1):
             name = f"{cell.study}: {cell.condition.name}, seed {cell.seed} ({number} of {len(every)})"
-            if why := self.refusal(cell):
-                if cell.condition.name not in left_out:
-                    self.tell(f"{cell.condition.name} is left out: {why}")
-                left_out[cell.condition.name] = why
-                continue
+            why = self.refusal(cell)
             try:
-                rows += self.reading(cell, name) if cell.study in READ else self.asking(cell, name)
+                if not why:
+                    for some in self.reading(cell, name) if cell.study in READ else self.asking(cell, name):
+                        rows += some
             except (tuning.Diverged, UserError) as error:
                 if isinstance(error, UserError) and error.code != TOO_LONG:
                     raise
-                self.tell(f"{cell.condition.name} is left out: {error}")
-                left_out[cell.condition.name] = str(error)
-        return Outcome(rows, [{"condition": one, "why": why} for one, why in left_out.items()])
+                why = str(error)
+            place = (cell.study, cell.condition.name)
+            if why and left_out.get(place) != why:
+                self.tell(f"{cell.study}: {cell.condition.name} is left out: {why}")
+                left_out[place] = why
+        told = [{"study": study, "condition": one, "why": why} for (study, one), why in left_out.items()]
+        return Outcome(rows, told)
 
     def refusal(self, cell: Cell) -> str:
         if self.subject.loaded is None and (cell.condition.weights or cell.study in READ):
@@ -140,7 +143,8 @@ class Run:
         why = self.material.refuse(cell.condition)
         if not why and cell.condition.weights and self.subject.loaded:
             why = tuning.refuse(self.subject.loaded, self.learnt(cell), cell.condition.weights)
-        if not why and cell.study == DIVERGENCE and (needed := self.seen() + DIVERGING) > len(self.material.pool):
+        if not why and cell.study == DIVERGENCE and len(self.held_out(cell)) < DIVERGING:
+            needed = self.seen() + DIVERGING
             why = f"divergence takes {needed} examples and there are {len(self.material.pool)} (--demonstrations)"
         try:
             return why or self.too_long(cell)
@@ -168,14 +172,14 @@ class Run:
 
     # ---- one cell ----------------------------------------------------------------------------------------------------
 
-    def asking(self, cell: Cell, name: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
+    def asking(self, cell: Cell, name: str) -> Iterator[list[dict[str, Any]]]:
+        """Rows of a set of questions after the other: one that turns out to be too long leaves those before it."""
         for one in self.sets:
             judging = {judge.name: partial(judged, judge=judge) for judge in self.judges.get(one.name, ())}
             if cell.condition.name != BASE and all(len(question.turns) <= 2 for question in one.questions):
                 judging |= {f"{WIN_RATE}{by.name}": partial(self.over_base, cell, one, by) for by in self.comparers}
             there = {judge: self.results.of(self.key(cell, one.name, judge)) for judge in judging}
-            found += [row for rows in there.values() for row in rows]
+            yield [row for rows in there.values() for row in rows]
             if all(there.values()):
                 continue
             self.tell(f"{name}: {one.name}")
@@ -189,10 +193,9 @@ class Run:
                 usual = {"splits": len(some), "seconds": seconds, "machine": machine()}
                 made = [self.key(cell, one.name, judge) | row | usual for row in some]
                 self.results.add(made)
-                found += made
+                yield made
                 scores = ", ".join(f"turn {row['turn']} {100 * row['score']:.0f}" for row in made if row["n"])
                 self.tell(f"{name}: {one.name} by {judge}: {scores or 'nothing could be judged'}")
-        return found
 
     def answered(self, cell: Cell, one: QuestionSet) -> list[Answered]:
         asking = self.prompter(cell)
@@ -210,12 +213,13 @@ class Run:
         same = Cell(cell.study, condition(BASE), cell.sampling, cell.seed if cell.sampling.temperature else 0)
         return preferred(answered, self.answered(same, one), comparer)
 
-    def reading(self, cell: Cell, name: str) -> list[dict[str, Any]]:
+    def reading(self, cell: Cell, name: str) -> Iterator[list[dict[str, Any]]]:
         """Nothing is written: what the model makes of answers that are there."""
         diverges = cell.study == DIVERGENCE
         key = self.key(cell, *(("examples", DIVERGENCE) if diverges else (references.QUESTIONS, references.JUDGE)))
         if there := self.results.of(key):
-            return there
+            yield there
+            return
         self.tell(name)
         began = time.monotonic()
         some = self.diverging(cell) if diverges else self.likely(cell)
@@ -223,7 +227,7 @@ class Run:
         rows = [key | row | usual for row in some]
         self.results.add(rows)
         self.tell(f"{name}: " + ", ".join(f"turn {row['turn']} {row['score']:.3f} nats a token" for row in rows))
-        return rows
+        yield rows
 
     def diverging(self, cell: Cell) -> list[dict[str, Any]]:
         """Of the next token, from the model as it came, on examples that no condition was shown or trained on."""
@@ -255,13 +259,16 @@ class Run:
 
     def held_out(self, cell: Cell) -> list[Conversation]:
         """Examples that no condition of this study was shown or trained on."""
-        most = self.seen()
-        return self.material.order(cell.seed)[most : most + DIVERGING]
+        shown = {told.id for one in self.diverged() for told in drawn(self.material, one, cell.seed)}
+        return [one for one in self.material.order(cell.seed)[self.seen() :] if one.id not in shown][:DIVERGING]
 
     def seen(self) -> int:
         """How many examples some condition of the study of divergence takes."""
+        return max((one.needs_pool for one in self.diverged()), default=0)
+
+    def diverged(self) -> set[Condition]:
         some = {one.condition for one in self.cells if one.study == DIVERGENCE}
-        return max((one.needs_pool for one in some if not self.material.refuse(one)), default=0)
+        return {one for one in some if not self.material.refuse(one)}
 
     # ---- its parts ---------------------------------------------------------------------------------------------------
 
@@ -308,7 +315,8 @@ class Run:
         frame = None if self.subject.chat else self.material.urial.frame
         judging: list[Judge | Comparer] = [*self.judges.get(questions, ()), *self.comparers]
         by = next((key_of(one) for one in judging if judge.endswith(one.name)), "")
-        whole = (self.shown(self.prompter(cell)), self.learnt(cell), asked, frame, by)
+        trained = (SHARE,) if cell.condition.weights else ()
+        whole = (self.shown(self.prompter(cell)), self.learnt(cell), asked, frame, by, *trained)
         return {
             "model": self.asked.model,
             "digest": self.subject.digest,

@@ -1,15 +1,16 @@
 """Instruction fine-tuning on the examples that prompts show, laid out as the prompts lay them out.
 
 Batches, epochs and schedule by the number of examples, as in the paper's appendix: up to 9 examples two a batch, up to
-999 eight, beyond that 128; six epochs, fifteen from 1,000 on; a cosine schedule and weight decay .01. The paper tunes
-all weights of models of seven billion at 2e-6 to 4e-6; here it is LoRA, and the rate a setting.
+999 eight, beyond that 128; six epochs, fifteen from 1,000 on; a cosine schedule with a warm-up of 3 in 100 updates and
+weight decay .01. The paper tunes all weights of models of seven billion at 2e-6 to 4e-6; here it is LoRA, and the rate
+a setting. A conversation of several turns is one sequence with loss on each of its answers.
 """
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,13 @@ from typing import Any
 from fewfit import draw
 from fewfit.engine.learner import Row, Track
 from fewfit.engine.memory import in_parts
+from fewfit.engine.rates import SHARE
 from fewfit.examples.example import Example
 from fewfit.grid import Lane
 from fewfit.models.configs import context_length
 from fewfit.models.lent import as_it_was
 from fewfit.models.local import Loaded
-from fewfit.prompts import Conversation, Frame
+from fewfit.prompts import Conversation, Frame, Turn
 from fewfit.render import Renderer, RenderSettings
 from fewfit.run.sizing import size_update
 from fewfit.run.teams import team_of
@@ -67,8 +69,7 @@ def train(
         return folder
     renderer = renderer_for(loaded, frame, weights.shots)
     lane, track = lane_of(weights, lr), Track(weights.name, seed)
-    told = [as_example(one) for one in examples]
-    steps = -(-len(told) * lane.updates // lane.batch)
+    steps = -(-len(examples) * lane.updates // lane.batch)
     unfinished = folder.with_name(f".{folder.name}")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
@@ -76,12 +77,12 @@ def train(
     with as_it_was(loaded.model):
         learner = team_of(lane).learner(loaded.model, renderer, totals=lambda _: steps)
         try:
-            one_round = lessons(renderer, told, lane, track, -(-len(told) // lane.batch))
+            one_round = lessons(renderer, examples, lane, track, -(-len(examples) // lane.batch))
             largest = max(one_round, key=lambda rows: sum(len(row.ids) for row in rows))
             if spared := size_update(learner, loaded.model, lane, largest):
                 tell(spared)
             learner.open(track, lane)
-            for step, rows in enumerate(lessons(renderer, told, lane, track, steps), start=1):
+            for step, rows in enumerate(lessons(renderer, examples, lane, track, steps), start=1):
                 if not in_parts(learner.update, rows, learner, lambda rows: None, tracks_whole=True)[0]:
                     raise Diverged(f"training diverged at step {step} of {steps}, at a rate of {lr:g}")
                 if step == steps or time.monotonic() - said > SAY_SECONDS:
@@ -96,19 +97,20 @@ def train(
 
 def refuse(loaded: Loaded, examples: Sequence[Conversation], weights: Weights) -> str:
     """Why these cannot be trained on; nothing where they can."""
-    if any(len(one.turns) > 1 for one in examples):
-        return "examples of several turns are shown and not trained on"
-    longest = max(tokens_of(loaded, one.turns[0].query) for one in examples)
-    if longest > (most := min(LENGTH, longest_row(loaded, 0))) - FRAME:
-        return f"a query has {longest} tokens, and a sequence {most}"
+    longest = max(
+        tokens_of(loaded, one.turns[:-1]) + tokens_of(loaded, [Turn(one.turns[-1].query, "")]) for one in examples
+    )
+    if longest > (most := min(LENGTH, longest_row(loaded, 0))):
+        return f"a query has {longest} tokens with what stands before it, and a sequence {most}"
     # Demonstrations that do not fit would be left out in silence, and it would be other shots than its name says.
-    whole = sorted(tokens_of(loaded, f"{one.turns[0].query} {one.turns[0].answer}") + FRAME for one in examples)
-    needed, most = sum(whole[len(whole) - weights.shots :]) + longest + FRAME, longest_row(loaded, weights.shots)
+    whole = sorted(tokens_of(loaded, one.turns) for one in examples)
+    needed, most = sum(whole[len(whole) - weights.shots :]) + longest, longest_row(loaded, weights.shots)
     return f"{weights.shots} examples and a query have {needed} tokens, and a sequence {most}" if needed > most else ""
 
 
-def tokens_of(loaded: Loaded, text: str) -> int:
-    return len(loaded.tokenizer(text)["input_ids"])
+def tokens_of(loaded: Loaded, turns: Sequence[Turn]) -> int:
+    """At the most, the frame included."""
+    return sum(len(loaded.tokenizer(f"{one.query} {one.answer}")["input_ids"]) + FRAME for one in turns)
 
 
 def longest_row(loaded: Loaded, shots: int) -> int:
@@ -127,12 +129,17 @@ def renderer_for(loaded: Loaded, frame: Frame | None, shots: int = 0) -> Rendere
     )
 
 
-def as_example(one: Conversation) -> Example:
-    return Example(one.id, one.turns[0].query, one.turns[0].answer)
+def as_examples(some: Iterable[Conversation]) -> list[Example]:
+    """Of every turn one: in a prompt they stand behind each other as turns do."""
+    return [
+        Example(one.id if number == 0 else f"{one.id}#{number}", turn.query, turn.answer)
+        for one in some
+        for number, turn in enumerate(one.turns)
+    ]
 
 
 def lessons(
-    renderer: Renderer, examples: Sequence[Example], lane: Lane, track: Track, steps: int
+    renderer: Renderer, examples: Sequence[Conversation], lane: Lane, track: Track, steps: int
 ) -> Iterator[list[Row]]:
     """Each example as often as the others, in a new order each time round, behind others drawn for it."""
     again = (
@@ -143,10 +150,14 @@ def lessons(
     for _ in range(steps):
         rows = []
         for one, number in islice(again, lane.batch):
-            others = [other for other in examples if not other.conflicts_with(one)]
+            asked = {turn.query for turn in one.turns}
+            others = [
+                other for other in examples if other.id != one.id and not asked & {turn.query for turn in other.turns}
+            ]
             purpose = f"beside {one.id} {number}"
             shown = draw.shuffled(others, lambda other: other.id, seed=track.seed, purpose=purpose)[: lane.shots]
-            rows.append(row(renderer, shown, one, track))
+            *before, last = as_examples([*shown, one])
+            rows.append(row(renderer, before, last, track))
         yield rows
 
 
@@ -163,6 +174,6 @@ def row(renderer: Renderer, shown: Sequence[Example], one: Example, track: Track
 def adapter_name(
     loaded: Any, weights: Weights, seed: int, examples: Sequence[Conversation], lr: float, frame: Frame | None
 ) -> str:
-    parts = [loaded.ref.digest, loaded.dtype, weights.name, seed, lr, frame]
+    parts = [loaded.ref.digest, loaded.dtype, weights.name, seed, lr, frame, SHARE]
     key = draw.number(*map(str, parts), *(f"{one.id} {one.turns}" for one in examples))
     return f"{weights.name}-{key:016x}"
