@@ -1,12 +1,12 @@
 """How fast is text written behind a prompt that all queries share? LocalWriter beside transformers' `generate`.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.writing --questions ../shared/data/mt_bench/question.jsonl \\
-        --json results/writing.json
+    python -m benchmarks.writing --questions ../shared/data/mt_bench/question.jsonl --json results/writing.json
 
 First turns of MT-Bench's questions, two of each category, behind one prompt of rules and examples (fewfit's own, or
---prompt FILE), in one batch, greedy, up to the same number of new tokens; only the model's own end of text ends a row.
-Both have written two tokens before they are timed. What LocalWriter spends on the shared beginning is counted: it has
-kept nothing yet. Seconds are the processor's, on one thread.
+--prompt FILE), in one batch, greedy with a repetition penalty, up to the same number of new tokens; only the model's
+own end of text ends a row. "Together" is how suites of instructions write. All have written two tokens before they are
+timed. What LocalWriter spends on the shared beginning is counted: it has kept nothing yet. Seconds are those of the
+clock: nothing else should run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from fewfit.prompts import UrialPrompt, load, ours
 from fewfit.writing import Asked, Decoding, LocalWriter, Written
 
 ROWS, NEW, WARM = 16, 64, 2
-Write = Callable[[Any, Sequence[Asked], int], list[Written]]
+Write = Callable[[Any, Sequence[Asked], int, float], list[Written]]
 
 
 def asked_of(questions: Path, prompt: UrialPrompt, rows: int) -> list[Asked]:
@@ -33,12 +33,12 @@ def asked_of(questions: Path, prompt: UrialPrompt, rows: int) -> list[Asked]:
     return [prompt.asked((), json.loads(lines[n * apart])["turns"][0]) for n in range(rows)]
 
 
-def by_writer(loaded: Any, asked: Sequence[Asked], new: int, together: bool = False) -> list[Written]:
+def by_writer(loaded: Any, asked: Sequence[Asked], new: int, penalty: float, together: bool = False) -> list[Written]:
     writer = LocalWriter(loaded.model, loaded.tokenizer, together=together)
-    return writer.write(asked, [str(n) for n in range(len(asked))], Decoding(new))
+    return writer.write(asked, [str(n) for n in range(len(asked))], Decoding(new, repetition_penalty=penalty))
 
 
-def by_generate(loaded: Any, asked: Sequence[Asked], new: int) -> list[Written]:
+def by_generate(loaded: Any, asked: Sequence[Asked], new: int, penalty: float) -> list[Written]:
     import torch
 
     tokenizer, texts = loaded.tokenizer, [one.text for one in asked]
@@ -46,7 +46,7 @@ def by_generate(loaded: Any, asked: Sequence[Asked], new: int) -> list[Written]:
     width, end = batch["input_ids"].shape[1], tokenizer.eos_token_id
     with torch.inference_mode():
         out = loaded.model.generate(
-            **batch, do_sample=False, max_new_tokens=new, eos_token_id=end, pad_token_id=end
+            **batch, do_sample=False, max_new_tokens=new, eos_token_id=end, pad_token_id=end, repetition_penalty=penalty
         )  # fmt: skip
     written = []
     for row, given in zip(out.tolist(), batch["attention_mask"], strict=True):
@@ -65,14 +65,16 @@ WAYS: dict[str, Write] = {
 }
 
 
-def measure(loaded: Any, asked: Sequence[Asked], new: int, ways: dict[str, Write]) -> list[dict[str, Any]]:
+def measure(
+    loaded: Any, asked: Sequence[Asked], new: int, ways: dict[str, Write], penalty: float = 1.0
+) -> list[dict[str, Any]]:
     records: list[dict[str, Any]] = []
     texts: list[list[str]] = []
     for way, write in ways.items():
-        write(loaded, asked[:2], WARM)
-        start = time.process_time()
-        written = write(loaded, asked, new)
-        seconds = time.process_time() - start
+        write(loaded, asked[:2], WARM, penalty)
+        start = time.perf_counter()
+        written = write(loaded, asked, new, penalty)
+        seconds = time.perf_counter() - start
         tokens = sum(one.new_tokens for one in written)
         texts.append([one.text for one in written])
         records.append(
@@ -116,16 +118,19 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--new", type=int, default=NEW)
+    parser.add_argument("--penalty", type=float, default=1.15)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--dtype", default="float32")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     import torch
 
     from fewfit.models import local
 
-    torch.set_num_threads(1)
-    loaded = local.load(asked.model, device="cpu", dtype="float32")
+    torch.set_num_threads(asked.threads)
+    loaded = local.load(asked.model, device="cpu", dtype=asked.dtype)
     prompts = asked_of(asked.questions, ours() if asked.prompt is None else load(asked.prompt), asked.rows)
-    records = measure(loaded, prompts, asked.new, WAYS)
+    records = measure(loaded, prompts, asked.new, WAYS, asked.penalty)
     text = table(records)
     print(text)
     publish(asked.json, __doc__, text, model=asked.model, records=records)

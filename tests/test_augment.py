@@ -347,62 +347,11 @@ def test_the_file_is_data_and_its_volume_and_truth_are_told(data: Path, tmp_path
         ({"temperature": -1.0}, "give 0"),
         ({"out": "no/such/folder/x.jsonl"}, "folder is not there"),
         ({"model": None}, "no model"),
+        ({"concurrency": 2}, "--concurrency without --base-url"),
+        ({"max_calls": 9}, "--max-calls without --base-url"),
+        ({"max_tokens": 9}, "--max-tokens without --base-url"),
     ],
 )
 def test_what_cannot_be_done_is_said(data: Path, more: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         fewfit.augment(str(data), **{"model": Scripted(), **more})  # type: ignore[operator]
-
-
-# ---- an endpoint -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("chat", [True, False])
-def test_an_endpoint_that_fails_half_way_is_paid_for_once(
-    chat: bool, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A real HTTP server. Faults that pass are waited out; what stays broken stops with one line, and the same call
-    goes on: each prompt is answered once."""
-    from fewfit.errors import FewfitError
-    from fewfit.models.remote import trouble
-    from tests.endpoint_made import broken_json, serving, status
-
-    monkeypatch.setenv("FEWFIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(trouble, "FIRST_WAIT", 0.02)
-
-    def answer(path: str, body: dict[str, Any]) -> dict[str, Any]:
-        prompt = body["prompt"] if path == "/completions" else body["messages"][-1]["content"]
-        said = [line for line in prompt.rstrip().split("\n") if line != "Turned round:"]
-        text = turned(Asked("", said[-1].removeprefix("Sentence:"))).partition("\n\n")[0]
-        usage = {"prompt_tokens": 9, "completion_tokens": 9, "total_tokens": 18}
-        form = {"text": text} if path == "/completions" else {"message": {"role": "assistant", "content": text}}
-        return {"choices": [{"index": 0, "finish_reason": "stop", "logprobs": None, **form}], "usage": usage}
-
-    out, paths = tmp_path / "out.jsonl", ("/chat/completions",) if chat else ("/completions",)
-    with serving(answer=answer, paths=paths) as server:
-        ask = {"model": "m", "base_url": server.url, "out": out}
-        server.faults += [status(429), status(500), broken_json]
-        fewfit.augment(str(data), **ask, on_block=stop_after(2, server))  # type: ignore[operator]
-        if out.read_bytes().count(b"\n") < len(LINES):
-            server.faults.clear()
-            fewfit.augment(str(data), **ask)  # type: ignore[operator]
-        bodies = [json.dumps(body, sort_keys=True) for body in server.asked]
-        assert len(set(bodies)) == len(bodies) and len(bodies) >= 2 * len(LINES)
-        before = len(server.asked)
-        again = fewfit.augment(str(data), **ask)  # type: ignore[operator]
-        assert len(server.asked) == before and len(again.rows) == out.read_bytes().count(b"\n") >= len(LINES)
-        other = tmp_path / "other.jsonl"
-        server.faults += [status(401)] * 50
-        with pytest.raises(FewfitError):
-            fewfit.augment(str(data), **{**ask, "out": other}, per=3, max_new_tokens=50)  # type: ignore[operator]
-
-
-def stop_after(blocks: int, server: Any) -> Any:
-    """More faults in the middle, which pass as well."""
-    from tests.endpoint_made import cut as cut_off
-
-    def told(done: int, of: int, account: Any) -> None:
-        if done == blocks * BLOCK:
-            server.faults += [cut_off, cut_off]
-
-    return told

@@ -19,7 +19,7 @@ import fewfit
 from fewfit import draw
 from fewfit.audit import audit
 from fewfit.augment import making
-from fewfit.errors import Interrupted, UserError
+from fewfit.errors import EnvironmentProblem, Interrupted, UserError
 from fewfit.examples.example import Example
 from fewfit.grid import Grid, Lane
 from fewfit.predictions import read
@@ -98,12 +98,17 @@ def test_a_run_with_inferences_passes_the_audit_and_trains_on_them(scripted: Scr
 
 
 def test_another_model_may_infer_what_a_lane_learns_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One behind an endpoint, which is asked once. Break seen to fail: the model itself asked all the same."""
+    """One behind an endpoint, which is asked once. Breaks seen to fail: the model itself asked all the same; it is not
+    told how many requests may go out at once, or how many tokens may be spent."""
     pytest.importorskip("openai")
     monkeypatch.setenv("FEWFIT_CACHE", str(tmp_path / "cache"))
     items, out = examples(8), tmp_path / "run"
-    with made.serving(lambda prompt: " served => right\n\n", paths=("/completions",)) as server:
-        run = fit(items, out, augment="local", augment_with="big", augment_url=server.url)
+    with made.serving(lambda prompt: " served => right\n\n", paths=("/completions",), seconds=0.02) as server:
+        big = {"augment": "local", "augment_with": "big", "augment_url": server.url, "concurrency": 1}
+        with pytest.raises(EnvironmentProblem, match="the budget of 30 tokens is spent"):
+            fit(items, tmp_path / "stopped", **big, max_tokens=30)
+        run = fit(items, out, **big, max_tokens=100_000)
+        assert server.most_at_once == 1
         asked = server.calls
         fewfit.resume(out, model=tiny("llama", vocab_size=VOCABULARY), tokenizer=byte_level())
         assert server.calls == asked > 0

@@ -317,6 +317,42 @@ def test_models_that_think_are_asked_in_their_way() -> None:
             texts(endpoint, requests(1))
 
 
+def refuse_together(said: str, number: int) -> list[made.Fault]:
+    """None is refused before all of them were sent."""
+    together = threading.Barrier(number)
+
+    def refuse(handler: Any) -> None:
+        together.wait(10)
+        handler.say(400, {"error": {"message": said}})
+
+    return [refuse] * number
+
+
+UNSUPPORTED = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+
+
+def test_what_one_request_learns_is_news_to_those_sent_before() -> None:
+    """Break seen to fail: what was learnt compared with what is known now, not with how the refused one was asked."""
+    with made.serving() as server:
+        server.faults = refuse_together(UNSUPPORTED, 4)
+        endpoint = Endpoint("m", server.url, concurrency=4)
+        assert texts(endpoint, requests(12)) == WORDS[:12]
+        assert server.calls == 12 + 4 and all("max_tokens" not in body for body in server.asked)
+
+
+def test_learning_how_to_ask_is_no_retry() -> None:
+    """Break seen to fail: an assertion where `retries` were as few as the things to learn."""
+    with made.serving() as server:
+        server.faults = [
+            *refuse_together(UNSUPPORTED, 1),
+            *refuse_together("Unsupported value: 'temperature' does not support 0.0 with this model.", 1),
+        ]
+        assert texts(Endpoint("m", server.url, retries=0), requests(1)) == WORDS[:1]
+        server.faults = [*refuse_together(UNSUPPORTED, 1), made.status(500), made.status(500)]
+        with pytest.raises(EnvironmentProblem, match="no answer in 2 tries"):
+            texts(Endpoint("other", server.url, retries=1), requests(1))
+
+
 def test_models_share_a_budget() -> None:
     """Break seen to fail: as many calls again for the second model."""
     with made.serving() as server:

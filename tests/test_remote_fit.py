@@ -164,6 +164,22 @@ def test_a_spent_budget_is_gone_on_with(capsys: pytest.CaptureFixture[str]) -> N
     assert len(rows_of("run", "zero-shot")) == 16
 
 
+def test_a_spent_budget_of_tokens_is_gone_on_with(capsys: pytest.CaptureFixture[str]) -> None:
+    """Breaks seen to fail: `fit`, or `resume`, without it."""
+    Path("data.jsonl").write_text("".join(json.dumps({"prompt": p, "completion": c}) + "\n" for p, c in WORDS))
+    with made.serving(str.upper, paths=TEXT) as server:
+        asked = ["fit", "data.jsonl", "--model", "m", "--base-url", server.url, "--methods", "zero-shot"]
+        assert command([*asked, "--max-tokens", "40", "--concurrency", "1", "--out", "run", "--quiet"]) == 3
+        said = capsys.readouterr().err
+        assert "the budget of 40 tokens is spent" in said and "go on with: fewfit resume run" in said
+        calls = server.calls
+        assert command(["resume", "run", "--quiet"]) == 3
+        assert calls < server.calls < 19
+        assert command(["resume", "run", "--quiet"]) == 0
+        assert server.calls == 3 + 16
+    assert len(rows_of("run", "zero-shot")) == 16
+
+
 FIT = "import sys; from fewfit.cli.main import main; main()"
 
 
@@ -303,8 +319,10 @@ URL = "http://localhost:9/v1"
         ({"device": "cpu"}, "--device with --base-url"),
         ({"budget": "10m"}, "--budget with --base-url"),
         ({"max_calls": 0}, "--max-calls 0"),
+        ({"max_tokens": 0}, "--max-tokens 0"),
         ({"model": object()}, "a model in memory with --base-url"),
         ({"base_url": None, "concurrency": 2}, "--concurrency without --base-url"),
+        ({"base_url": None, "max_tokens": 2}, "--max-tokens without --base-url"),
     ],
 )
 def test_what_an_endpoint_cannot_do_is_refused_before_it_is_asked(settings: dict[str, Any], says: str) -> None:
@@ -339,6 +357,8 @@ def test_a_plan_tells_calls_and_asks_nothing(capsys: pytest.CaptureFixture[str])
     assert command(["plan", "data.jsonl", "--model", "m", "--base-url", URL, "--max-calls", "20"]) == 0
     shown = capsys.readouterr().out
     assert "About 48 calls" in shown and "At 20 the run stops" in shown
+    assert command(["plan", "data.jsonl", "--model", "m", "--base-url", URL, "--max-tokens", "90"]) == 0
+    assert "At 90 tokens the run stops" in " ".join(capsys.readouterr().out.split())
 
 
 def test_the_cache_is_emptied_by_command(capsys: pytest.CaptureFixture[str]) -> None:

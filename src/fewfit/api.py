@@ -153,7 +153,8 @@ def resume(
         )
     given = {one["lane"]: an_object for one, an_object in zip(wanted, objects, strict=False)}
     loaded: dict[str | None, Loaded] = {}
-    budget = Budget(record["asked"]["max_calls"]["value"])
+    max_tokens = record["asked"].get("max_tokens", {}).get("value")  # which older runs could not be asked
+    budget = Budget(record["asked"]["max_calls"]["value"], max_tokens)
     for one in record["models"]:
         callbacks.phase(f"loading {one['name']}")
         if one["lane"] in given:

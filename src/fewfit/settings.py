@@ -29,6 +29,7 @@ ALL_SHOTS = 10_000  # what --shots all stands for: as many documents as there ar
 SIZED = ("methods", "shots", "lr", "updates")  # what the quick preset's grid may be cut in
 # Where models stand behind an endpoint: nothing can be trained there, and no set is chosen by likelihood.
 OF_ENDPOINTS = {"methods": ("zero-shot", "icl"), "deliver": "per-query"}
+LIMITS = ("concurrency", "max_calls", "max_tokens")  # of an endpoint
 OF_OTHERS = ("revision", "device", "dtype", "quantize", "budget", "chat_template_kwargs")
 COORDINATES = (
     *SIZED, "rank", "tune", "optimizer", "loss", "replay", "layers", "augment", "demonstrations",
@@ -50,6 +51,7 @@ class Settings:
     base_url: str | None = None
     concurrency: int | None = None
     max_calls: int | None = None
+    max_tokens: int | None = None
     # The lanes: all combinations, or spelled out one by one.
     preset: Literal["quick", "thorough", "paper", "ttt"] = "quick"
     methods: Sequence[str] | None = None
@@ -142,9 +144,13 @@ class Settings:
             hint = "give --seeds 1: what one order begins with, another one ends with"
             raise UserError(f"--shots auto with {self.number_of_seeds} seeds", hint=hint)
         named = [short_name(one) for one in self.models if isinstance(one, str | Path)]
-        alone = next((name for name in ("concurrency", "max_calls") if getattr(self, name) is not None), None)
-        if self.base_url is None and alone is not None and not (alone == "max_calls" and self.augment_url):
-            raise UserError(f"{flag(alone)} without --base-url", hint="it is for models behind an endpoint")
+        for name in LIMITS:
+            if (value := getattr(self, name)) is None:
+                continue
+            if self.base_url is None and self.augment_url is None:
+                raise UserError(f"{flag(name)} without --base-url", hint="it is for models behind an endpoint")
+            if not isinstance(value, int) or value < 1:
+                raise UserError(f"{flag(name)} {value}", hint="give a whole number, 1 or more")
         if self.probe is not None:  # documents have lanes of their own (run/reading.py)
             return
         grid = self.lanes(tuple(named) if self.several_models and len(named) == len(self.models) else (None,))
@@ -264,9 +270,6 @@ def refuse_behind_endpoint(asked: Settings, grid: Grid) -> None:
         raise UserError(f"{flag(given)} with --base-url", hint="leave it out: the endpoint runs the model as it does")
     if any(not isinstance(one, str) for one in asked.models):
         raise UserError("a model in memory with --base-url", hint="give the name that the endpoint has for it")
-    for name in ("concurrency", "max_calls"):
-        if (value := getattr(asked, name)) is not None and (not isinstance(value, int) or value < 1):
-            raise UserError(f"{flag(name)} {value}", hint="give a whole number, 1 or more")
     if lane := next((lane for lane in grid.lanes if lane.trains), None):
         raise UserError(
             f"the lane {lane.name} with --base-url: nothing can be trained behind an endpoint",

@@ -18,6 +18,7 @@ from fewfit.examples import Dataset, from_dict
 from fewfit.examples import load as load_examples
 from fewfit.models import local
 from fewfit.models.digest import of_object
+from fewfit.settings import flag
 from fewfit.writing import EndpointWriter, LocalWriter, Writer
 
 Judge = Callable[[str], bool | None]
@@ -86,7 +87,9 @@ def augment(
     per: int = 5,
     judge: Judge | None = None,
     tokenizer: Any = None,
+    concurrency: int | None = None,
     max_calls: int | None = None,
+    max_tokens: int | None = None,
     on_block: OnBlock | None = None,
 ) -> Augmented:
     """What a model can tell from the examples while it reads them, as further rows to train on.
@@ -94,8 +97,8 @@ def augment(
     `data` are documents (rows of `text`) or prompts and completions. `strategy` is one or several of local, global and
     document. `model` is a name, a folder, a loaded model, or, with `base_url`, a model of that endpoint. With `out` the
     rows are written there as they are made; the same call again goes on where the last one ended. An endpoint is asked
-    no more than `max_calls` times. `judge` tells of a
-    statement whether it is true, None where it cannot; it is asked in the end and changes nothing.
+    no more than `max_calls` times, and no more once it has read and written `max_tokens`. `judge` tells of a statement
+    whether it is true, None where it cannot; it is asked in the end and changes nothing.
     """
     names = (strategy,) if isinstance(strategy, str) else tuple(strategy)
     folder = None if prompts is None else Path(prompts)
@@ -103,9 +106,10 @@ def augment(
     wanted = Wanted(seed, per, max_new_tokens, temperature, check, folder, dataset.choices)
     place = None if out is None else Path(out)
     refuse_impossible(dataset, names, wanted, place)
-    if max_calls is not None and base_url is None:
-        raise UserError("--max-calls without --base-url", hint="it is for a model behind an endpoint")
-    writer, of_model = writer_for(model, base_url, tokenizer, max_calls=max_calls)
+    limits = {"concurrency": concurrency, "max_calls": max_calls, "max_tokens": max_tokens}
+    if base_url is None and (given := next((name for name, value in limits.items() if value is not None), None)):
+        raise UserError(f"{flag(given)} without --base-url", hint="it is for a model behind an endpoint")
+    writer, of_model = writer_for(model, base_url, tokenizer, **limits)
     asked = asked_of(dataset, names, wanted, of_model)
     some = [one for name in names for one in targets(writer, dataset.examples, name, wanted)]
     with nullcontext(Memory()) if place is None else ledger.opened(place, asked) as book:
@@ -150,9 +154,9 @@ def refuse_impossible(dataset: Dataset, names: Sequence[str], wanted: Wanted, ou
             raise UserError("--strategy document with prompts and completions", hint="a pair is whole: take local")
     if not names or len(set(names)) < len(names):
         raise UserError(f"--strategy {','.join(names)}", hint="name each strategy once")
-    for flag, value, least in (("--per", wanted.per, 1), ("--max-new-tokens", wanted.max_new_tokens, 1)):
-        if value < least:
-            raise UserError(f"{flag} {value}", hint=f"give {least} or more")
+    for name, value in (("per", wanted.per), ("max_new_tokens", wanted.max_new_tokens)):
+        if value < 1:
+            raise UserError(f"{flag(name)} {value}", hint="give 1 or more")
     if not 0 <= wanted.temperature <= 10:
         raise UserError(f"--temperature {wanted.temperature:g}", hint="give 0 (the likeliest text) to 10")
     if wanted.folder is not None:
@@ -166,7 +170,14 @@ def refuse_impossible(dataset: Dataset, names: Sequence[str], wanted: Wanted, ou
 
 
 def writer_for(
-    model: Any, base_url: str | None, tokenizer: Any, *, max_calls: int | None = None, **load: Any
+    model: Any,
+    base_url: str | None,
+    tokenizer: Any,
+    *,
+    concurrency: int | None = None,
+    max_calls: int | None = None,
+    max_tokens: int | None = None,
+    **load: Any,
 ) -> tuple[Writer, str]:
     """Who writes, and what tells that it is the same one when the work is gone on with. `load`: how a model of that
     name is loaded."""
@@ -176,7 +187,7 @@ def writer_for(
         from fewfit.models.remote import Endpoint
         from fewfit.models.remote.served import find_out
 
-        endpoint = Endpoint(str(model), base_url, max_calls=max_calls)
+        endpoint = Endpoint(str(model), base_url, concurrency=concurrency, max_calls=max_calls, max_tokens=max_tokens)
         return EndpointWriter(endpoint, chat=find_out(endpoint, "auto")[0]), f"{model} at {endpoint.url}"
     if hasattr(model, "write"):
         return model, who_writes(model)

@@ -34,9 +34,18 @@ def augment(
     base_url: Annotated[
         str | None, typer.Option(metavar="URL", help="An endpoint that has the model.", show_default="this machine")
     ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(metavar="N", help="Requests at once, to an endpoint.", show_default="4")
+    ] = None,
     max_calls: Annotated[
         int | None,
         typer.Option(metavar="N", help="Requests to an endpoint before it stops.", show_default="no limit"),
+    ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Tokens that an endpoint reads and writes before it stops.", show_default="no limit"
+        ),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Keep only what the model affirms when asked.")] = False,
     prompts: Annotated[
@@ -70,7 +79,9 @@ def augment(
         strategy=[part.strip() for part in strategy.split(",")],
         out=out,
         base_url=base_url,
+        concurrency=concurrency,
         max_calls=max_calls,
+        max_tokens=max_tokens,
         check=check,
         prompts=prompts,
         per=per,

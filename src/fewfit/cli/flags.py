@@ -22,7 +22,7 @@ from fewfit.errors import UserError
 from fewfit.examples.text import shorten
 from fewfit.grid import AUTO, KINDS, TTT
 from fewfit.metrics import NAMED
-from fewfit.settings import ALL_SHOTS, DEFAULTS, OPTIONS, TYPES, seconds
+from fewfit.settings import ALL_SHOTS, DEFAULTS, LIMITS, OPTIONS, TYPES, seconds
 
 C = TypeVar("C", bound=Callable[..., Any])
 
@@ -162,6 +162,10 @@ FLAGS: dict[str, Flag] = {
         "Requests to an endpoint before the run stops; resume goes on with as many again.", MODEL, shown="no limit",
         metavar="N",
     ),
+    "max_tokens": Flag(
+        "Tokens that an endpoint reads and writes before the run stops; resume goes on with as many again.", MODEL,
+        shown="no limit", metavar="N",
+    ),
     "preset": Flag("The grid to begin from; flags below change it.", GRID),
     "methods": Flag(
         "Which kinds of lanes are compared. ttt, test-time training: icl+ft in which each example in turn is left out "
@@ -286,7 +290,7 @@ FLAGS: dict[str, Flag] = {
 
 ESCAPED = tuple(name for name, flag in FLAGS.items() if flag.read is line_breaks)
 MODELS = ("model", "revision", "device", "dtype", "quantize")
-ENDPOINTS = ("base_url", "concurrency", "max_calls")
+ENDPOINTS = ("base_url", *LIMITS)
 LANES = (
     "preset", "methods", "shots", "lr", "updates", "rank", "tune", "optimizer", "loss", "replay", "layers",
     "augment", "augment_with", "augment_url", "demonstrations", "deliver", "seeds", "budget", "race",

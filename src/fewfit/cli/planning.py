@@ -55,6 +55,8 @@ def endpoint_totals(plan: Any) -> list[str]:
     total = f"About {plan.calls:,} calls and {amount(plan.tokens)} tokens; equal requests are sent once."
     if plan.max_calls is not None and plan.max_calls < plan.calls:
         total += f" At {plan.max_calls:,} the run stops, and resume goes on."
+    if plan.max_tokens is not None and plan.max_tokens < plan.tokens:
+        total += f" At {amount(plan.max_tokens)} tokens the run stops, and resume goes on."
     return [total]
 
 

@@ -45,6 +45,7 @@ class EndpointPlan:
     seeds: int
     lanes: tuple[LaneCalls, ...]
     max_calls: int | None
+    max_tokens: int | None
     notices: tuple[str, ...]
 
     @property
@@ -83,6 +84,7 @@ def plan_calls(asked: Settings, material: Material, models: dict[str | None, str
         seeds=material.seeds,
         lanes=lanes,
         max_calls=asked.max_calls,
+        max_tokens=asked.max_tokens,
         notices=tuple(notices),
     )
 

@@ -19,6 +19,7 @@ from fewfit.examples.example import Example
 from fewfit.grid import Lane
 from fewfit.kept import ended_lines, kept
 from fewfit.models.local import Loaded
+from fewfit.settings import LIMITS
 
 if TYPE_CHECKING:
     from fewfit.augment.inference import Account
@@ -118,7 +119,7 @@ def augmenter_of(record: Mapping[str, Any]) -> dict[str, Any] | None:
     if record.get("augmenter") is None:
         return None
     asked = record["asked"]
-    more = {name: asked[name]["value"] for name in ("max_calls", "device", "dtype", "quantize")}
+    more = {name: asked[name]["value"] for name in (*LIMITS, "device", "dtype", "quantize") if name in asked}
     return {**record["augmenter"], **more}
 
 

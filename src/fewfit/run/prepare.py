@@ -55,7 +55,7 @@ class Prepared:
 def load_models(asked: Settings, tokenizer: Any, watch: Watch) -> dict[str | None, Loaded]:
     """By the name that lanes carry: None where there is one model only."""
     loaded: dict[str | None, Loaded] = {}
-    budget = Budget(asked.max_calls)  # of a session, however many models it asks
+    budget = Budget(asked.max_calls, asked.max_tokens)  # of a session, however many models it asks
     for one in asked.models:
         if asked.base_url is not None:
             watch.phase(f"asking for {one}")

@@ -38,7 +38,7 @@ class Endpoint:
         name: str,
         base_url: str,
         *,
-        concurrency: int = CONCURRENCY,
+        concurrency: int | None = None,
         timeout: float = TIMEOUT,
         retries: int = RETRIES,
         max_calls: int | None = None,
@@ -46,13 +46,14 @@ class Endpoint:
         budget: Budget | None = None,
         cache: bool = True,
     ):
-        if concurrency < 1:
+        self.concurrency = CONCURRENCY if concurrency is None else concurrency
+        if self.concurrency < 1:
             raise UserError(f"--concurrency {concurrency}", hint="give 1 or more")
         self.name, self.url = name, checked_url(base_url)
-        self.concurrency, self.timeout, self.retries = concurrency, timeout, retries
+        self.timeout, self.retries = timeout, retries
         self.budget = budget or Budget(max_calls, max_tokens)
         self._answers = Answers() if cache else None
-        self._sending = threading.BoundedSemaphore(concurrency)  # also where `complete` runs in several threads
+        self._sending = threading.BoundedSemaphore(self.concurrency)  # also where `complete` runs in several threads
         self._wants: set[str] = set()  # what it is asked in another way for
         self._key = api_key(self.url)
         self._client = client(self.url, self._key, timeout)
@@ -95,20 +96,10 @@ class Endpoint:
         for tried in range(self.retries + 1):
             if said is not None and stopped.wait(wait(tried, said, where=self.url)):
                 break
-            with self._sending:
-                self.budget.take_call(self.url)
-                began = time.monotonic()
-                try:
-                    answer = self._client.post(request.path, cast_to=object, body=self._body(request))
-                    completion = read(answer, request).taking(time.monotonic() - began)
-                except Exception as error:  # the client's own, and of whatever it meets in an answer
-                    if self._learnt(error):
-                        continue
-                    said = trouble(error, self._key)
-                    if said is None:
-                        raise refusal(error, request.path, self.name, self.url, self._key) from None
-                    continue
-            return completion
+            sent = self._send(request)
+            if isinstance(sent, Completion):
+                return sent
+            said = sent
         assert said is not None
         raise EnvironmentProblem(
             f"no answer in {self.retries + 1} tries, the last time: {said.reason}",
@@ -117,25 +108,38 @@ class Endpoint:
             code=ENDPOINT,
         )
 
-    def _body(self, request: Request) -> dict[str, Any]:
+    def _send(self, request: Request) -> Completion | Passing:
+        with self._sending:
+            self.budget.take_call(self.url)
+            began, wants = time.monotonic(), frozenset(self._wants)
+            try:
+                answer = self._client.post(request.path, cast_to=object, body=self._body(request, wants))
+                return read(answer, request).taking(time.monotonic() - began)
+            except Exception as error:  # the client's own, and of whatever it meets in an answer
+                if not self._learnt(error, wants):
+                    said = trouble(error, self._key)
+                    if said is None:
+                        raise refusal(error, request.path, self.name, self.url, self._key) from None
+                    return said
+        return self._send(request)  # once for each thing that there is to learn
+
+    def _body(self, request: Request, wants: frozenset[str]) -> dict[str, Any]:
         """As this endpoint wants it: models that think know `max_tokens` by another name, and draw by chance."""
         body = request.body(self.name)
-        if LIMIT in self._wants:
+        if LIMIT in wants:
             body[LIMIT] = body.pop("max_tokens")
-        if TEMPERATURE in self._wants and not request.temperature:
+        if TEMPERATURE in wants and not request.temperature:
             del body[TEMPERATURE]
         return body
 
-    def _learnt(self, error: Exception) -> bool:
-        """Whether it says how it wants to be asked, for the first time."""
+    def _learnt(self, error: Exception, wants: frozenset[str]) -> bool:
+        """Whether it says how it wants to be asked, to one that was not asked so: others may have learnt it since."""
         if getattr(error, "status_code", None) != 400:
             return False
         said = message(error)
         new = {LIMIT} if LIMIT in said else {TEMPERATURE} if TEMPERATURE in said and "support" in said else set()
-        if new <= self._wants:
-            return False
         self._wants |= new
-        return True
+        return not new <= wants
 
 
 def client(url: str, key: str, timeout: float) -> Any:

@@ -9,7 +9,7 @@ from fewfit.errors import UserError
 from fewfit.examples.example import Message
 from fewfit.models.local import Loaded, ModelRef
 from fewfit.models.remote.budget import Budget
-from fewfit.models.remote.endpoint import CONCURRENCY, Endpoint
+from fewfit.models.remote.endpoint import Endpoint
 from fewfit.models.remote.exchange import Completion, Echoed, Request
 from fewfit.models.remote.tokens import byte_tokenizer
 from fewfit.models.remote.trouble import NOT_THERE, REFUSED
@@ -39,7 +39,7 @@ def load(
     known: tuple[bool, bool] | None = None,
 ) -> Loaded:
     """`known` is what an earlier session found out: whether it takes messages, and tells likelihoods."""
-    endpoint = Endpoint(name, base_url, concurrency=concurrency or CONCURRENCY, budget=budget)
+    endpoint = Endpoint(name, base_url, concurrency=concurrency, budget=budget)
     by_messages, likelihood = known or find_out(endpoint, chat)
     # What stands behind a name, an endpoint does not prove.
     ref = ModelRef(name, None, None, f"endpoint:{endpoint.url}", base_url=endpoint.url)
