@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
-from test_tasks_suite import made, row
+from test_tasks_comparing import row
+from test_tasks_suite import made
 
 from fewfit import bundle
 from fewfit.cli.main import run as command
@@ -236,6 +237,10 @@ def test_forgetting_is_told_against_the_untrained_model() -> None:
     assert "ft against the untrained model: -50 points" in lines[0] and "+0.500 nats a token" in lines[0]
     assert "ft-kl against the untrained model: 0 points" in lines[1] and "+0.100 nats" in lines[1]
     assert fmean(numbers("1110")) == 0.75
+    # In another dtype it is another run, and the same examples are not more of them.
+    again = [one | {"dtype": "float32"} for one in some]
+    assert studies.study("forgetting").report([*some, *again], []) == lines
+    assert studies.study("forgetting").report([some[0], again[1]], []) == []
 
 
 # ---- commands --------------------------------------------------------------------------------------------------------

@@ -10,12 +10,14 @@ import pytest
 from test_tasks_suite import made
 
 from fewfit.engine.shots import most_shots
+from fewfit.errors import UserError
 from fewfit.models.local import Loaded
 from fewfit.suites import studies
 from fewfit.suites.studies import curve as curve_study
 from fewfit.suites.studies import ttt
 from fewfit.suites.tasks import suite
 from fewfit.suites.tasks.comparing import between_models, summary
+from fewfit.suites.tasks.planning import planned
 from fewfit.suites.tasks.suite import Asked
 
 
@@ -58,6 +60,30 @@ def test_shots_that_no_curve_has_are_not_among_them() -> None:
     assert list(cell.accuracy) == [1, 8] and cell.lost_by("curve") == pytest.approx(0.25)
     assert cell.lost_by("curve_of_third") is None
     assert "third" not in curve_study.report(rows, [])[-1]
+
+
+def test_shots_that_the_report_would_drop_are_not_run(loaded: Loaded, tmp_path: Path) -> None:
+    """Nor planned. Break seen to fail: all conditions at every n."""
+    every = studies.study("curve").conditions
+    asked = Asked("m", (made(48, 6),), (10, 18, 19), every)
+    names = {n: {one.name for one in asked.conditions_at(n)} for n in (10, 18, 19)}
+    assert names[19] - names[18] == {"icl-16", "icl+ft-16"} and names[18] == names[10]
+    assert all(one.lanes[0].shots <= most_shots(10) for one in asked.conditions_at(10))
+    assert names[19] == {one.name for one in every}
+    few = tuple(one for one in every if one.name in ("icl-0", "icl-16"))
+    rows = suite.run(Asked("tiny", (made(),), (4,), few, alone=True), loaded, tmp_path)
+    assert [row["condition"] for row in rows] == ["icl-0"]
+    with pytest.raises(UserError, match="give 19 or more"):
+        Asked("m", (made(),), (10,), few[1:])
+
+
+def test_the_plan_leaves_out_what_is_not_run() -> None:
+    """Break seen to fail: the study's whole list of conditions reckoned."""
+    every = studies.study("curve").conditions
+    less = tuple(one for one in every if "16" not in one.name)
+    tokens = [planned(Asked("lab", (made(48, 6),), (10,), some, curve=curve))["tokens"]
+              for some, curve in ((every, curve_study.SHOTS), (less, curve_study.SHOTS[:-1]))]  # fmt: skip
+    assert tokens[0] == tokens[1] > 0
 
 
 @pytest.mark.slow
@@ -119,6 +145,6 @@ def test_two_models_are_shown_beside_each_other(capsys: pytest.CaptureFixture[st
     show_models(rows)
     shown = capsys.readouterr().out
     assert "ft of a over b prompted" in shown and "ft of b over a prompted" in shown
-    assert "ft of a against the better prompting of b: by 0 (0 to 0) points, better in 0, equal in 3" in shown
+    assert "ft of a against the better prompting of b: by 0 (-9 to 9) points, better in 0, equal in 3" in shown
     show_models([one for one in rows if one["model"] == "a"])
     assert capsys.readouterr().out == ""

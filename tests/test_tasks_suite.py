@@ -23,9 +23,8 @@ from fewfit.run.material import read
 from fewfit.run.prepare import Part, prepare
 from fewfit.run.watch import Callbacks
 from fewfit.suites import studies
-from fewfit.suites.studies import size
-from fewfit.suites.tasks import cell, paper, suite
-from fewfit.suites.tasks.comparing import counts, differences, overall
+from fewfit.suites.tasks import cell, suite
+from fewfit.suites.tasks.comparing import differences
 from fewfit.suites.tasks.condition import Condition, by_kind
 from fewfit.suites.tasks.suite import Asked, cells
 from fewfit.suites.tasks.task import Asking, Published, Task, hold_out, shortest
@@ -198,104 +197,6 @@ def test_what_cannot_be_asked_is_refused() -> None:
     )
     with pytest.raises(UserError, match="green"):
         Asked("m", (odd,))
-
-
-# ---- what is compared ------------------------------------------------------------------------------------------------
-
-
-def row(condition: str, scores: str, *, seed: int = 0, task: str = "t", n: int = 10, **more: Any) -> dict[str, Any]:
-    accuracy = fmean(map(int, scores))
-    where = {"model": "m", "task": task, "n": n, "seed": seed, "condition": condition}
-    return where | {"scores": scores, "accuracy": accuracy, "trained_tokens": 0} | more
-
-
-def test_better_equal_and_worse_are_told_apart_example_by_example() -> None:
-    """Against the better parent. Break seen to fail: against the worse one."""
-    some = [
-        *(row("icl+ft", "1" * 50 + "0" * 50, task=name) for name in "abc"),
-        row("icl", "0" * 60 + "1" * 40, task="a"),
-        row("ft", "1" * 10 + "0" * 90, task="a"),
-        row("icl", "1" * 30 + "0" * 70, task="b"),
-        row("ft", "1" * 10 + "0" * 90, task="b"),
-        row("icl", "1" * 50 + "0" * 50, task="c"),
-        row("ft", "1" * 90 + "0" * 10, task="c"),
-    ]
-    found = {one.task: one for one in differences(some, "icl+ft", ("icl", "ft"))}
-    assert [found[name].other for name in "abc"] == ["icl", "icl", "ft"]
-    assert [found[name].says for name in "abc"] == ["equal", "better", "worse"]
-    # The same means, and pairs that agree: surer than where hits are others'.
-    assert found["b"].value.value == pytest.approx(0.2) and found["a"].value.value == pytest.approx(0.1)
-    assert found["b"].value.low > 0 > found["a"].value.low
-    assert counts(found.values()) == {"better": 1, "equal": 1, "worse": 1}
-    assert overall([found["a"], found["b"]]) is None
-
-
-def test_tasks_are_as_many_as_they_are_and_not_their_sizes() -> None:
-    """Student's interval by hand: of 0.1, 0.2 and 0.3 it is 0.2 ± 4.303 × 0.1 / √3.
-
-    Break seen to fail: each size counted as a task of its own.
-    """
-    values = {"a": "1" * 10 + "0" * 90, "b": "1" * 20 + "0" * 80, "c": "1" * 30 + "0" * 70}
-    some = [
-        one
-        for task, scores in values.items()
-        for n in (10, 30)
-        for one in (row("x", scores, task=task, n=n), row("y", "0" * 100, task=task, n=n))
-    ]
-    mean = overall(differences(some, "x", ("y",)))
-    assert mean is not None and mean.value == pytest.approx(0.2)
-    assert (mean.low, mean.high) == pytest.approx((0.2 - 0.2484, 0.2 + 0.2484), abs=1e-3)
-
-
-def test_seeds_are_paired_with_themselves() -> None:
-    some = [row("a", "1100", seed=0), row("a", "1111", seed=1), row("b", "1100", seed=1), row("b", "1111", seed=2)]
-    (found,) = differences(some, "a", ("b",))
-    assert found.value.value == pytest.approx(0.5)
-
-
-@pytest.mark.parametrize(
-    ("values", "n"),
-    [
-        ([0.1, 0.2], None),
-        ([0.1, -0.1, 0.0], 30),
-        ([0.1, -0.1, 0.1], None),
-        ([-0.1, -0.1, 0.0], 10),
-        ([0.1, 0.1, 0], 100),
-    ],
-)
-def test_where_ft_has_caught_up(values: list[float], n: int | None) -> None:
-    assert size.crossing(list(zip((10, 30, 100), values))) == n
-
-
-def test_the_study_of_size_tells_the_crossing_and_its_cost() -> None:
-    some = [
-        row("ft", "10" * 20, n=10, trained_tokens=100), row("icl+ft", "11" * 20, n=10, trained_tokens=500),
-        row("ft", "11" * 20, n=30, trained_tokens=300), row("icl+ft", "10" * 20, n=30, trained_tokens=1500),
-    ]  # fmt: skip
-    study = studies.study("size")
-    (line,) = study.report(some, differences(some, "icl+ft", ("ft",)))
-    assert "caught up at n = 30" in line and "300 tokens where ICL+FT had 1,500" in line
-
-
-def test_the_papers_figures_are_theirs() -> None:
-    """Copied right: the means of the tabulated tasks are those that it states.
-
-    Break seen to fail: one figure of published.json changed by 10 points.
-    """
-    told = paper.published()
-    tables = [name for name in told["prequential"] if name != "what"]
-    bbh, nlp = tables[:23], tables[23:]
-    assert len(nlp) == 11
-    means = {
-        (len(names), kind): [round(fmean(told["prequential"][one][kind][k] for one in names), 1) for k in range(3)]
-        for names in (bbh, nlp)
-        for kind in paper.KINDS
-    }
-    assert means[23, "ft"] == pytest.approx([35.2, 61.2, 68.4], abs=0.11)
-    assert means[23, "icl+ft"] == pytest.approx([60.7, 74.5, 77.9], abs=0.11)
-    assert means[11, "ft"] == pytest.approx([70.9, 76.3, 78.1], abs=0.11)
-    assert means[11, "icl+ft"] == pytest.approx([80.3, 83.4, 84.1], abs=0.11)
-    assert paper.source() == "arXiv 2512.19879"
 
 
 # ---- commands --------------------------------------------------------------------------------------------------------

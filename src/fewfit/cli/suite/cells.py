@@ -11,6 +11,7 @@ from fewfit.cli import output
 from fewfit.cli.suite.shown import SCHEMA, print_table
 
 THIS, OTHERS = "icl+ft", ("icl", "ft")
+THIRTY = 30  # the smaller budget of the paper's tables
 
 
 def run_all(asked: Sequence[Any], out: Path, dtype: str, quiet: bool) -> list[dict[str, Any]]:
@@ -61,6 +62,7 @@ def show_paper(rows: list[dict[str, Any]], out: Path, *, as_json: bool) -> None:
         return
     show_accuracy(rows)
     show_theirs(rows)
+    show_means(rows)
     for model in dict.fromkeys(one.model for one in some):
         for n in sorted({one.n for one in some if one.model == model}):
             mine = [one for one in some if (one.model, one.n) == (model, n)]
@@ -148,3 +150,42 @@ def show_theirs(rows: list[dict[str, Any]]) -> None:
         print_table([*head, *(f"ft/icl+ft, {name}" for name in models)], lines)
         of = paper.published()["prequential_of"]
         print(f"\nThe last {len(models)} columns are not ours: {paper.source()}. {of}\n")
+
+
+def show_means(rows: list[dict[str, Any]]) -> None:
+    """Held-out accuracy over tasks, ours of 30 examples and of most, and theirs of all their tasks."""
+    from fewfit.suites.tasks import paper
+
+    for mean in paper.MEANS:
+        tasks = paper.tasks_of(mean)
+        mine = [row for row in rows if row["task"] in tasks]
+        if not mine:
+            continue
+        told = paper.published()[mean]
+        kinds = list(told["all"])
+        lines = [line for model in dict.fromkeys(row["model"] for row in mine) for line in ours(mine, model, kinds)]
+        for size, model in enumerate(paper.published()["models"]):
+            for n in (n for n in told if n != "what"):
+                theirs = [str(told[n][kind][size]) for kind in kinds]
+                lines.append([f"{model}, theirs", n, str(len(tasks)), *theirs])
+        print_table(["mean held-out accuracy", "n", "tasks", *kinds], lines)
+        print(f"\nLines of theirs are not ours: {paper.source()}, {told['what']}.\n")
+
+
+def ours(rows: list[dict[str, Any]], model: str, kinds: list[str]) -> list[list[str]]:
+    """Over the tasks that have all kinds: with 30 examples, and with most of each."""
+    by_place: dict[tuple[str, int], dict[str, list[float]]] = {}
+    for row in rows:
+        if row["model"] == model and row["condition"] in kinds and row["accuracy"] is not None:
+            by_place.setdefault((row["task"], row["n"]), {}).setdefault(row["condition"], []).append(row["accuracy"])
+    whole = {place: told for place, told in by_place.items() if len(told) == len(kinds)}
+    most = {task: max(n for one, n in whole if one == task) for task, _ in whole}
+    lines = []
+    for places in ([place for place in whole if place[1] == THIRTY], list(most.items())):
+        sizes = sorted({n for _, n in places})
+        span = "–".join(str(n) for n in dict.fromkeys(sizes[:1] + sizes[-1:]))
+        means = [f"{100 * fmean(fmean(whole[place][kind]) for place in places):.0f}" for kind in kinds if places]
+        line = [model, span, str(len(places)), *means]
+        if places and line not in lines:
+            lines.append(line)
+    return lines

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import count
 from statistics import fmean, stdev
 from typing import NamedTuple
 
@@ -120,10 +121,15 @@ def lane_of(kind: str, shots: int) -> Lane:
     return Lane(shots=shots, lr=BOTH.lr, updates=BOTH.updates) if shots else TUNED
 
 
+def least_for(shots: int) -> int:
+    """With fewer examples no curve has so many shots."""
+    return next(n for n in count(shots) if most_shots(n) >= shots)
+
+
 STUDY = Study(
     "curve",
     "Does the untrained model's likelihood by number of shots say how many are best, for ICL and for ICL+FT?",
-    tuple(one(name(kind, k), lane_of(kind, k)) for k in SHOTS for kind in ("icl", "icl+ft")),
+    tuple(one(name(kind, k), lane_of(kind, k), least=least_for(k)) for k in SHOTS for kind in ("icl", "icl+ft")),
     tuple(Compared(name("icl+ft", k), (name("icl", k),)) for k in SHOTS),
     budgets=(10, 30),
     report=report,

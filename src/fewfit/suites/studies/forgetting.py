@@ -10,7 +10,7 @@ from statistics import fmean
 from fewfit.grid import Lane
 from fewfit.suites.claims import mean
 from fewfit.suites.studies.study import BOTH, TUNED, Compared, Study, one
-from fewfit.suites.tasks.comparing import Difference, Row, at, overall, places
+from fewfit.suites.tasks.comparing import Difference, Row, at, by_example, overall, places
 from fewfit.suites.tasks.testing import numbers
 
 BASE = "base"
@@ -49,10 +49,9 @@ def report(rows: Sequence[Row], found: Sequence[Difference]) -> list[str]:
             lost, nats = [], []
             for place in places([row for row in rows if row["model"] == model]) if condition != BASE else ():
                 mine, base = (at(rows, place, name) for name in (condition, BASE))
-                both = [(row, theirs) for row in mine for theirs in base if row["seed"] == theirs["seed"]]
+                both = [(row, theirs) for row in mine for theirs in base if same_run(row, theirs)]
                 if both:
-                    values = [value for pair in both for value in differing(*pair)]
-                    if values:
+                    if values := by_example([differing(*pair) for pair in both]):
                         lost.append(Difference(model, place[1], place[2], condition, BASE, mean(values, -1.0, 1.0)))
                     nats += [row["text_nll"] - theirs["text_nll"] for row, theirs in both]
             if nats:
@@ -70,6 +69,10 @@ def points(lost: Sequence[Difference]) -> str:
     over = overall(lost)
     told = f"{100 * fmean(one.value.value for one in lost):.0f}" if over is None else str(over)
     return f"{told} points on other tasks, prompted; "
+
+
+def same_run(row: Row, other: Row) -> bool:
+    return bool(row["seed"] == other["seed"] and row.get("dtype") == other.get("dtype"))
 
 
 def differing(row: Row, base: Row) -> list[float]:

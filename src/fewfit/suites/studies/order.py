@@ -9,7 +9,7 @@ from statistics import fmean, pstdev, stdev
 
 from fewfit.grid import Lane
 from fewfit.suites.studies.study import BOTH, TUNED, Compared, Study, one
-from fewfit.suites.tasks.comparing import Difference, Row, at, places
+from fewfit.suites.tasks.comparing import Difference, Row, at, level, places
 from fewfit.suites.tasks.testing import scores_of
 
 
@@ -19,13 +19,14 @@ def report(rows: Sequence[Row], found: Sequence[Difference]) -> list[str]:
     for place in places(rows):
         for condition in dict.fromkeys(row["condition"] for row in rows):
             some = at(rows, place, condition)
-            if len(some) < 2:
+            seeds = sorted({row["seed"] for row in some})
+            if len(seeds) < 2:
                 continue
-            (model, task, n), scores = place, [row["accuracy"] for row in some]
+            (model, task, n), scores = place, [level([row for row in some if row["seed"] == one]) for one in seeds]
             sample = fmean(pstdev(scores_of(row)) / sqrt(row["test"]) for row in some)
             lines.append(
                 f"{model}, {task}, n = {n}, {condition}: {100 * min(scores):.0f} to {100 * max(scores):.0f} over "
-                f"{len(some)} orders, ± {100 * stdev(scores):.1f}; test examples alone ± {100 * sample:.1f}"
+                f"{len(seeds)} orders, ± {100 * stdev(scores):.1f}; test examples alone ± {100 * sample:.1f}"
             )
     return lines
 

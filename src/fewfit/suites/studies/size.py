@@ -1,4 +1,6 @@
-"""From ten examples to as many as there are: where FT has caught up with ICL+FT, in examples and in tokens."""
+"""From ten examples to as many as there are: where FT has caught up with ICL+FT, in examples and in tokens.
+
+That it has is said where ICL+FT was surely above it at a smaller size, and from there on at none by the point."""
 
 from __future__ import annotations
 
@@ -13,14 +15,15 @@ FT, BOTH_NAME = "ft", "icl+ft"
 
 
 def report(rows: Sequence[Row], found: Sequence[Difference]) -> list[str]:
-    """The least n from which on ICL+FT is at no size above FT, and what each had cost by then."""
+    """Of each task the size of the crossing and what each had cost by then, or that none was seen."""
     lines = []
     some = [d for d in found if (d.this, d.other) == (BOTH_NAME, FT)]
     for model, task in dict.fromkeys((d.model, d.task) for d in some):
         mine = sorted((d for d in some if (d.model, d.task) == (model, task)), key=lambda d: d.n)
         n = crossing([(d.n, d.value.value) for d in mine])
-        if n is None:
-            lines.append(f"{model}, {task}: ICL+FT is above FT at the largest n, {mine[-1].n}")
+        if n is None or not any(d.n < n and d.value.low > 0 for d in mine):
+            sizes = ", ".join(f"{d.value} points at n = {d.n}" for d in mine)
+            lines.append(f"{model}, {task}: no crossing was seen (ICL+FT against FT: {sizes})")
             continue
         cost = {name: tokens(rows, model, task, n, name) for name in (FT, BOTH_NAME)}
         sure = next(d for d in mine if d.n == n).value

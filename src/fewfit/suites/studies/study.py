@@ -60,8 +60,8 @@ class Study:
         return any(lane.trains and lane.tune == "full" for one in self.conditions for lane in one.lanes)
 
 
-def one(name: str, lane: Lane, *, again: bool = False) -> Condition:
-    return Condition(name, (lane,), again)
+def one(name: str, lane: Lane, *, again: bool = False, least: int = 0) -> Condition:
+    return Condition(name, (lane,), again, least)
 
 
 def quick(study: Study, bundled: bool = True, *, whole: bool = False) -> Study:

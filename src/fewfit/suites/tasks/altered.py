@@ -1,6 +1,6 @@
 """Tasks made of other tasks whose test examples stay as they are, so that they compare example by example.
 
-A-to-B                learnt from A's examples, tested on B's; both have the same labels
+A-to-B                learnt from A's examples, tested on B's; both have the same labels (else A-to-B-as-A)
 wrong20-NAME          a fifth of the examples to learn from has a wrong answer (wrong40: two fifths, those among them)
 wrong20-shown-NAME    only where they stand as demonstrations
 wrong20-taught-NAME   only where they are what is trained on
@@ -39,9 +39,11 @@ def crossed(name: str, learnt: Task, tested: Task) -> Task:
     one, other = (labels(each) for each in (learnt, tested))
     if one != other or not one:
         shown = [", ".join(sorted(each)) or "no labels" for each in (one, other)]
-        raise UserError(
-            f"{name}: {shown[0]} in the one, {shown[1]} in the other", hint="name two tasks of equal labels"
-        )
+        hint = "name two tasks of equal labels"
+        if len(one & other) > 1:
+            wider, narrower = (tested, learnt) if other - one else (learnt, tested)
+            hint += f", as {wider.name}-as-{narrower.name} has"
+        raise UserError(f"{name}: {shown[0]} in the one, {shown[1]} in the other", hint=hint)
     pool = tuple(apart(learnt.pool, tested.test))
     return replace(learnt, name=name, pool=pool, test=tested.test, tested_on=tested.tested_on or tested.name)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from fewfit.errors import UserError
 from fewfit.examples import Example
+from fewfit.suites.tasks.reading import beginning_of, text_of
 from fewfit.suites.tasks.task import Asking, Published
 
 LETTER = re.compile(r"\([A-Z]\)")
@@ -26,13 +27,12 @@ def is_bbh(path: Path) -> bool:
     """The canary is what its authors ask to be kept out of training by, so every copy has it."""
     if path.suffix != ".json":
         return False
-    with path.open(encoding="utf-8") as file:
-        return '"canary"' in file.read(200)
+    return '"canary"' in beginning_of(path, 200)
 
 
 def load(path: Path) -> Published:
     try:
-        items = json.loads(path.read_text(encoding="utf-8"))["examples"]
+        items = json.loads(text_of(path))["examples"]
         pairs = [(str(one["input"]).strip(), str(one["target"]).strip()) for one in items]
     except (ValueError, LookupError, TypeError) as error:
         hint = 'published files are {"canary": …, "examples": [{"input": …, "target": …}]}'

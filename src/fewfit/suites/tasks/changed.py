@@ -1,7 +1,8 @@
-"""Tasks made of other tasks, by a word before their name.
+"""Tasks made of other tasks, by their names.
 
 flipped-NAME             labels that say the opposite: each stands for the next one in their order
 translate-FROM-TO        word pairs of FROM-TO, or of TO-FROM read the other way, scored by chrF
+A-as-B                   of A only the examples whose labels B has, too
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from fewfit.errors import UserError
 from fewfit.examples import Example
 from fewfit.suites.tasks.task import Asking, Published
 
-FLIPPED, TRANSLATE = "flipped-", "translate-"
+FLIPPED, TRANSLATE, AS = "flipped-", "translate-", "-as-"
 LANGUAGES = ("english", "french", "german", "spanish", "italian", "kurdish", "bemba")
 STATED = "The labels are flipped: each stands for another one."
 
@@ -43,6 +44,19 @@ def stated(task: Published) -> Published:
     return replace(task, name=name, asking=replace(task.asking, instruction=STATED))
 
 
+def narrowed(task: Published, other: Published) -> Published:
+    name, known = f"{task.name}{AS}{other.name}", set(other.asking.choices or ())
+    shared = tuple(one for one in task.asking.choices or () if one in known)
+    if len(shared) < 2:
+        raise UserError(f"{name}: {len(shared)} labels in both", hint="name two tasks that share two labels or more")
+
+    def of_shared(examples: tuple[Example, ...]) -> tuple[Example, ...]:
+        return tuple(one for one in examples if one.completion in shared)
+
+    asking = replace(task.asking, choices=shared)
+    return Published(name, of_shared(task.examples), asking, of_shared(task.tested))
+
+
 def translation(task: Published, backwards: bool = False) -> Published:
     pair = languages(task.name)
     if pair is None:
@@ -63,6 +77,9 @@ def changed(name: str, known: Mapping[str, Callable[[], Published]]) -> Publishe
         if of.removeprefix("stated-") in known:
             task = flipped(known[of.removeprefix("stated-")]())
             return stated(task) if of.startswith("stated-") else task
+    one, _, other = name.partition(AS)
+    if one in known and other in known:
+        return narrowed(known[one](), known[other]())
     if name.startswith(TRANSLATE) and (pair := languages(name.removeprefix(TRANSLATE))):
         for way, backwards in ((pair, False), (pair[::-1], True)):
             if (at := "-".join(way)) in known:

@@ -1,8 +1,8 @@
 """One condition against another on the same test examples: better, equal or worse.
 
-An example's difference is its mean over seeds, and the interval is over examples: what another training would bring is
-in it only as far as the seeds differ. `equal` is what has no sure sign; how large a difference may hide in it, the
-interval says.
+An example's difference is its mean over runs (seeds and dtypes, each against its like), and the interval is over
+examples: what another training would bring is in it only as far as the runs differ. `equal` is what has no sure sign;
+how large a difference may hide in it, the interval says.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from itertools import permutations
 from statistics import fmean, stdev
 from typing import Any, Literal
 
+from fewfit.errors import UserError
 from fewfit.suites.claims import Mean, mean
 from fewfit.suites.tasks.testing import scores_of
 
@@ -51,7 +52,8 @@ def differences(rows: Sequence[Row], this: str, others: Sequence[str]) -> list[D
     found = []
     for place in places(rows):
         mine = at(rows, place, this)
-        best = max((some for name in others if (some := at(rows, place, name))), key=level, default=[])
+        theirs = [at(rows, place, name) for name in others]
+        best = max((some for some in theirs if paired(mine, some) is not None), key=level, default=[])
         if (values := paired(mine, best)) is not None:
             value = mean(values, -1.0, 1.0)
             origin = mine[0].get("tested_on", "")
@@ -61,13 +63,13 @@ def differences(rows: Sequence[Row], this: str, others: Sequence[str]) -> list[D
 
 def between_models(rows: Sequence[Row]) -> list[Difference]:
     """One model tuned against the better prompting of another, both ways round, where both were tested on the same
-    examples."""
+    examples, in whatever dtype."""
     digests: dict[str, set[Any]] = {}
     for row in rows:
         digests.setdefault(row["task"], set()).add(row.get("data"))
     models = list(dict.fromkeys(row["model"] for row in rows))
     named = [
-        {**row, "model": " and ".join(models), "condition": of_model(row["condition"], row["model"])}
+        {**row, "model": " and ".join(models), "condition": of_model(row["condition"], row["model"]), "dtype": ""}
         for row in rows
         if len(digests[row["task"]]) == 1
     ]
@@ -109,12 +111,20 @@ def places(rows: Iterable[Row]) -> list[tuple[str, str, int]]:
 
 
 def at(rows: Sequence[Row], place: tuple[str, str, int], condition: str) -> list[Row]:
-    """Of all seeds; a lane that diverged has no scores and is left out."""
-    return [
-        row for row in rows
-        if (row["model"], row["task"], row["n"]) == place and row["condition"] == condition
-        and row["accuracy"] is not None
-    ]  # fmt: skip
+    """Of all seeds and dtypes; a lane that diverged has no scores and is left out."""
+    here = [row for row in rows if (row["model"], row["task"], row["n"]) == place]
+    mine = [row for row in here if row["condition"] == condition and row["accuracy"] is not None]
+    refuse_mixed(here, ("data", "test"), place)
+    refuse_mixed(mine, ("lanes",), place)
+    return mine
+
+
+def refuse_mixed(rows: Sequence[Row], names: Sequence[str], place: tuple[str, str, int]) -> None:
+    """Joined files may hold what is alike by name alone."""
+    for name in names:
+        if len({row.get(name) for row in rows}) > 1:
+            where = "{}, {}, n = {}".format(*place)
+            raise UserError(f"rows of several {name}", where=where, hint="keep them in files of their own")
 
 
 def level(rows: Sequence[Row]) -> float:
@@ -122,22 +132,40 @@ def level(rows: Sequence[Row]) -> float:
 
 
 def paired(mine: Sequence[Row], theirs: Sequence[Row]) -> list[float] | None:
-    """By test example, over the seeds that both have."""
-    one, other = ({row["seed"]: scores_of(row) for row in some} for some in (mine, theirs))
-    seeds = sorted(one.keys() & other.keys())
-    if not seeds:
+    """By test example, over the runs that both have."""
+    one, other = (by_run(some) for some in (mine, theirs))
+    runs = [run for run in one if run in other]
+    if not runs:
         return None
-    return [
-        fmean(one[seed][k] - other[seed][k] for seed in seeds) for k in range(len(one[seeds[0]]))
-    ]  # fmt: skip
+    return by_example([[a - b for a, b in zip(one[run], other[run], strict=True)] for run in runs])
+
+
+def by_run(rows: Sequence[Row]) -> dict[tuple[Any, ...], list[float]]:
+    """Scores of one seed in one dtype; the mean of what was run twice, as on two machines."""
+    found: dict[tuple[Any, ...], list[list[float]]] = {}
+    for row in rows:
+        found.setdefault((row["seed"], row.get("dtype"), row.get("test")), []).append(scores_of(row))
+    return {run: by_example(some) for run, some in found.items()}
+
+
+def by_example(some: Sequence[Sequence[float]]) -> list[float]:
+    return [fmean(values) for values in zip(*some, strict=True)]
 
 
 def overall(some: Sequence[Difference]) -> Mean | None:
-    """The mean over tasks; of a task, over its sizes, and over its variants that have the same test examples."""
-    by_task: dict[str, list[float]] = {}
+    """The mean over tasks; of a task, over its sizes, and over its variants that have the same test examples. A few
+    tasks that agree by chance are no surer than their test examples: the wider of the two intervals."""
+    by_task: dict[str, list[Mean]] = {}
     for one in some:
-        by_task.setdefault(one.tested_on or one.task, []).append(one.value.value)
-    return of_means([fmean(values) for values in by_task.values()])
+        by_task.setdefault(one.tested_on or one.task, []).append(one.value)
+    found = of_means([fmean(one.value for one in mine) for mine in by_task.values()])
+    if found is None:
+        return None
+    halves = [fmean((one.high - one.low) / 2 for one in mine) for mine in by_task.values()]  # as if sizes erred alike
+    half = math.hypot(*halves) / len(halves)
+    return Mean(
+        found.value, min(found.low, max(-1.0, found.value - half)), max(found.high, min(1.0, found.value + half))
+    )
 
 
 def of_means(means: Sequence[float]) -> Mean | None:

@@ -11,11 +11,13 @@ from fewfit.grid import KINDS, Grid, Kind, Lane
 
 @dataclass(frozen=True)
 class Condition:
-    """`again`: not what the stream made of it, but trained afresh on all examples in i.i.d. order, as many updates."""
+    """`again`: not what the stream made of it, but trained afresh on all examples in i.i.d. order, as many updates.
+    `least`: it is not run on fewer examples."""
 
     name: str
     lanes: tuple[Lane, ...]
     again: bool = False
+    least: int = 0
 
     @property
     def kind(self) -> Kind:

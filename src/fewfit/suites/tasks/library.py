@@ -80,16 +80,19 @@ def some(names: Sequence[str] | dict[str, Any]) -> str:
     return ", ".join(shown) + (", …" if len(names) > len(shown) else "")
 
 
-def library(folder: Path | None) -> Library:
-    """Nothing is read yet but what tells one format from another."""
+def library(folder: Path | None, inside: Sequence[str] = ()) -> Library:
+    """Nothing is read yet but what tells one format from another. `inside`: only these folders of it."""
     known: dict[str, Load] = {}
     told: dict[str, Any] = {}
     if folder is not None:
-        if not folder.is_dir():
-            raise UserError("no folder", where=str(folder), hint="name a folder with files of examples")
+        places = [folder / one for one in inside] or [folder]
+        if lost := next((one for one in (folder, *places) if not one.is_dir()), None):
+            raise UserError("no folder", where=str(lost), hint="name a folder with files of examples")
         told = settings_of(folder)
-        for name, load in found(folder, outermost=True):
-            load = partial(refuse_twins, name, folder) if name in known else load
+        paths: dict[str, list[Path]] = {}
+        for name, path, load in (one for place in places for one in found(place, outermost=True)):
+            paths.setdefault(name, []).append(path)
+            load = partial(refuse_twins, name, paths[name]) if name in known else load
             known[name] = with_settings(load, told.get(TASKS, {}).get(name, {}))
         if unknown := next((name for name in told.get(TASKS, {}) if name not in known), None):
             hint = f"one of {some(known)}"
@@ -116,10 +119,10 @@ def settings_of(folder: Path) -> dict[str, Any]:
     return dict(told)
 
 
-def refuse_twins(name: str, folder: Path) -> Published:
+def refuse_twins(name: str, paths: Sequence[Path]) -> Published:
     """Not before somebody asks for it: a folder may hold much else."""
     hint = "rename one, or name a folder with one of them"
-    raise UserError(f"two tasks called {name}", where=str(folder), hint=hint)
+    raise UserError(f"two tasks called {name}", where=" and ".join(map(str, paths)), hint=hint)
 
 
 def with_settings(load: Load, told: dict[str, Any]) -> Load:
@@ -138,24 +141,24 @@ def with_settings(load: Load, told: dict[str, Any]) -> Load:
     return loaded
 
 
-def found(folder: Path, *, outermost: bool = False) -> Iterator[tuple[str, Load]]:
-    """A folder that is a published set as a whole is not looked into further, nor is one below that a suite works
-    in."""
+def found(folder: Path, *, outermost: bool = False) -> Iterator[tuple[str, Path, Load]]:
+    """Of each task its name, its file or folder, and how it is loaded. A folder that is a published set as a whole is
+    not looked into further, nor is one below that a suite works in."""
     if (folder / LOCK).is_file() and not outermost:
         return
     if raft.is_raft(folder):
-        yield folder.name, partial(raft.load, folder)
+        yield folder.name, folder, partial(raft.load, folder)
         return
-    yield from ((name, partial(lines.load, folder, name)) for name in lines.tasks_in(folder))
+    yield from ((name, path, partial(lines.load, folder, name)) for name, path in lines.tasks_in(folder).items())
     if tweeteval.is_tweeteval(folder):
-        yield tweeteval.name_of(folder), partial(tweeteval.load, folder)
+        yield tweeteval.name_of(folder), folder, partial(tweeteval.load, folder)
         return
     files = [path for path in sorted(folder.iterdir()) if path.is_file() and path.suffix.lower() in READERS]
     stems = {path.stem for path in files}
     for path in files:
         if path.name in (SETTINGS, ROWS) or (path.stem.endswith(TESTED) and path.stem.removesuffix(TESTED) in stems):
             continue
-        yield path.stem, partial(load_file, path)
+        yield path.stem, path, partial(load_file, path)
     for inner in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
         yield from found(inner)
 

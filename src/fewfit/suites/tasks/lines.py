@@ -22,8 +22,8 @@ FILES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 def read(path: Path, labels: dict[str, str]) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
-        label, _, text = line.partition(" ")
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        label, _, text = decoded(line).partition(" ")
         if not text.strip():
             continue
         if label not in labels:
@@ -31,9 +31,20 @@ def read(path: Path, labels: dict[str, str]) -> Iterator[tuple[str, str]]:
         yield text.strip(), labels[label]
 
 
-def tasks_in(folder: Path) -> list[str]:
-    """Which of them a folder holds."""
-    return [name for name, (learnt, _) in FILES.items() if first_of(folder, learnt)]
+def decoded(line: bytes) -> str:
+    """SUBJ and TREC were published before everything was UTF-8."""
+    for encoding in ("utf-8", "cp1252"):
+        try:
+            return line.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return line.decode("latin-1")
+
+
+def tasks_in(folder: Path) -> dict[str, Path]:
+    """Which of them a folder holds, and the file that each is learnt from."""
+    files = {name: first_of(folder, learnt) for name, (learnt, _) in FILES.items()}
+    return {name: path for name, path in files.items() if path}
 
 
 def first_of(folder: Path, names: tuple[str, ...]) -> Path | None:

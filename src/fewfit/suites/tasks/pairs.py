@@ -7,12 +7,13 @@ from pathlib import Path
 
 from fewfit.errors import UserError
 from fewfit.examples import choices
+from fewfit.suites.tasks.reading import beginning_of, text_of
 from fewfit.suites.tasks.task import Asking, Published, numbered
 
 
 def read(path: Path) -> list[tuple[str, str]]:
     try:
-        items = json.loads(path.read_text(encoding="utf-8"))
+        items = json.loads(text_of(path))
         return [(str(one["input"]).strip(), str(one["output"]).strip()) for one in items]
     except (ValueError, LookupError, TypeError) as error:
         hint = 'published files are [{"input": …, "output": …}]'
@@ -22,9 +23,7 @@ def read(path: Path) -> list[tuple[str, str]]:
 def is_pairs(path: Path) -> bool:
     if path.suffix != ".json":
         return False
-    with path.open(encoding="utf-8") as file:
-        beginning = "".join(file.read(60).split())
-    return beginning.startswith('[{"input":')
+    return "".join(beginning_of(path, 60).split()).startswith('[{"input":')
 
 
 def load(path: Path) -> Published:

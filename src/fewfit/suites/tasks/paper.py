@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 KINDS = ("ft", "icl+ft")  # whose streams are tabulated
+MEANS = {"bbh_mean": slice(0, 23), "nlp_mean": slice(23, 34)}  # of which of the tabulated tasks
 
 
 @cache
@@ -24,6 +25,11 @@ def prequential(task: str, model: int = 0) -> dict[str, float] | None:
     """Accuracy over their whole stream, by kind, of the smallest model (0) to the largest (2)."""
     told = published()["prequential"].get(task)
     return None if told is None else {kind: told[kind][model] / 100 for kind in KINDS}
+
+
+def tasks_of(mean: str) -> list[str]:
+    names = [name for name in published()["prequential"] if name != "what"]
+    return names[MEANS[mean]]
 
 
 def beside(rows: list[dict[str, Any]]) -> dict[str, Any] | None:

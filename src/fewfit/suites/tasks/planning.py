@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from fewfit.demonstrations.delivery import SETS
+from fewfit.engine.shots import most_shots
 from fewfit.engine.task import Task as Rows
 from fewfit.engine.threads import processors
 from fewfit.metrics import metric
@@ -87,13 +88,13 @@ def work(
 ) -> dict[str, float]:
     """Of one cell: tokens, operations and hours of one process."""
     tokens = operations = seconds = 0.0
-    lengths = every[task.name]
-    for lane in lanes_of(asked.conditions):
+    lengths, conditions = every[task.name], asked.conditions_at(n)
+    for lane in lanes_of(conditions):
         made, whole = stream_work(lane, n, lengths[lane.shots], lengths[lane.shots_at_use]), lane.tune == "full"
         tokens += made.trained + made.read
         operations += made.operations(shape.body, whole=whole)
         seconds += lane_seconds(made, shape, speed, whole=whole)
-    for lane in dict.fromkeys(lane for one in asked.conditions if one.again for lane in one.lanes):
+    for lane in dict.fromkeys(lane for one in conditions if one.again for lane in one.lanes):
         # Trained afresh, behind as many demonstrations: what the stream made of it without its predictions.
         made, whole = stream_work(lane, n, lengths[lane.shots], lengths[lane.shots_at_use]), lane.tune == "full"
         again = replace(made, read=0.0, reads=0.0, written=0.0)
@@ -101,12 +102,12 @@ def work(
         operations += again.operations(shape.body, whole=whole)
         seconds += lane_seconds(again, shape, speed, whole=whole)
     if asked.curve:
-        read = lengths[min(lengths)].mean * sum(SETS * (k + n) for k in asked.curve)
+        read = lengths[min(lengths)].mean * sum(SETS * (k + n) for k in asked.curve if k <= most_shots(n))
         tokens += read
         operations += 2 * shape.body * read
         seconds += 2 * shape.body * read / (EFFICIENCY * speed.operations)
     others = [] if asked.elsewhere is None else asked.elsewhere.others(task)
-    for one in asked.conditions:
+    for one in conditions:
         tested = [(task, lengths[one.lanes[0].shots_at_use]), *((other, every[other.name][SHOTS]) for other in others)]
         for each, told in tested:
             read = len(each.test) * (told.mean + told.scoring)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from pathlib import Path
 
 from fewfit.errors import UserError
+from fewfit.suites.tasks.reading import text_of
 from fewfit.suites.tasks.task import Asking, Published, numbered
 
 ROWS, COLUMNS = "train.csv", "task.json"
@@ -19,11 +21,10 @@ def is_raft(folder: Path) -> bool:
 
 def load(folder: Path) -> Published:
     try:
-        told = json.loads((folder / COLUMNS).read_text(encoding="utf-8"))
+        told = json.loads(text_of(folder / COLUMNS))
         ((column, labels),) = told["label_columns"].items()
         shown = [name for name in told["data_columns"] if name != OF_NO_USE]
-        with (folder / ROWS).open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
+        rows = list(csv.DictReader(io.StringIO(text_of(folder / ROWS), newline="")))
         several = len(shown) > 1
         pairs = [
             ("\n".join(f"{name}: {row[name]}" if several else row[name] for name in shown), row[column]) for row in rows

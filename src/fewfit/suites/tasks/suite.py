@@ -42,8 +42,17 @@ class Asked:
             raise UserError(f"a budget of {small}", hint=f"give {FEWEST} or more, or all")
         if self.seeds < 1:
             raise UserError(f"--seeds {self.seeds}", hint="give 1 or more")
+        names = [task.name for task in self.tasks]
+        if doubled := next((name for name in names if names.count(name) > 1), None):
+            raise UserError(f"two tasks called {doubled}", hint="rename one: rows are told apart by it")
         for task in self.tasks:
             refuse_unlike(task)
+        if self.tasks and next(cells(self), None) is None:
+            least = min(one.least for one in self.conditions)
+            raise UserError("too few examples for all that is compared", hint=f"give {least} or more")
+
+    def conditions_at(self, n: int) -> tuple[Condition, ...]:
+        return tuple(one for one in self.conditions if one.least <= n)
 
 
 class Cell(NamedTuple):
@@ -54,13 +63,13 @@ class Cell(NamedTuple):
 
 def cells(asked: Asked) -> Iterator[Cell]:
     """Small budgets of all tasks first, and the first seed of all before a second: a run that is cut off has seen
-    most. Budgets that come to the same number of examples are one."""
+    most. Budgets that come to the same number of examples are one, and those that no condition is for are none."""
     for seed in range(asked.seeds):
         seen: set[tuple[str, int]] = set()
         for budget in sorted(asked.budgets, key=lambda one: (one is None, one or 0)):
             for task in asked.tasks:
                 n = task.size(budget)
-                if (task.name, n) not in seen:
+                if (task.name, n) not in seen and asked.conditions_at(n):
                     seen.add((task.name, n))
                     yield Cell(task, n, seed)
 
@@ -73,8 +82,9 @@ def run(asked: Asked, loaded: Loaded, folder: Path, tell: Tell = lambda what: No
         every = list(cells(asked))
         found: list[dict[str, Any]] = []
         for number, cell in enumerate(every, start=1):
-            keys = [key_of(asked, cell, one, loaded, digests[cell.task.name]) for one in asked.conditions]
-            missing = [one for one, key in zip(asked.conditions, keys, strict=True) if not results.of(key)]
+            conditions = asked.conditions_at(cell.n)
+            keys = [key_of(asked, cell, one, loaded, digests[cell.task.name]) for one in conditions]
+            missing = [one for one, key in zip(conditions, keys, strict=True) if not results.of(key)]
             if missing:
                 name = f"{cell.task.name}, n = {cell.n}, seed {cell.seed} ({number} of {len(every)})"
                 results.add(made(asked, cell, missing, loaded, digests[cell.task.name], name, tell))

@@ -6,10 +6,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from fewfit.errors import UserError
+from fewfit.suites.tasks.reading import text_of
 from fewfit.suites.tasks.task import Asking, Published, numbered
 
 MAPPING = "mapping.txt"
 PARTS = ("train", "val", "test")
+OTHERWISE = {"sentiment": "tweet-sentiment"}  # what function vectors have under that name is another task
 
 
 def is_tweeteval(folder: Path) -> bool:
@@ -21,14 +23,16 @@ def mapping_of(folder: Path) -> Path | None:
 
 
 def name_of(folder: Path) -> str:
-    return folder.name if (folder / MAPPING).is_file() else f"{folder.parent.name}-{folder.name}"
+    if (folder / MAPPING).is_file():
+        return OTHERWISE.get(folder.name, folder.name)
+    return f"{folder.parent.name}-{folder.name}"
 
 
 def load(folder: Path) -> Published:
     """Learnt from what is there but the test part, tested on that where it is there."""
     mapping = mapping_of(folder)
     assert mapping is not None
-    rows = [line.split("\t") for line in mapping.read_text(encoding="utf-8").split("\n") if line.strip()]
+    rows = [line.split("\t") for line in text_of(mapping).split("\n") if line.strip()]
     words = {number.strip(): word.strip() for number, word, *_ in rows}  # of emoji a name and more stand behind
     learnt = [pair for part in ("train", "val") for pair in read(folder, part, words)]
     tested = read(folder, "test", words)
@@ -40,8 +44,8 @@ def read(folder: Path, part: str, words: dict[str, str]) -> list[tuple[str, str]
     labels, texts = folder / f"{part}_labels.txt", folder / f"{part}_text.txt"
     if not labels.is_file():
         return []
-    numbers = labels.read_text(encoding="utf-8").split()
-    lines = texts.read_text(encoding="utf-8").rstrip("\n").split("\n")
+    numbers = text_of(labels).split()
+    lines = text_of(texts).rstrip("\n").split("\n")
     if len(lines) != len(numbers):
         hint = "take both as published: a line each"
         raise UserError(f"{len(lines)} texts and {len(numbers)} labels", where=str(texts), hint=hint)
