@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 
 from fewfit.augment import augmented
 from fewfit.cli.main import run as command
+from fewfit.cli.suite.generalization import show
+from fewfit.engine.stack import StackLearner
 from fewfit.errors import UserError
 from fewfit.examples.example import Example
 from fewfit.grid import Lane
@@ -21,6 +24,7 @@ from fewfit.suites.generalization.conditions import CONDITIONS, conditions, mate
 from fewfit.suites.generalization.diluting import diluted
 from fewfit.suites.generalization.judging import judged
 from fewfit.suites.generalization.pattern import claims
+from fewfit.suites.generalization.planning import planned
 from fewfit.suites.generalization.suite import Asked, Results, cells
 from fewfit.suites.generalization.world import World
 from fewfit.suites.generalization.worlds import WORLDS, build
@@ -119,6 +123,27 @@ def test_a_cell_of_which_a_split_was_lost_is_made_whole(loaded: Loaded, tmp_path
     assert len(Results(path, suite.KEY).rows) == 2
 
 
+def test_a_lane_that_diverged_is_asked_nothing(
+    loaded: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither readers of --json nor the table have a figure of it, and the claims stand it.
+
+    Break seen to fail: it was asked, and its row told how it answered.
+    """
+    monkeypatch.setattr(StackLearner, "update", lambda self, some: [False])
+    rows = suite.run(QUICK, loaded, tmp_path)
+    lost, others = rows[4:], rows[:4]
+    assert {row["condition"] for row in lost} == {"ft"} and {row["status"] for row in others} == {"done"}
+    for row in lost:
+        assert (row["status"], row["accuracy"], row["stderr"], row["hits"]) == ("diverged", None, None, None)
+        assert row["query_tokens"] == 0 and row["n"] == 8
+    assert suite.run(QUICK, loaded, tmp_path) == rows
+    assert {claim.holds for claim in claims(rows)} == {"not run"}
+    show(rows)
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("ft "))
+    assert line.split() == ["ft", "diverged", "diverged"]
+
+
 def test_documents_of_one_sentence_are_not_split(loaded: Loaded, tmp_path: Path) -> None:
     """Break seen to fail: `ft` once more under another name, by another order."""
     told: list[str] = []
@@ -134,7 +159,9 @@ def test_all_worlds_come_before_a_second_seed() -> None:
     ]  # fmt: skip
 
 
-def test_inferences_are_made_once_and_judged(loaded: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inferences_are_made_once_and_judged(
+    loaded: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     asked = replace(QUICK, conditions=("ft+local", "ft+local+global"))
     said = world().inferences[0].text
     wrote: list[int] = []
@@ -154,6 +181,9 @@ def test_inferences_are_made_once_and_judged(loaded: Loaded, tmp_path: Path, mon
     first = rows[0]["inferences"]["local"]
     assert first["precision"] == 1.0 and first["kept"] == 1  # said of every target, and kept once
     assert set(rows[-1]["inferences"]) == {"local", "global"}
+    show(rows)
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("reversals 0, local "))
+    assert line.split()[-6:] == ["1", "1", "0", "0", "100", "100"]
     before = list(wrote)
     assert suite.run(replace(asked, passes=1), loaded, tmp_path) and wrote == before
 
@@ -204,6 +234,28 @@ def test_the_plan_counts_what_the_paper_asks(capsys: pytest.CaptureFixture[str])
     assert paper["rows"][0]["documents"] == 69
     assert paper["rows"][0]["trained_tokens"] > 2 * small["rows"][0]["trained_tokens"]
     assert paper["hours"] > small["hours"] > 0 and paper["gpu_hours"] > 0
+
+
+def test_the_plan_counts_what_would_be_run() -> None:
+    """Documents of one sentence are not split, and several in one document are.
+
+    Break seen to fail: all of them counted.
+    """
+    asked = Asked("lab", worlds=("curse", "structure"), conditions=("ft", "ft-independent", "ft-cumulative"))
+    assert [row["cells"] for row in planned(asked)["rows"]] == [1, 3]
+
+
+def test_what_is_written_waits_for_the_memory_of_a_gpu() -> None:
+    """A step reads all weights once for the texts that are written together.
+
+    Break seen to fail: products alone counted.
+    """
+    both = [planned(Asked("lab", worlds=("curse",), conditions=(name,))) for name in ("ft", "ft+local")]
+    (plain,), (inferring,) = (one["rows"] for one in both)
+    assert plain["written_tokens"] == 0 < inferring["written_tokens"]
+    steps = inferring["written_tokens"] / both[1]["written_together"]
+    assert both[1]["gpu_step_seconds"] >= 2 * both[1]["parameters"] / 3.35e12
+    assert inferring["gpu_hours"] >= steps * both[1]["gpu_step_seconds"] / 3600
 
 
 def test_published_files_are_a_world(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -309,6 +361,15 @@ def test_what_was_not_run_is_not_judged() -> None:
     assert set(verdicts(reversals__rephrasing__none="1010").values()) == {"not run"}
     found = verdicts(reversals__rephrasing__ft="1010101010", reversals__reversal__ft="0101010101")
     assert found["a"] == "does not hold"
+
+
+def test_quick_takes_less_than_a_minute(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    began = time.monotonic()
+    assert (
+        command(["suite", "generalization", "--model", "lab", "--quick", "--out", str(tmp_path), "--json", "-q"]) == 0
+    )
+    assert time.monotonic() - began < 60
+    assert len(json.loads(capsys.readouterr().out)["rows"]) == 6
 
 
 @pytest.mark.slow

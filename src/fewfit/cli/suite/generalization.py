@@ -14,7 +14,9 @@ from fewfit.cli.suite.shown import SCHEMA, TRAINING, print_table
 
 @f.takes("quiet", "json_")
 def generalization(
-    model: Annotated[str, typer.Option(metavar="NAME", help="As for fit.", show_default=False)],
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="As for fit; not needed for --write.", show_default=False)
+    ] = None,
     worlds: Annotated[str | None, typer.Option(metavar="A,B", help="Which worlds.", show_default="all")] = None,
     conditions: Annotated[
         str | None, typer.Option(metavar="A,B", help="Ways of telling the model.", show_default="all")
@@ -35,6 +37,10 @@ def generalization(
     batch: Annotated[int, typer.Option(metavar="N", help="Documents an update.", rich_help_panel=TRAINING)] = 8,
     quick: Annotated[bool, typer.Option("--quick", help="One world, few questions: a minute.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Tell tokens and hours, and do nothing.")] = False,
+    write: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Write the worlds' documents, questions and inferences, and do nothing else."),
+    ] = None,
     out: Annotated[
         str | None,
         typer.Option(metavar="DIR", help="Finished cells are kept there.", show_default="runs/generalization"),
@@ -61,8 +67,12 @@ def generalization(
     for flag, value, known in (("--scale", scale, ("small", "paper")), ("--names", names, ("nonsense", "plausible"))):
         if value not in known:
             raise UserError(f"{flag} {value}", hint=f"{' or '.join(known)}")
+    if model is None and not write:
+        raise UserError("no model is named", hint="give --model NAME, or --write DIR for the worlds alone")
+    if write and (plan or quick):
+        raise UserError(f"--write and --{'plan' if plan else 'quick'}", hint="worlds are written whole")
     asked = suite.Asked(
-        model,
+        model or "",
         **{name: value for name, value in given.items() if value},
         scale=scale,  # type: ignore[arg-type]
         names=names,  # type: ignore[arg-type]
@@ -76,11 +86,14 @@ def generalization(
     if plan:
         tell_plan(asked, dtype, flags["json_"])
         return
+    if write:
+        tell_written(asked, Path(write), flags["json_"])
+        return
     from fewfit.models import local
 
     tell = (lambda what: None) if flags["quiet"] else output.say
     folder = Path(out or "runs/generalization")
-    loaded = local.load(model, dtype=dtype, tell=tell)
+    loaded = local.load(asked.model, dtype=dtype, tell=tell)
     rows = suite.run(asked, loaded, folder, tell)
     if flags["json_"]:
         output.line({"schema": SCHEMA, "rows": rows, "file": str(folder / suite.ROWS)})
@@ -102,10 +115,23 @@ def tell_plan(asked: Any, dtype: str, as_json: bool) -> None:
         [name.replace("_", " ") for name in names],
         [[one[name] if isinstance(one[name], str) else amount(one[name]) for name in names] for one in made["rows"]],
     )
+    step = f"{1000 * made['gpu_step_seconds']:.1f} ms a step of {made['written_together']} texts, a token each"
     print(
         f"\nAbout {made['hours']:.1f} hours on this machine ({made['device']}, {made['dtype']}, one process), and "
-        f"{made['gpu_hours']:.2f} on a GPU of the H100's class (reckoned, not measured)."
+        f"{made['gpu_hours']:.2f} on a GPU of the H100's class (reckoned, not measured: writing is taken to wait for "
+        f"memory and calls, {step})."
     )
+
+
+def tell_written(asked: Any, folder: Path, as_json: bool) -> None:
+    from fewfit.suites.generalization.files import write_worlds
+
+    made = write_worlds(asked, folder)
+    if as_json:
+        output.line({"schema": SCHEMA, "worlds": made})
+        return
+    names = ("folder", "documents", "questions", "inferences", "facts")
+    print_table(list(names), [[str(one[name]) for name in names] for one in made])
 
 
 def show(rows: list[dict[str, Any]]) -> None:
@@ -119,9 +145,32 @@ def show(rows: list[dict[str, Any]]) -> None:
         lines = []
         for condition in dict.fromkeys(row["condition"] for row in rows if row["world"] == world):
             found = [table.mean(world, split, condition) for split in splits]
-            lines.append([condition, *("–" if one is None else str(one) for one in found)])
+            lost = any((row["world"], row["condition"], row["accuracy"]) == (world, condition, None) for row in rows)
+            lines.append([condition, *(("diverged" if lost else "–") if one is None else str(one) for one in found)])
         chances = ["chance", *(f"{100 * table.chance(world, split):.0f}" for split in splits)]
         print_table([world, *splits], [*lines, chances])
         print()
+    if said := inferred(rows):
+        print_table(
+            ["the model's inferences", "kept", "true", "false", "not read", "true of those read", "of all"], said
+        )
+        print()
     for claim in claims(rows):
         print(f"({claim.letter}) {claim.says}: {claim.holds}" + (f". {claim.figures}" if claim.figures else ""))
+
+
+def inferred(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """How true they are: of what could be read, and at least."""
+    lines = {}
+    for row in rows:
+        for part, one in row["inferences"].items():
+            if "unread" in one:
+                true, false, unread = (one[name] for name in ("true", "false", "unread"))
+                shares = (f"{100 * true / n:.0f}" if n else "–" for n in (true + false, true + false + unread))
+                counts = (one["kept"], true, false, unread)
+                lines[row["world"], row["seed"], part] = [
+                    f"{row['world']} {row['seed']}, {part}",
+                    *map(str, counts),
+                    *shares,
+                ]
+    return list(lines.values())

@@ -80,9 +80,13 @@ def measure(
                     if step == course.steps or time.monotonic() - said > SAY_SECONDS:
                         tell(f"step {step} of {course.steps}")
                         said = time.monotonic()
-                learner.export(track, Path(scratch))
+                if alive:
+                    learner.export(track, Path(scratch))
             finally:
                 learner.close()
+        if not alive:  # its weights answer nothing that could be counted
+            cost = Cost(0, len(learnt), trained, 0, round(time.monotonic() - began, 1))
+            return [row(world, condition, split, None, cost) for split in world.splits]
         peft = put_adapter_on(loaded.model, Path(scratch)) if lane.trains else None
         try:
             tell("asking")
@@ -94,8 +98,7 @@ def measure(
         finally:
             take_adapter_off(loaded.model, peft)
     cost = Cost(len(shown), len(learnt), trained, tokens, round(time.monotonic() - began, 1))
-    status = {"status": "done" if alive else "diverged"}
-    return [row(world, condition, split, right, cost) | status for split in world.splits]
+    return [row(world, condition, split, right, cost) for split in world.splits]
 
 
 def answered(
@@ -113,22 +116,23 @@ def answered(
     return right, beginning + sum(prompts) + sum(sum(one.tokens) for one in told)
 
 
-def row(world: World, condition: Condition, split: str, right: dict[str, bool], cost: Cost) -> dict[str, Any]:
-    """`hits` is question by question, so that conditions can be compared on the same ones."""
+def row(world: World, condition: Condition, split: str, right: dict[str, bool] | None, cost: Cost) -> dict[str, Any]:
+    """`hits` is question by question, so that conditions can be compared on the same ones. What diverged was asked
+    nothing (`right` is None), and has neither hits nor accuracy."""
     questions = [one for one in world.questions if one.split == split]
-    hits = [right[one.id] for one in questions]
-    accuracy = sum(hits) / len(hits)
+    hits = None if right is None else [right[one.id] for one in questions]
+    accuracy = None if hits is None else sum(hits) / len(hits)
     return {
         "world": world.name,
         "split": split,
         "condition": condition.name,
         "seed": world.seed,
-        "accuracy": round(accuracy, 4),
-        "stderr": round(math.sqrt(accuracy * (1 - accuracy) / len(hits)), 4),
+        "accuracy": None if accuracy is None else round(accuracy, 4),
+        "stderr": None if accuracy is None else round(math.sqrt(accuracy * (1 - accuracy) / len(questions)), 4),
         "chance": round(sum(one.chance for one in questions) / len(questions), 4),
-        "n": len(hits),
+        "n": len(questions),
         "splits": len(world.splits),
-        "hits": "".join("01"[hit] for hit in hits),
+        "hits": None if hits is None else "".join("01"[hit] for hit in hits),
         "scale": world.scale,
         "names": world.names,
         "shown": cost.shown,
@@ -136,4 +140,5 @@ def row(world: World, condition: Condition, split: str, right: dict[str, bool], 
         "trained_tokens": cost.trained_tokens,
         "query_tokens": cost.query_tokens,
         "seconds": cost.seconds,
+        "status": "diverged" if right is None else "done",
     }

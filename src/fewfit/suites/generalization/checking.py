@@ -212,7 +212,7 @@ def make_judge(world: World) -> Judge:
     stated = {fact for document in world.documents for fact in reader.facts(document.text)}
     if world.name == "syllogisms":
         return Judge(reader, close_quantified(stated, there_are_some=True))
-    return Judge(reader, CLOSE[world.name](stated))
+    return Judge(make_reader(world, of_model=True), CLOSE[world.name](stated))
 
 
 def judge(world: World, text: str) -> list[tuple[str, Verdict]]:

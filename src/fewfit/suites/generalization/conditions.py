@@ -33,6 +33,11 @@ class Condition:
             return Lane()
         return replace(usual, batch=1, shots=usual.batch - 1) if self.shows else usual
 
+    def splits_nothing(self, world: World) -> bool:
+        """Whether it learns from sentences, and the documents are of one sentence each."""
+        split = {"independent", "cumulative"} & set(self.learns)
+        return bool(split) and len(independent(documents(world))) == len(world.documents)
+
 
 CONDITIONS = (
     Condition("none"),

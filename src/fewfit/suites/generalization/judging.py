@@ -11,12 +11,13 @@ from fewfit.suites.generalization.world import World
 
 
 def judged(world: World, texts: Sequence[str]) -> dict[str, Any]:
-    """`precision` is of the sentences that could be read; `recall` the share of what questions ask for, and no document
-    states, that was said."""
+    """`precision` is of the sentences that could be read, and `precision_at_least` of all of them, as if those not read
+    were false; `recall` the share of what questions ask for, and no document states, that was said."""
     verdicts = Counter(verdict for text in texts for _, verdict in judge(world, text))
-    read = verdicts["true"] + verdicts["false"]
+    true, read = verdicts["true"], verdicts["true"] + verdicts["false"]
     return {
         **{name: verdicts[name] for name in ("true", "false", "unread")},
-        "precision": round(verdicts["true"] / read, 4) if read else None,
+        "precision": round(true / read, 4) if read else None,
+        "precision_at_least": round(true / (read + verdicts["unread"]), 4) if texts else None,
         "recall": round(recall(world, "\n".join(texts)), 4),
     }

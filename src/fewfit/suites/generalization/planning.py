@@ -13,12 +13,18 @@ from fewfit.grid import Lane
 from fewfit.models import local
 from fewfit.models.device import pick_device, pick_dtype
 from fewfit.plan.reading import ASKED, GROWTH, WRITTEN_TOGETHER
-from fewfit.plan.shape import shape_of
+from fewfit.plan.shape import ModelShape, shape_of
 from fewfit.plan.speed import measure
 from fewfit.plan.work import EFFICIENCY, GPU
 from fewfit.suites.generalization.conditions import INFERRED, Condition, told
 from fewfit.suites.generalization.suite import LIKE, Asked, Cell, cells, world_of
 from fewfit.suites.generalization.world import World
+
+# Of a GPU of the H100's class, reckoned as its operations are: bytes that it reads in a second (3.35e12 by its sheet,
+# of which long reads get some six tenths), and the least that a layer takes, whose some forty calls are launched one
+# after the other.
+GPU_BYTES = 2e12
+GPU_LAYER = 4e-4
 
 
 @dataclass(frozen=True)
@@ -48,8 +54,8 @@ def planned(asked: Asked, wanted: str = "auto") -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     hours, gpu_hours = 0.0, 0.0
     for world_name in asked.worlds:
-        some = [cell for cell in cells(asked) if cell.world == world_name]
         world = world_of(asked, world_name, 0)  # another seed's is as long
+        some = [one for one in cells(asked) if one.world == world_name and not one.condition.splits_nothing(world)]
         sizes = Sizes.of(world, tokenizer, shape.context)
         work = Work()
         for cell in some:
@@ -57,7 +63,7 @@ def planned(asked: Asked, wanted: str = "auto") -> dict[str, Any]:
         operations = work.operations(shape.body)
         writing = 2 * shape.body * work.written / (WRITTEN_TOGETHER * speed.single)
         row_hours = (operations / (EFFICIENCY * speed.operations) + writing) / 3600
-        row_gpu_hours = (operations + 2 * shape.body * work.written) / (EFFICIENCY * GPU) / 3600
+        row_gpu_hours = (operations / (EFFICIENCY * GPU) + work.written / WRITTEN_TOGETHER * gpu_step(shape)) / 3600
         hours, gpu_hours = hours + row_hours, gpu_hours + row_gpu_hours
         rows.append(
             {
@@ -82,7 +88,15 @@ def planned(asked: Asked, wanted: str = "auto") -> dict[str, Any]:
         "rows": rows,
         "hours": round(hours, 6),
         "gpu_hours": round(gpu_hours, 9),
+        "gpu_step_seconds": round(gpu_step(shape), 9),
+        "written_together": WRITTEN_TOGETHER,
     }
+
+
+def gpu_step(shape: ModelShape) -> float:
+    """Seconds of a step of writing: a token of each of the texts that are written together. It waits for memory, not
+    for products: all weights are read (in bf16), and the calls of every layer are made."""
+    return max(2 * shape.parameters / GPU_BYTES, shape.layers * GPU_LAYER, 2 * shape.body * WRITTEN_TOGETHER / GPU)
 
 
 @dataclass(frozen=True)

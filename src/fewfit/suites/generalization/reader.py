@@ -35,6 +35,7 @@ class Reader:
     verbs: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
     descriptions: set[str] = field(default_factory=set)
+    known_for: dict[str, str] = field(default_factory=dict)  # of each name
     vocabulary: set[str] = field(default_factory=set)
     holders: dict[str, set[str]] = field(default_factory=dict)
     weights: dict[str, float] = field(default_factory=dict)

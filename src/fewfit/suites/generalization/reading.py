@@ -12,6 +12,12 @@ from fewfit.suites.generalization.reader import Reader
 from fewfit.suites.generalization.reads_kinds import learn_verbs, read_told
 from fewfit.suites.generalization.reads_logic import read_comparison, read_quantified
 from fewfit.suites.generalization.reads_people import learn_celebrities, learn_published, read_celebrity, read_published
+from fewfit.suites.generalization.reads_said import (
+    learn_published_of_all,
+    learn_who_is_what,
+    read_said,
+    read_said_of_published,
+)
 from fewfit.suites.generalization.reads_terms import read_worked
 from fewfit.suites.generalization.world import Fact, World
 
@@ -29,12 +35,21 @@ LEARN: dict[str, Callable[[Reader, World], None]] = {
     "published": learn_published,
     "structure": learn_verbs,
 }
+# What a model writes is read more closely than questions, where the world has people.
+SAID: dict[str, tuple[Callable[[Reader, str], list[Fact]], Callable[[Reader, World], None]]] = {
+    "curse": (read_said, learn_who_is_what),
+    "published": (read_said_of_published, learn_published_of_all),
+}
 
 
-def make_reader(world: World) -> Reader:
-    reader = Reader(READERS[world.name])
-    if world.name in LEARN:
-        LEARN[world.name](reader, world)
+def make_reader(world: World, *, of_model: bool = False) -> Reader:
+    """`of_model`: of what a model says, and not of what stands in the world."""
+    read, learn = READERS[world.name], LEARN.get(world.name)
+    if of_model and world.name in SAID:
+        read, learn = SAID[world.name]
+    reader = Reader(read)
+    if learn:
+        learn(reader, world)
     # Twice, as only the first reading tells nouns from other words.
     nouns: set[str] = set()
     for document in world.documents:

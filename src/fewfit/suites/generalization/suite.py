@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -136,9 +136,13 @@ def run_alone(asked: Asked, loaded: Loaded, folder: Path, tell: Tell) -> list[di
                 told(f"left out: {why}")
                 continue
             results.add(there)
-            told(", ".join(f"{row['split']} {100 * row['accuracy']:.0f}" for row in there))
+            told(", ".join(f"{row['split']} {reached(row)}" for row in there))
         found += there
     return found
+
+
+def reached(row: Mapping[str, Any]) -> str:
+    return row["status"] if row["accuracy"] is None else f"{100 * row['accuracy']:.0f}"
 
 
 def key_of(asked: Asked, cell: Cell, loaded: Loaded) -> dict[str, Any]:
@@ -181,9 +185,9 @@ def make(asked: Asked, loaded: Loaded, cell: Cell, folder: Path, tell: Tell) -> 
         costs[part] = found.account
         return found.examples
 
-    learnt = material(cell.condition, world, infer)
-    if {"independent", "cumulative"} & set(cell.condition.learns) and len(learnt) == len(world.documents):
+    if cell.condition.splits_nothing(world):
         raise LeftOut("its documents are one sentence each, so that it would be ft")
+    learnt = material(cell.condition, world, infer)
     rows = measure(loaded, world, cell.condition, learnt, usual=asked.usual, tell=tell)
     made = {"inferences": costs, "machine": machine(), "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     return [row | made for row in rows]

@@ -1,0 +1,44 @@
+"""The paper's claims by model and world, in Markdown:
+
+python -m fewfit.suites.generalization.tabulate results/generalization.jsonl
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fewfit.kept import ended
+from fewfit.suites.claims import Claim
+from fewfit.suites.generalization.cells import USUAL
+from fewfit.suites.generalization.pattern import claims
+
+OF_A_WORLD = "abce"  # (d) compares worlds
+
+
+def tabulate(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Of other passes than the usual are only cells that were not run with those."""
+    # Where a cell was run twice the last one counts.
+    by_passes = sorted(rows, key=lambda row: row["passes"] in (0, USUAL.updates))
+    lines = ["model | world | claim | verdict | figures", "--- | --- | --- | --- | ---"]
+    models = dict.fromkeys((row["model"], row["names"]) for row in by_passes)
+    for model, names in sorted(models):
+        some = [row for row in by_passes if (row["model"], row["names"]) == (model, names)]
+        found: list[tuple[str, Sequence[Claim]]] = [
+            (world, [one for one in claims([row for row in some if row["world"] == world]) if one.letter in OF_A_WORLD])
+            for world in sorted({row["world"] for row in some})
+        ]
+        found.append(("all", [one for one in claims(some) if one.letter not in OF_A_WORLD]))
+        for world, judged in found:
+            lines += [
+                f"{model} | {world}, {names} | {one.letter} | {one.holds} | {one.figures}"
+                for one in judged
+                if one.holds != "not run"
+            ]
+    return "".join(f"| {line} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    print(tabulate(ended(Path(sys.argv[1]).read_bytes())), end="")

@@ -1,0 +1,43 @@
+"""The claims by model and world, and the table that the docs show of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fewfit.suites.generalization.tabulate import tabulate
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def row(model: str, split: str, condition: str, hits: str, *, passes: int = 6) -> dict[str, Any]:
+    where = {"model": model, "names": "plausible", "world": "curse", "split": split, "condition": condition}
+    return {**where, "passes": passes, "seed": 0, "hits": hits, "chance": 0.25, "status": "done"}
+
+
+def test_each_model_is_judged_by_its_own_rows_of_the_usual_passes() -> None:
+    """Break seen to fail: the last row of a cell, of whatever passes."""
+    some = [
+        row("one", "rephrasing", "ft", "1" * 100),
+        row("one", "reversal", "ft", "0" * 100),
+        row("one", "reversal", "icl", "1" * 100, passes=0),
+        row("one", "reversal", "ft", "1" * 100, passes=24),
+        row("two", "reversal", "ft", "1" * 100, passes=24),
+        row("two", "reversal", "icl", "0" * 100, passes=0),
+        {**row("two", "reversal", "ft+truth", ""), "hits": None, "accuracy": None, "status": "diverged"},
+    ]
+    told = [[cell.strip() for cell in line.strip("|").split("|")] for line in tabulate(some).splitlines()]
+    assert [(model, claim, verdict) for model, _, claim, verdict, _ in told[2:]] == [
+        ("one", "a", "holds"), ("one", "b", "holds"), ("two", "b", "does not hold"),
+    ]  # fmt: skip
+
+
+def test_the_docs_show_what_the_recorded_rows_say() -> None:
+    path = ROOT / "results" / "generalization.jsonl"
+    if not path.exists():
+        pytest.skip("no results here")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert tabulate(rows) in (ROOT / "docs" / "generalization.md").read_text()
