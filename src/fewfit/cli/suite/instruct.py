@@ -33,7 +33,12 @@ def instruct(
         str | None, typer.Option(metavar="A,B", help="Prompts and weights.", show_default="those of the study")
     ] = None,
     questions: Annotated[
-        str | None, typer.Option(metavar="A,B", help="ours, ifeval, ifbench, chain-8, mt-bench.", show_default="ours")
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="ours, ifeval, ifbench, ifeval-split, ifbench-split, chain-8, mt-bench.",
+            show_default="ours",
+        ),
     ] = None,
     data: Annotated[
         str | None, typer.Option(metavar="DIR", help="Holds ifeval/, ifbench/, mt_bench/ as published.")

@@ -14,9 +14,9 @@ Models = Annotated[
     list[str], typer.Option("--model", metavar="NAME", help="As for fit; several are run one after another.",
                             show_default=False)
 ]  # fmt: skip
-Tasks = Annotated[str | None, typer.Option(metavar="A,B", help="Which tasks.", show_default="all")]
+Tasks = Annotated[str | None, typer.Option(metavar="A,B", help="Which tasks.", show_default="all; of a study its own")]
 BUDGETS = "Examples to learn from; all is as many as there are."
-Budgets = Annotated[str | None, typer.Option(metavar="N,N", help=BUDGETS)]
+Budgets = Annotated[str | None, typer.Option(metavar="N,N", help=BUDGETS, show_default="10,30,100; of a study its own")]
 Kinds = Annotated[str | None, typer.Option(metavar="A,B", help="zero-shot, icl, ft, icl+ft.", show_default="all")]
 Seeds = Annotated[int | None, typer.Option(metavar="N", help="Orders of the examples.", show_default="1")]
 Test = Annotated[

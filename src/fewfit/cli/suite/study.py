@@ -16,13 +16,13 @@ from fewfit.cli.suite.shown import SCHEMA
 
 @f.takes("quiet", "json_")
 def study(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Which; --help has them.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="One of those above.")],
     model: o.Models,
     data: Annotated[
         str | None, typer.Option(metavar="DIR", help="Holds its tasks, in any folder below.", show_default=False)
     ] = None,
     tasks: o.Tasks = None,
-    conditions: Annotated[str | None, typer.Option(metavar="A,B", help="Which.", show_default="all")] = None,
+    conditions: Annotated[str | None, typer.Option(metavar="A,B", help="Which of them.", show_default="all")] = None,
     budgets: o.Budgets = None,
     seeds: o.Seeds = None,
     test: o.Test = None,
