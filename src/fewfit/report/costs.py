@@ -106,5 +106,9 @@ def cost_line(result: dict[str, Any]) -> str | None:
     queries = (
         f"a query reads {tuned['query_tokens']:,.0f} tokens, of {even['prompted']} {prompted['query_tokens']:,.0f}"
     )
-    pays = "it does not pay by shorter prompts" if even["queries"] is None else f"it pays from some {even['queries']:,} queries on"
+    pays = (
+        "it does not pay by shorter prompts"
+        if even["queries"] is None
+        else f"it pays from some {even['queries']:,} queries on"
+    )
     return f"Cost: training {even['tuned']} took about {spent}; {queries}: {pays}."
