@@ -130,6 +130,7 @@ def test_what_stays_broken_is_told_in_one_line_and_gone_on_with(
         assert_whole(server, wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("flag", "most"), [("--max-calls", 40), ("--max-tokens", 40 * TOKENS)])
 def test_a_spent_budget_is_gone_on_with(
     flag: str, most: int, wanted: bytes, capsys: pytest.CaptureFixture[str]

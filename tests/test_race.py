@@ -79,6 +79,7 @@ def saved(left):
     return sum(N - i for i in left.values()) / (len(LANES) * N)
 
 
+@pytest.mark.slow
 def test_lanes_that_are_behind_save_more_than_equal_ones():
     """Equal lanes leave late, when nothing can be made up any more."""
     equal = np.mean([saved(run(rows([0.5] * len(LANES), seed=s))) for s in range(20)])

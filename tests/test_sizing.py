@@ -212,6 +212,7 @@ def test_a_step_that_does_not_fit_runs_layers_again(monkeypatch) -> None:
     assert found.recompute and "layers run again in the backward" in found.notice
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("free", "found"), [(1e12, None), (0.5, "again"), (0.05, "refused")])
 def test_an_update_of_documents_is_sized_as_a_whole(monkeypatch, free: float, found: str | None) -> None:
     """Rows of one batch are in memory at once. Breaks seen to fail: one row measured for all; nothing done about it."""
