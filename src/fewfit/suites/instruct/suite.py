@@ -259,14 +259,14 @@ class Run:
 
     def held_out(self, cell: Cell) -> list[Conversation]:
         """Examples that no condition of this study was shown or trained on."""
-        shown = {told.id for one in self.diverged() for told in drawn(self.material, one, cell.seed)}
+        shown = {told.id for one in self.of_divergence() for told in drawn(self.material, one, cell.seed)}
         return [one for one in self.material.order(cell.seed)[self.seen() :] if one.id not in shown][:DIVERGING]
 
     def seen(self) -> int:
         """How many examples some condition of the study of divergence takes."""
-        return max((one.needs_pool for one in self.diverged()), default=0)
+        return max((one.needs_pool for one in self.of_divergence()), default=0)
 
-    def diverged(self) -> set[Condition]:
+    def of_divergence(self) -> set[Condition]:
         some = {one.condition for one in self.cells if one.study == DIVERGENCE}
         return {one for one in some if not self.material.refuse(one)}
 
