@@ -12,7 +12,7 @@ from fewfit.errors import UserError
 from fewfit.examples.example import Message
 from fewfit.judges import Answered, Question, Verdict, model, tally
 from fewfit.judges.model import CUT, TOO_LONG, LocalModel, Reply
-from fewfit.judges.mt_bench import GradeJudge, LikelyJudge, PairJudge, Prompts, load, reading
+from fewfit.judges.mt_bench import GradeJudge, LikelyJudge, PairJudge, Prompts, likely, load, reading
 from fewfit.judges.mt_bench.grading import UNREAD
 from tests.judges_made import Scripted, answered, graded, prefers_longer, questions
 
@@ -339,6 +339,24 @@ def test_a_rating_by_likelihood_is_the_mean_over_what_the_model_finds_likely(sma
         shares = verdict.details["shares"]
         assert sum(shares) == pytest.approx(1) and max(shares) > 0.11
         assert verdict.details["rating"] == pytest.approx(sum(n * share for n, share in enumerate(shares, 1)))
+
+
+def test_a_judge_by_likelihood_is_asked_again_in_other_words_and_nothing_twice(
+    small: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Breaks seen to fail: the same words; what was found not kept; kept whatever the answers were."""
+    passes: list[Any] = []
+    real = likely.logp
+    monkeypatch.setattr(likely, "logp", lambda *given: passes.append(given[2]) or real(*given))
+    judge = LikelyJudge(LocalModel(small, max_tokens=6))
+    some = answered(questions(2), lambda one, turn: "red blue")
+    first, second = judge.judge(some), judge.again(1, 0.7).judge(some)
+    assert len(passes) == 8
+    assert all(a.score != b.score for one, two in zip(first, second, strict=True) for a, b in zip(one, two))
+    assert judge.judge(some) == first and judge.again(1, 0.7).judge(some) == second
+    assert len(passes) == 8
+    judge.shares([asked for _, asked in judge.prompts.of_each(some)], likely.SIDES)
+    assert len(passes) == 12
 
 
 def test_a_preference_by_likelihood_turns_with_the_sides(small: Any) -> None:

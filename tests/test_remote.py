@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import signal
@@ -20,7 +21,7 @@ from fewfit.models.remote import Endpoint, Request, trouble
 from fewfit.models.remote.access import NO_KEY, api_key
 from fewfit.models.remote.budget import Budget
 from fewfit.models.remote.cache import Answers
-from fewfit.models.remote.exchange import BrokenAnswer, read_echoed
+from fewfit.models.remote.exchange import BrokenAnswer, read, read_echoed
 from tests import endpoint_made as made
 
 pytest.importorskip("openai")
@@ -362,6 +363,16 @@ def test_models_share_a_budget() -> None:
         with pytest.raises(FewfitError, match="budget of 3 calls is spent"):
             texts(other, requests(2))
         assert server.calls == 3
+
+
+def test_an_answer_cut_off_within_a_character_can_be_sent_back() -> None:
+    """Break seen to fail: its text taken as it came, which no request can carry."""
+    cut = {"choices": [{"message": {"content": "a \ud83d\ude00 b \ud83d"}, "finish_reason": "length"}]}
+    said = read(json.dumps(cut), Request((Message("user", "one"),), max_tokens=8)).text
+    assert said == "a 😀 b �"
+    with made.serving() as server:
+        (answer,) = texts(Endpoint("m", server.url), [Request((Message("user", said),), max_tokens=8)])
+        assert answer and server.asked[-1]["messages"][0]["content"] == said
 
 
 def test_a_probability_of_nothing_is_kept_and_no_number_is_none() -> None:

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, lines that are one line, and where what can be made again is kept."""
+"""Files that are there whole or not at all, text that can be written, and where what can be made again is kept."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ _ESCAPED |= {code: f"\\u{code:04x}" for code in range(0xD800, 0xE000)}
 def one_line(value: Any) -> str:
     """Strict JSON on what every reader takes for one line; raises ValueError on NaN."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False).translate(_ESCAPED)
+
+
+def characters(text: str) -> str:
+    """A half of a pair is none, as an answer has it that was cut off in the middle of one: � stands for it."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def publish(path: Path, content: bytes) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
@@ -136,6 +136,16 @@ class LocalModel:
     def write(self, conversations: Sequence[Conversation]) -> list[str]:
         return texts(self.complete(conversations), self.name)
 
+    def recall(self, one: Conversation, answers: Sequence[str]) -> dict[str, float] | None:
+        """What it found of each of these answers, if it was asked before."""
+        kept = self._kept.get(self._key(one, answers)) if self._kept is not None else None
+        return None if kept is None else dict(zip(answers, json.loads(kept.text), strict=True))
+
+    def remember(self, one: Conversation, answers: Sequence[str], shares: Mapping[str, float]) -> None:
+        if self._kept is not None:
+            told = json.dumps([shares[answer] for answer in answers])
+            self._kept.put(self._key(one, answers), HERE, self.name, Completion(told, 0, 0, "", False, 0.0))
+
     def _written(self, some: dict[str, Conversation]) -> dict[str, Reply]:
         decoding = Decoding(self.max_tokens, temperature=self.temperature, seed=self.seed)
         found = {}
@@ -148,7 +158,7 @@ class LocalModel:
                 self._kept.put(key, HERE, self.name, done)
         return found
 
-    def _key(self, one: Conversation) -> str:
+    def _key(self, one: Conversation, answers: Sequence[str] = ()) -> str:
         whole = {
             "model": self.loaded.ref.digest,
             "dtype": self.loaded.dtype,
@@ -158,6 +168,8 @@ class LocalModel:
             "temperature": self.temperature,
             "seed": self.seed if self.temperature else None,
         }
+        if answers:
+            whole["answers"] = list(answers)
         return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
     @cached_property

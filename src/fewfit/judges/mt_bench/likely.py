@@ -1,7 +1,8 @@
 """A local model as judge, by how likely it finds each verdict: what a small one writes holds none to read.
 
 The same prompts as in grading.py and comparing.py. The rating is the mean over 1 to 10 by their probabilities among
-each other, a preference the probability of the side, half of a tie's; nothing is sampled, so it repeats itself.
+each other, a preference the probability of the side, half of a tie's. Nothing is sampled, so asked again it is asked in
+other words (`again`).
 """
 
 from __future__ import annotations
@@ -47,17 +48,21 @@ class LikelyJudge:
         verdicts = iter([compared(shares[k : k + 2]) for k in range(0, len(shares), 2)])
         return [taken(verdicts, len(one.answers)) for one in mine]
 
+    def again(self, seed: int, temperature: float) -> LikelyJudge:
+        return LikelyJudge(self.model, self.prompts.reworded())
+
     def shares(self, asked: Sequence[Conversation], answers: tuple[str, ...]) -> list[dict[str, float] | None]:
         """Of each answer among the others; None where the prompt does not fit."""
         loaded, renderer = self.model.loaded, self.model.writer.renderer
         found: list[dict[str, float] | None] = []
         for one in asked:
-            prompt = prompt_of(renderer, one, self.model.writer.limit)
-            if prompt is None:
-                found.append(None)
-                continue
-            (values,) = logp(loaded.model, None, [prompt.ids], [renderer.continuations(prompt, answers)])
-            found.append(softmax(answers, values))
+            shares = self.model.recall(one, answers)
+            prompt = None if shares else prompt_of(renderer, one, self.model.writer.limit)
+            if prompt is not None:
+                (values,) = logp(loaded.model, None, [prompt.ids], [renderer.continuations(prompt, answers)])
+                shares = softmax(answers, values)
+                self.model.remember(one, answers, shares)
+            found.append(shares)
         return found
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
 from fewfit.errors import UserError
 from fewfit.examples.example import Message
+from fewfit.files import characters
 from fewfit.judges.model import Conversation
 from fewfit.judges.mt_bench.questions import records
 from fewfit.judges.question import Answered, Question
@@ -70,8 +72,13 @@ class JudgePrompt:
         for name, turns in {"question": question.turns, "ref_answer": question.references, **answers}.items():
             values |= {f"{name}_{turn}": text for turn, text in enumerate(turns[:TURNS], start=1)}
             values[name] = turns[0] if turns else ""
-        user = Message("user", _PLACE.sub(lambda found: values[found[1]], self.template))
+        user = Message("user", characters(_PLACE.sub(lambda found: values[found[1]], self.template)))
         return (Message("system", self.system), user) if self.system.strip() else (user,)
+
+    @property
+    def reworded(self) -> JudgePrompt:
+        """What the system says first, the user says last."""
+        return replace(self, system="", template=f"{self.template}\n\n{self.system}".strip())
 
 
 class Prompts:
@@ -94,6 +101,13 @@ class Prompts:
             if use in self._by_use:
                 raise UserError(f"prompts {self._by_use[use].name} and {prompt.name} have the same use", where=where)
             self._by_use[use] = prompt
+
+    def reworded(self) -> Prompts:
+        """For a judge that is asked without chance: what does not hang on the wording, it says twice."""
+        other = copy(self)
+        other.digest = f"{self.digest}/reworded"
+        other._by_use = {use: prompt.reworded for use, prompt in self._by_use.items()}
+        return other
 
     def choose(self, question: Question, turn: int, *, pairwise: bool) -> JudgePrompt:
         """The one for a turn, counted from 1; beside a reference where the question brings one."""

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from fewfit.examples.example import Message
+from fewfit.files import characters
 
 IMPOSSIBLE = -1e4  # nats: of what has no probability at all
 TOP = 2  # of the likeliest tokens at each place: the arg-max and its lead over the next; endpoints allow 5 or more
@@ -118,7 +119,7 @@ def read(answer: Any, request: Request) -> Completion:
         if not isinstance(text, str):
             raise BrokenAnswer("its text is none")
         return Completion(
-            text=text,
+            text=characters(text),
             prompt_tokens=int(usage.get("prompt_tokens") or 0),
             completion_tokens=int(usage.get("completion_tokens") or 0),
             finish=str(choice.get("finish_reason") or "unknown"),
