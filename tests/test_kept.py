@@ -56,6 +56,19 @@ def test_what_was_begun_with_something_else_is_refused(tmp_path: Path) -> None:
     assert said.value.where == str(out)
 
 
+def test_what_nothing_came_of_is_begun_anew(tmp_path: Path) -> None:
+    """Break seen to fail: one line of somebody else's written over."""
+    path, other = tmp_path / "made.jsonl", tmp_path / "others.jsonl"
+    for asked in (ASKED, {**ASKED, "k": 4}):
+        with kept_as_asked(path, asked, "") as book:
+            assert book.lines == [asked]
+    assert ended_lines(path) == [{**ASKED, "k": 4}]
+    other.write_text('{"mine": 1}\n')
+    with pytest.raises(UserError, match="begun with another"), kept_as_asked(other, ASKED, ""):
+        pass
+    assert other.read_text() == '{"mine": 1}\n'
+
+
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     path = tmp_path / "made.jsonl"
     code = "import sys; from pathlib import Path; from fewfit.kept import kept\nwith kept(Path(sys.argv[1]), ''): pass"

@@ -26,6 +26,10 @@ class Kept:
         os.fsync(self._file.fileno())
         self.lines.append(line)
 
+    def clear(self) -> None:
+        self._file.truncate(0)
+        self.lines.clear()
+
 
 @contextmanager
 def kept(path: Path, refusal: str, where: Path | None = None) -> Iterator[Kept]:
@@ -51,9 +55,12 @@ def kept(path: Path, refusal: str, where: Path | None = None) -> Iterator[Kept]:
 def kept_as_asked(
     path: Path, asked: Mapping[str, Any], refusal: str, where: Path | None = None, hint: str = "name another --out"
 ) -> Iterator[Kept]:
-    """The same, and its first line is what was asked. A file that was begun with something else is refused."""
+    """The same, and its first line is what was asked. A file that was begun with something else is refused, unless
+    nothing came of it."""
     now = json.loads(one_line(asked))
     with kept(path, refusal, where) as book:
+        if len(book.lines) == 1 and isinstance(book.lines[0], dict) and set(book.lines[0]) == set(now):
+            book.clear()
         if not book.lines:
             book.add(now)
         elif (first := book.lines[0]) != now:

@@ -13,10 +13,10 @@ from fewfit.errors import UserError
 
 SEARCH, QUESTIONS = "Search", "Questions"
 INSTRUCTED = ("rules", "mt-bench")  # judges of answers to instructions
-WRITTEN = 128  # tokens of an answer, where nobody says
+WRITTEN, PENALTY = 128, 1.15  # tokens of an answer and the penalty of repeated ones, where nobody says
 
 
-@f.takes(*f.MODELS, "choices", "answer_pattern", *f.PROMPTS, "input", "output", "labels", "skip_bad",
+@f.takes(*f.MODELS, *f.ENDPOINTS, "choices", "answer_pattern", *f.PROMPTS, "input", "output", "labels", "skip_bad",
          "keep_duplicates", "quiet", "json_")  # fmt: skip
 def select_demos(
     data: Annotated[
@@ -51,6 +51,12 @@ def select_demos(
         int | None,
         typer.Option(
             metavar="N", help="rules and mt-bench: of an answer.", show_default=str(WRITTEN), rich_help_panel=QUESTIONS
+        ),
+    ] = None,
+    repetition_penalty: Annotated[
+        float | None,
+        typer.Option(
+            metavar="R", help="rules and mt-bench: 1 is none.", show_default=f"{PENALTY:g}", rich_help_panel=QUESTIONS
         ),
     ] = None,
     k: Annotated[int, typer.Option("--k", metavar="K", help="Demonstrations to find.", rich_help_panel=SEARCH)] = 3,
@@ -149,6 +155,7 @@ def select_demos(
     from fewfit.search.greedy import Greedy
     from fewfit.search.selecting import select_demos as run
     from fewfit.settings import READING
+    from fewfit.writing import Decoding
 
     asked = f.values(flags)
     model = one_model(asked.pop("model"))
@@ -163,7 +170,7 @@ def select_demos(
             raise UserError(f"--threshold {threshold:g}", hint=hint)
         how = Greedy(threshold, repeats)
     asked["template_kwargs"] = asked.pop("chat_template_kwargs")
-    loading = {name: asked.pop(name) for name in ("revision", "device", "dtype", "quantize")}
+    loading = {name: asked.pop(name) for name in (*f.MODELS[1:], *f.ENDPOINTS)}
     columns = {name: asked.pop(name) for name in READING}
     tell = (lambda what: None) if flags["quiet"] else output.say
     folder = Path(out) if out else Path("runs") / f"demos-{Path(data).stem}-{Path(model).name}"
@@ -178,9 +185,13 @@ def select_demos(
             raise UserError(
                 f"--judge {judge} without questions", hint="give --questions FILE of IFEval's or MT-Bench's shape"
             )
+        decoding = Decoding(
+            WRITTEN if max_new_tokens is None else max_new_tokens,
+            repetition_penalty=PENALTY if repetition_penalty is None else repetition_penalty,
+        )
         selected = instructed(
             data, model, judge, (judge_model, judge_url), prompt, (questions, held_out), how, loading, tell,
-            max_new_tokens=max_new_tokens or WRITTEN, number=number, k=k, pool=pool, budget=budget, seed=seed,
+            decoding=decoding, number=number, k=k, pool=pool, budget=budget, seed=seed,
             out=folder, on_step=on_step,
         )  # fmt: skip
         tell_result(selected, flags["json_"], tell)
@@ -190,6 +201,7 @@ def select_demos(
         "judge_model": judge_model,
         "judge_url": judge_url,
         "max_new_tokens": max_new_tokens,
+        "repetition_penalty": repetition_penalty,
         "number": number,
     }
     refuse_instructed(judge, repeats, given)
@@ -260,7 +272,7 @@ def instructed(
     loading: dict[str, Any],
     tell: Any,
     *,
-    max_new_tokens: int,
+    decoding: Any,
     number: int | None,
     pool: int | None,
     seed: int,
@@ -269,10 +281,10 @@ def instructed(
     """Conversations, searched for by a judge of instructions."""
     from fewfit.cli.judging import PROMPTS, judge_of
     from fewfit.judges import mt_bench, rules
-    from fewfit.models import local
     from fewfit.prompts import conversations, load, ours
     from fewfit.search.instructions import Prompted, candidates, select_instructions
-    from fewfit.writing import Decoding, LocalWriter
+    from fewfit.search.selecting import identity, load_model
+    from fewfit.writing import EndpointWriter, LocalWriter
 
     some = conversations(data)
     urial = load(prompt) if prompt else ours()
@@ -286,20 +298,23 @@ def instructed(
     if how.name == "greedy" and how.repeats != 1 and not hasattr(by, "again"):
         raise UserError("--repeats with a judge that says the same every time", hint="leave it out")
     read = rules.load if judge == "rules" else mt_bench.load
-    asked = short_enough(read(files[0]), max_new_tokens, number, tell)
-    held_out = None if files[1] is None else short_enough(read(files[1]), max_new_tokens, None, tell)
+    asked = short_enough(read(files[0]), decoding.max_new_tokens, number, tell)
+    held_out = None if files[1] is None else short_enough(read(files[1]), decoding.max_new_tokens, None, tell)
     shown = candidates(some, [*asked, *(held_out or [])], pool, seed)
     tell(
         foretold(
             len(shown), len(asked), None if held_out is None else len(held_out), how, search["k"], search["budget"]
         )
     )
-    loaded = local.load(model, **loading, tell=tell)
-    writer = LocalWriter(loaded.model, loaded.tokenizer, together=True)
-    decoding = Decoding(max_new_tokens, repetition_penalty=1.15)
+    loaded = load_model(model, **loading, tell=tell)
     chat = bool(loaded.tokenizer.chat_template)
+    writer: Any
+    if loaded.is_remote:
+        writer = EndpointWriter(loaded.model.endpoint, chat=chat)
+    else:
+        writer = LocalWriter(loaded.model, loaded.tokenizer, together=True)
     prompted = Prompted(writer, urial, shown, decoding, chat)
-    about = {"model": loaded.ref.digest, "dtype": loaded.dtype, "quantize": loading["quantize"]}
+    about = {"model": identity(loaded), "dtype": loaded.dtype, "quantize": loading["quantize"]}
     return select_instructions(some, asked, prompted, by, how, held_out=held_out, seed=seed, about=about, **search)
 
 

@@ -42,9 +42,17 @@ def set_likelihoods(
 
 
 def behind(model: Any, task: Task, demos: Sequence[Example], examples: Sequence[Example]) -> list[float]:
+    return in_nats(task, examples, answers_behind(model, task.renderer, demos, examples, wanted(task, examples)))
+
+
+def wanted(task: Task, examples: Sequence[Example]) -> list[tuple[str, ...]]:
+    return [task.choices(one) or (one.completion,) for one in examples]
+
+
+def in_nats(task: Task, examples: Sequence[Example], answers: Sequence[Told]) -> list[float]:
+    """A token of the answer, or of the right choice among all; of what was `wanted`."""
     found = []
-    answers = [task.choices(one) or (one.completion,) for one in examples]
-    for one, told in zip(examples, answers_behind(model, task.renderer, demos, examples, answers), strict=True):
+    for one, told in zip(examples, answers, strict=True):
         if choices := task.choices(one):
             share = softmax(choices, told.logp)[one.completion]
             nats = -math.log(share) if share > 0 else math.inf

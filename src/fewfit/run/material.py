@@ -21,6 +21,7 @@ from fewfit.metrics.patterns import shortened
 from fewfit.metrics.structured import NOT_JSON, parsed
 from fewfit.models.local import Loaded
 from fewfit.models.remote.access import checked_url
+from fewfit.models.remote.served import NO_LIKELIHOOD, judged_as_told
 from fewfit.run import shots as choosing
 from fewfit.run.reading import lanes_on_documents
 from fewfit.settings import DEFAULTS, READING, Settings, flag
@@ -130,17 +131,13 @@ def grid_of(asked: Settings, dataset: Dataset, documents: Dataset | None, models
 
 
 def judged_by_what_is_told(asked: Settings, material: Material, loaded: dict[str | None, Loaded]) -> Material:
-    """Where an endpoint does not tell how likely an answer is, answers can only be judged as they are written."""
-    silent = next((one for one in loaded.values() if one.is_remote and not one.model.likelihood), None)
-    if silent is None or material.judge.needs == "text":
-        return material
-    told = "the endpoint tells no likelihood of a given answer"
-    if asked.metric != "auto":
-        raise UserError(
-            f"{told}, which --metric {material.judge.name} needs", where=silent.ref.base_url, hint="give --metric match"
-        )
-    judge = find_metric("match", answer_patterns=asked.answer_patterns)
-    return replace(material, judge=judge, notices=(f"{told}: answers are written, and scored by match",))
+    for one in loaded.values():
+        flag = None if asked.metric == "auto" else "--metric"
+        judge = judged_as_told(one, material.judge, flag=flag, answer_patterns=asked.answer_patterns)
+        if judge is not material.judge:
+            notice = f"{NO_LIKELIHOOD}: answers are written, and scored by {judge.name}"
+            return replace(material, judge=judge, notices=(notice,))
+    return material
 
 
 # What only means something where examples are predicted one after another, or where a prompt's documents may differ.

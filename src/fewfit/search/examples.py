@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
-from fewfit.engine.likelihood import answers_behind, behind, texts_behind
+from fewfit.engine.likelihood import Told, answers_behind, in_nats, texts_behind, wanted
+from fewfit.engine.remote import RemotePrompter
 from fewfit.engine.task import Task, best_choice
 from fewfit.errors import UserError
 from fewfit.examples.example import Example
 from fewfit.metrics import Metric
+from fewfit.models.remote.served import NO_LIKELIHOOD
 from fewfit.render import Renderer
 from fewfit.search.pool import Added
 
@@ -37,14 +40,48 @@ class ExampleScorer:
 
     def by_choice(self, demos: Sequence[Example], asked: Sequence[Example]) -> list[float]:
         choices = [self.task.choices(one) for one in asked]
-        told = answers_behind(self.model, self.task.renderer, demos, asked, choices)
+        told = self.answers(demos, asked, choices)
         best = [best_choice(names, one.logp)[0] for names, one in zip(choices, told, strict=True)]
         return [self.metric.score(answer, one) for answer, one in zip(best, asked, strict=True)]
 
     def by_text(self, demos: Sequence[Example], asked: Sequence[Example]) -> list[float]:
-        texts = texts_behind(self.model, self.task.renderer, demos, asked)
+        texts = self.texts(demos, asked)
         return [self.metric.score(text, one, one.choices) for text, one in zip(texts, asked, strict=True)]
 
     def likelihood(self, added: Added, questions: Sequence[str]) -> list[float]:
-        nats = behind(self.model, self.task, self.demonstrations(added), [self.by_id[one] for one in questions])
-        return [-value for value in nats]
+        asked = [self.by_id[one] for one in questions]
+        told = self.answers(self.demonstrations(added), asked, wanted(self.task, asked))
+        return [-nats for nats in in_nats(self.task, asked, told)]
+
+    # ---- the model -----------------------------------------------------------------------------------------------
+
+    def answers(
+        self, demos: Sequence[Example], asked: Sequence[Example], answers: Sequence[Sequence[str]]
+    ) -> list[Told]:
+        return answers_behind(self.model, self.task.renderer, demos, asked, answers)
+
+    def texts(self, demos: Sequence[Example], asked: Sequence[Example]) -> list[str]:
+        return texts_behind(self.model, self.task.renderer, demos, asked)
+
+
+class ServedScorer(ExampleScorer):
+    """Of a model behind an endpoint (models/remote/served.py), which keeps what was paid for."""
+
+    def answers(
+        self, demos: Sequence[Example], asked: Sequence[Example], answers: Sequence[Sequence[str]]
+    ) -> list[Told]:
+        if not self.model.likelihood:
+            where = self.model.endpoint.url
+            raise UserError(NO_LIKELIHOOD, where=where, hint="give --strategy racing, and --judge match")
+        renderer = self.task.renderer
+        prompts = [renderer.prompt(demos, one) for one in asked]
+        tokens = [renderer.continuations(prompt, some) for prompt, some in zip(prompts, answers, strict=True)]
+        pairs = [(prompt.ids, one) for prompt, some in zip(prompts, tokens, strict=True) for one in some]
+        prompter = RemotePrompter(self.model, renderer)
+        found = iter([(-prompter.known(told, one), told.tokens) for told, (_, one) in zip(prompter.tell(pairs), pairs)])
+        return [Told(*zip(*islice(found, len(some)))) for some in tokens]
+
+    def texts(self, demos: Sequence[Example], asked: Sequence[Example]) -> list[str]:
+        renderer = self.task.renderer
+        written = RemotePrompter(self.model, renderer).write([renderer.prompt(demos, one).ids for one in asked])
+        return [renderer.answer_text(ids)[0] for ids in written]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,15 @@ from fewfit.files import one_line, publish, write_json
 from fewfit.metrics import Metric, auto, metric
 from fewfit.models import local
 from fewfit.models.configs import context_length
+from fewfit.models.local import Loaded
+from fewfit.models.remote import served
+from fewfit.models.remote.budget import Budget
+from fewfit.models.remote.served import NO_LIKELIHOOD, judged_as_told
 from fewfit.render import Renderer
 from fewfit.search import ledger
 from fewfit.search import strategy as find_strategy
 from fewfit.search.calls import OnStep
-from fewfit.search.examples import ExampleScorer
+from fewfit.search.examples import ExampleScorer, ServedScorer
 from fewfit.search.searching import Found, refuse_impossible, search
 from fewfit.search.splitting import KINDS, Split, named, split
 from fewfit.search.strategy import Problem, Strategy
@@ -32,6 +36,7 @@ from fewfit.search.strategy import Problem, Strategy
 SCHEMA = 1
 SCORES, FOUND, SET = "scores.jsonl", "found.json", "demonstrations.jsonl"
 K = 3
+OF_THIS_MACHINE = ("revision", "device", "dtype", "quantize")
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,8 @@ def select_demos(
 
     Questions are other rows of `data`, or a file; half of them are held out, or those of another file. `judge` is a
     metric or a function of one's own. With `out`, a folder, no question is asked twice: not by the same call after it
-    was killed, nor by another strategy, seed or budget.
+    was killed, nor by another strategy, seed or budget. `load` is what load_model() takes: where the model is, and how
+    it is run.
     """
     how = find_strategy(strategy) if isinstance(strategy, str) else strategy
     material = read(
@@ -110,19 +116,26 @@ def select_demos(
     )
     parts = material.split
     refuse_impossible(problem_of(parts, k, seed), budget)
-    loaded = local.load(str(model), **(load or {})) if isinstance(model, str | Path) else local.wrap(model, tokenizer)
+    render = render or {}
+    loaded = load_model(model, tokenizer, chat=render.get("chat", "auto"), **(load or {}))
+    flag = None if judge == "auto" else "--judge"
+    written = judged_as_told(loaded, material.judge, flag=flag, answer_patterns=answer_patterns)
+    if written is not material.judge:
+        told = f"{NO_LIKELIHOOD}: answers are written, and scored by {written.name}"
+        material = replace(material, judge=written, notices=(*material.notices, told))
     renderer = Renderer.resolve(
         loaded.tokenizer,
         material.examples,
-        choices=material.choices if material.judge.needs == "choices" else None,
+        choices=material.choices if material.judge.needs == "choices" or judge == "auto" else None,
         context_length=context_length(loaded.config),
-        **(render or {}),
+        **render,
     )
-    scorer = ExampleScorer(loaded.model, renderer, material.judge, parts.examples, parts.start)
+    scores = ServedScorer if loaded.is_remote else ExampleScorer
+    scorer = scores(loaded.model, renderer, material.judge, parts.examples, parts.start)
     asked = {
         "schema": SCHEMA,
         "data": digest(material.examples),
-        "model": loaded.ref.digest,
+        "model": identity(loaded),
         "dtype": loaded.dtype,
         "quantize": (load or {}).get("quantize"),
         "judge": [material.judge.name, *answer_patterns, *filter(None, [material.judge.code])],
@@ -140,6 +153,35 @@ def select_demos(
             publish(folder / SET, "".join(one_line(as_dict(one)) + "\n" for one in demos).encode())
             write_json(folder / FOUND, selected.as_json())
     return selected
+
+
+def load_model(
+    model: Any,
+    tokenizer: Any = None,
+    *,
+    base_url: str | None = None,
+    chat: str = "auto",
+    concurrency: int | None = None,
+    max_calls: int | None = None,
+    max_tokens: int | None = None,
+    **here: Any,
+) -> Loaded:
+    """Behind an endpoint, or on this machine (models/local.py): its name, or as it is in memory."""
+    limits = {"concurrency": concurrency, "max_calls": max_calls, "max_tokens": max_tokens}
+    if base_url is None:
+        if given := next((name for name, value in limits.items() if value is not None), None):
+            hint = "it is for models behind an endpoint"
+            raise UserError(f"--{given.replace('_', '-')} without --base-url", hint=hint)
+        return local.load(str(model), **here) if isinstance(model, str | Path) else local.wrap(model, tokenizer)
+    if given := next((name for name in OF_THIS_MACHINE if here.get(name) not in (None, "auto")), None):
+        raise UserError(f"--{given} with --base-url", hint="leave it out: the endpoint runs the model as it does")
+    budget = Budget(max_calls, max_tokens)
+    return served.load(str(model), base_url, chat=chat, concurrency=concurrency, budget=budget)
+
+
+def identity(loaded: Loaded) -> str:
+    """What scores hang on; of an endpoint its address, and the name there."""
+    return f"{loaded.ref.digest}/{loaded.ref.name}" if loaded.is_remote else loaded.ref.digest
 
 
 def problem_of(parts: Split, k: int, seed: int) -> Problem:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fewfit.errors import UserError
 from fewfit.examples.example import Message
+from fewfit.metrics import Metric, metric
 from fewfit.models.local import Loaded, ModelRef
 from fewfit.models.remote.budget import Budget
 from fewfit.models.remote.endpoint import Endpoint
@@ -17,6 +18,9 @@ from fewfit.models.remote.trouble import NOT_THERE, REFUSED
 PROBE = "2 + 2 ="
 # Of several tokens under any tokenizer, the last of them surely not the likeliest.
 PROOF, ANSWER = "Monday Tuesday Wednesday", " Thursday Friday green cloud"
+
+
+NO_LIKELIHOOD = "the endpoint tells no likelihood of a given answer"
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,17 @@ def load(
     # What stands behind a name, an endpoint does not prove.
     ref = ModelRef(name, None, None, f"endpoint:{endpoint.url}", base_url=endpoint.url)
     return Loaded(Served(endpoint, by_messages, likelihood), byte_tokenizer(chat=by_messages), ref)
+
+
+def judged_as_told(loaded: Loaded, judge: Metric, *, flag: str | None, answer_patterns: Sequence[str]) -> Metric:
+    """Where an endpoint does not tell how likely an answer is, answers can only be judged as they are written. `flag`
+    is what asked for the judge, if anything did."""
+    if not loaded.is_remote or loaded.model.likelihood or judge.needs == "text":
+        return judge
+    if flag is not None:
+        message = f"{NO_LIKELIHOOD}, which {flag} {judge.name} needs"
+        raise UserError(message, where=loaded.ref.base_url, hint=f"give {flag} match")
+    return metric("match", answer_patterns=answer_patterns)
 
 
 def find_out(endpoint: Endpoint, chat: str) -> tuple[bool, bool]:
