@@ -47,6 +47,8 @@ def test_a_name_says_the_prompt_and_the_weights() -> None:
     assert some.rules and some.own and some.drawn == 10
     two = condition("turns-3+tag")
     assert (two.drawn, two.turns, two.tag, two.needs_pool) == (3, 2, True, 6)
+    one = condition("random-3+tag")
+    assert (one.drawn, one.turns, one.tag, one.needs_pool) == (3, 1, True, 3)
     assert condition("ft-30").weights == Weights(30) and condition("ft-30").needs_pool == 30
     both = condition("icl3+ft-30")
     assert both.weights == Weights(30, 3) and both.drawn == 3
@@ -56,7 +58,7 @@ def test_a_name_says_the_prompt_and_the_weights() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "urail", "random-0", "random-3+tag", "base:shifted", "urial:worse", "urial@", "urial@base", "icl3+ft-3"],
+    ["", "urail", "random-0", "base+tag", "base:shifted", "urial:worse", "urial@", "urial@base", "icl3+ft-3"],
 )
 def test_a_name_that_means_nothing_is_refused(name: str) -> None:
     with pytest.raises(UserError):

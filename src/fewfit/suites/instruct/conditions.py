@@ -2,7 +2,8 @@
 
 base  rules  examples  urial               no examples, rules alone, three examples of the prompt file, both
 random-10  urial+random-10                 ten of the pool, before those of the file in the second case
-turns-3  turns-3+tag                       three of two turns each, with a line between conversations or without
+turns-3                                    three of two turns each
+random-10+tag  turns-3+tag                 the same, with a line between conversations
 searched                                   those that select-demos chose, before those of the file
 urial:shifted  random-10:shifted           the same, their answers changed (examples.py has the changes)
 ft-30  icl3+ft-30                          tuned on thirty; in the second case three in every prompt, then and now
@@ -76,7 +77,7 @@ def condition(name: str) -> Condition:
     asked = {"rules": prompt in ("rules", "urial", "searched"), "own": prompt in ("examples", "urial", "searched")}
     if drawn := _DRAWN.fullmatch(prompt):
         with_own, kind, number, tag = drawn.groups()
-        if int(number) < 1 or (tag and kind != "turns"):
+        if int(number) < 1:
             raise problem
         asked = {"rules": bool(with_own), "own": bool(with_own)}
         turns = 2 if kind == "turns" else 1
