@@ -53,4 +53,5 @@ def test_questions_are_found_by_the_examples_prompts() -> None:
 
 def test_an_answer_that_cannot_be_judged_counts_as_nothing() -> None:
     metric = as_metric(RulesJudge(), [Question("1", ("Tell me.",), checks=((),))])
-    assert metric.scores([Answer("a", 0, Example("1", "Tell me.", "x"), "ab")]) == [0.0]
+    with pytest.warns(UserWarning, match="rules: 1 of 1 answers have no verdict, and count as 0"):
+        assert metric.scores([Answer("a", 0, Example("1", "Tell me.", "x"), "ab")]) == [0.0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 from fewfit.errors import UserError
@@ -12,7 +13,7 @@ from fewfit.metrics import Answer, Metric, deferred
 
 def as_metric(judge: Judge, questions: Sequence[Question]) -> Metric:
     """Scores answers when the stream is over. A question is found by its text, which is the example's prompt. An answer
-    that the judge could say nothing of counts as 0."""
+    that the judge could say nothing of counts as 0, with a warning."""
     asked: dict[str, Question] = {}
     for question in questions:
         if len(question.turns) != 1:
@@ -23,7 +24,12 @@ def as_metric(judge: Judge, questions: Sequence[Question]) -> Metric:
 
     def scores(answers: Sequence[Answer]) -> list[float]:
         verdicts = judge.judge([Answered(_asked(one, asked), (one.prediction,), by=one.lane) for one in answers])
-        return [turns[0].score or 0.0 for turns in verdicts]
+        found = [turns[0].score for turns in verdicts]
+        if unread := found.count(None):
+            warnings.warn(
+                f"{judge.name}: {unread} of {len(found)} answers have no verdict, and count as 0", stacklevel=2
+            )
+        return [score or 0.0 for score in found]
 
     return deferred(scores, name=judge.name)
 
