@@ -270,6 +270,48 @@ def test_predict_keeps_the_order_of_a_file(
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == rows
 
 
+def test_predictions_of_a_file_are_gone_on_with(
+    fitted: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Breaks seen to fail: gone on with other prompts; with another bundle; what was there kept out of the file."""
+    from fewfit.cli import predicting
+    from fewfit.predict import Predictor
+
+    source, target = tmp_path / "prompts.jsonl", tmp_path / "answers.jsonl"
+    predict = ["predict", "runs/one", "--in", str(source), "--out", str(target), "--quiet"]
+    monkeypatch.setattr(predicting, "AT_ONCE", 2)
+    real, asked = Predictor.predict, []
+
+    def second_fails(self: Predictor, some: list[Any]) -> Any:
+        asked.append(len(some))
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return real(self, some)
+
+    def stopped(*words: str) -> None:
+        asked.clear()
+        source.write_text("".join(json.dumps({"prompt": f"the {word} thing"}) + "\n" for word in words))
+        assert run(predict) == 130 and not target.exists()
+
+    monkeypatch.setattr(Predictor, "predict", second_fails)
+    stopped("red", "blue", "green")
+    assert run(predict) == 0 and asked == [2, 1, 1]
+    gone_on = target.read_text()
+    assert [json.loads(line)["id"] for line in gone_on.splitlines()] == ["1", "2", "3"]
+    assert run(predict) == 0 and asked == [2, 1, 1, 2, 1] and target.read_text() == gone_on
+    assert not [path.name for path in tmp_path.iterdir() if "so-far" in path.name]
+    target.unlink()
+    stopped("red", "blue", "green")
+    asked.append(0)
+    source.write_text(source.read_text().replace("red", "pink"))
+    assert run(predict) == 0 and asked == [2, 1, 0, 2, 1]
+    target.unlink()
+    stopped("red", "blue", "green")
+    asked.append(0)
+    monkeypatch.setattr(predicting, "identity", lambda folder: [])
+    assert run(predict) == 0 and asked == [2, 1, 0, 2, 1]
+
+
 @pytest.mark.parametrize(
     "name, content, more",
     [

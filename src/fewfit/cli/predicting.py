@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,7 +32,8 @@ def predict(
 ) -> None:
     """Answer prompts with what a run found best.
 
-    A file gives one row {"id", "prediction", "probs", "nll"} for every prompt, in the same order.
+    A file gives one row {"id", "prediction", "probs", "nll"} for every prompt, in the same order. Stopped, the same
+    command goes on where --out is named.
     """
     if (prompt is None) == (source is None):
         what = "no prompt" if prompt is None else "a prompt and --in"
@@ -59,16 +62,18 @@ def predict(
     predictor = load(folder)
     try:
         check(predictor, asked)
-        answers = answered(predictor, rows, quiet=flags["quiet"] or source is None)
-        if source is None:
-            row = next(answers)
-            output.line({"schema": output.SCHEMA, **row}) if flags["json_"] else print(row["prediction"], flush=True)
-        elif target is not None:
-            write(Path(target), answers)
+        quiet = flags["quiet"] or source is None
+        if target is not None:
+            write(Path(target), predictor, rows, quiet=quiet)
             if flags["json_"]:
                 output.line({"schema": output.SCHEMA, "out": target, "n": len(rows)})
             elif not flags["quiet"]:
                 output.say(f"{len(rows)} predictions in {target}")
+            return
+        answers = chain.from_iterable(answered(predictor, rows, quiet=quiet))
+        if source is None:
+            row = next(answers)
+            output.line({"schema": output.SCHEMA, **row}) if flags["json_"] else print(row["prediction"], flush=True)
         elif flags["json_"]:
             output.line({"schema": output.SCHEMA, "rows": list(answers)})
         else:
@@ -87,22 +92,40 @@ def check(predictor: Any, asked: Sequence[tuple[Any, str]]) -> None:
             raise UserError(error.message, where=where, hint=error.hint, code=error.code) from None
 
 
-def answered(predictor: Any, rows: Sequence[Any], *, quiet: bool) -> Iterator[dict[str, Any]]:
-    for start in range(0, len(rows), AT_ONCE):
+def answered(predictor: Any, rows: Sequence[Any], *, quiet: bool, done: int = 0) -> Iterator[list[dict[str, Any]]]:
+    """AT_ONCE by AT_ONCE, after so many that are there."""
+    for start in range(done * AT_ONCE, len(rows), AT_ONCE):
         if start and not quiet:
             output.say(f"{start} of {len(rows)} predicted")
-        yield from predictor.predict(list(rows[start : start + AT_ONCE]))
+        yield predictor.predict(list(rows[start : start + AT_ONCE]))
 
 
-def write(path: Path, rows: Iterator[dict[str, Any]]) -> None:
+def write(path: Path, predictor: Any, rows: Sequence[Any], *, quiet: bool) -> None:
+    """What is there so far stands beside, until all is; of another bundle or other prompts it is of no use."""
     from fewfit.files import one_line, publish
+    from fewfit.kept import kept
 
-    content = "".join(one_line(row) + "\n" for row in rows).encode()
+    at = path.resolve()  # of a link what it points to
+    so_far = at.with_name(f".{at.name}.so-far")
     try:
-        publish(path.resolve(), content)  # of a link what it points to
+        with kept(so_far, "is no file of fewfit predict") as book:
+            asked = [identity(predictor.bundle.folder), sha256(repr(rows).encode()).hexdigest()]
+            if book.lines[:1] != [asked]:
+                book.clear()
+                book.add(asked)
+            for some in answered(predictor, rows, quiet=quiet, done=len(book.lines) - 1):
+                book.add(some)
+            publish(at, "".join(one_line(row) + "\n" for some in book.lines[1:] for row in some).encode())
+        so_far.unlink()
     except OSError as error:
         message = f"cannot be written: {error.strerror}"
         raise EnvironmentProblem(message, where=str(path), hint="name another --out", code="disk") from None
+
+
+def identity(folder: Path) -> list[list[Any]]:
+    """Of a bundle: its files as they are now."""
+    files = sorted(one for one in folder.iterdir() if one.is_file())
+    return [[one.name, one.stat().st_size, one.stat().st_mtime_ns] for one in files]
 
 
 # ---- prompts without answers -----------------------------------------------------------------------------------------
