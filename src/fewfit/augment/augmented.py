@@ -110,6 +110,9 @@ def augment(
     if base_url is None and (given := next((name for name, value in limits.items() if value is not None), None)):
         raise UserError(f"{flag(given)} without --base-url", hint="it is for a model behind an endpoint")
     writer, of_model = writer_for(model, base_url, tokenizer, **limits)
+    if isinstance(writer, LocalWriter):
+        # A block is made whole or not at all, so that who shares a pass is the same when the work is gone on with.
+        writer = LocalWriter(writer.model, writer.tokenizer, together=True)
     asked = asked_of(dataset, names, wanted, of_model)
     some = [one for name in names for one in targets(writer, dataset.examples, name, wanted)]
     with nullcontext(Memory()) if place is None else ledger.opened(place, asked) as book:
