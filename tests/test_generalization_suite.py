@@ -23,7 +23,7 @@ from fewfit.suites.generalization.cells import measure
 from fewfit.suites.generalization.conditions import CONDITIONS, conditions, material
 from fewfit.suites.generalization.diluting import diluted
 from fewfit.suites.generalization.judging import judged
-from fewfit.suites.generalization.pattern import claims
+from fewfit.suites.generalization.pattern import Table, claims
 from fewfit.suites.generalization.planning import planned
 from fewfit.suites.generalization.suite import Asked, Results, cells
 from fewfit.suites.generalization.world import World
@@ -338,6 +338,20 @@ def test_a_lane_that_diverged_is_no_evidence() -> None:
     some = rows(reversals__reversal__icl="1", reversals__reversal__ft="0")
     some[1]["status"] = "diverged"
     assert next(claim for claim in claims(some) if claim.letter == "b").holds == "not run"
+
+
+def test_conditions_compare_in_the_dtype_that_both_were_run_in() -> None:
+    """Break seen to fail: the last dtype taken for the seed's."""
+    icl, ft = (
+        {"world": "curse", "split": "reversal", "seed": 0, "chance": 0.25, "condition": one} for one in ("icl", "ft")
+    )
+    some = [
+        icl | {"dtype": "bfloat16", "hits": "1" * 40}, ft | {"dtype": "bfloat16", "hits": "0" * 40},
+        icl | {"dtype": "float32", "hits": "0" * 40},
+    ]  # fmt: skip
+    table = Table(some)
+    assert table.difference([("curse", "reversal")], "icl", "ft").value == 1.0
+    assert table.mean("curse", "reversal", "icl").value == 0.5 and len(table.runs(("curse", "reversal", "icl"))) == 2
 
 
 def test_facts_that_were_not_learnt_say_nothing_of_the_structure() -> None:

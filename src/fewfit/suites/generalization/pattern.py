@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
+from statistics import fmean
 from typing import Any
 
 from fewfit.suites.claims import Claim, Holds, Mean, mean, settled
@@ -13,27 +15,36 @@ NEAR_CHANCE = 0.2  # above it at the most
 CLOSE = 0.05  # behind, and still as good
 
 
+Cell = tuple[str, str, str]  # world, split, condition
+Run = tuple[int, str]  # seed and dtype
+
+
 class Table:
-    """Hits by world, split and condition: all seeds one after another, so that two conditions compare by question."""
+    """Hits by world, split and condition: all seeds one after another, so that two conditions compare by question. What
+    was run in several dtypes counts once, by its mean."""
 
     def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        self._rows: dict[tuple[str, str, str], dict[int, Mapping[str, Any]]] = {}
+        self._rows: dict[Cell, dict[Run, Mapping[str, Any]]] = {}
         for row in rows:
             if row.get("status") != "diverged":
-                self._rows.setdefault((row["world"], row["split"], row["condition"]), {})[row["seed"]] = row
+                cell = (row["world"], row["split"], row["condition"])
+                self._rows.setdefault(cell, {})[row["seed"], row.get("dtype", "")] = row
 
-    def seeds(self, *cells: tuple[str, str, str]) -> list[int]:
+    def runs(self, *cells: Cell) -> list[Run]:
         """Those that all the cells have."""
         there = [set(self._rows.get(cell, {})) for cell in cells]
         return sorted(set.intersection(*there)) if there else []
 
-    def hits(self, cell: tuple[str, str, str], seeds: Sequence[int]) -> list[float]:
-        return [float(bit) for seed in seeds for bit in self._rows[cell][seed]["hits"]]
+    def hits(self, cell: Cell, runs: Sequence[Run]) -> list[float]:
+        found: list[float] = []
+        for _, same in groupby(runs, key=lambda run: run[0]):
+            found += [fmean(map(int, bits)) for bits in zip(*(self._rows[cell][run]["hits"] for run in same))]
+        return found
 
     def mean(self, world: str, split: str, condition: str) -> Mean | None:
         cell = (world, split, condition)
-        seeds = self.seeds(cell)
-        return mean(self.hits(cell, seeds)) if seeds else None
+        runs = self.runs(cell)
+        return mean(self.hits(cell, runs)) if runs else None
 
     def chance(self, world: str, split: str) -> float:
         for (one, other, _), rows in self._rows.items():
@@ -46,8 +57,8 @@ class Table:
         found: list[float] = []
         for world, split in places:
             cells = (world, split, better), (world, split, worse)
-            seeds = self.seeds(*cells)
-            found += [a - b for a, b in zip(*(self.hits(cell, seeds) for cell in cells), strict=True)]
+            runs = self.runs(*cells)
+            found += [a - b for a, b in zip(*(self.hits(cell, runs) for cell in cells), strict=True)]
         return mean(found, -1.0) if found else None
 
     def over_chance(self, places: Sequence[tuple[str, str]], condition: str) -> Mean | None:
@@ -56,9 +67,9 @@ class Table:
         least = 0.0
         for world, split in places:
             cell = (world, split, condition)
-            chance = self.chance(world, split) if self.seeds(cell) else 0.0
+            chance = self.chance(world, split) if self.runs(cell) else 0.0
             least = min(least, -chance / (1 - chance))
-            found += [(hit - chance) / (1 - chance) for hit in self.hits(cell, self.seeds(cell))]
+            found += [(hit - chance) / (1 - chance) for hit in self.hits(cell, self.runs(cell))]
         return mean(found, least) if found else None
 
     def places(self, wanted: Callable[[str, str], bool]) -> list[tuple[str, str]]:
@@ -128,7 +139,7 @@ def embedded(table: Table) -> Claim:
 
 def ceiling(table: Table, places: list[tuple[str, str]]) -> Claim:
     says = f"told all inferences, the model answers {100 * LEARNT:.0f} of 100 or more"
-    found = [hit for place in places for hit in table.hits((*place, "ft+truth"), table.seeds((*place, "ft+truth")))]
+    found = [hit for place in places for hit in table.hits((*place, "ft+truth"), table.runs((*place, "ft+truth")))]
     if not found:
         return Claim("e", says, "not run", "")
     reached = mean(found)
