@@ -14,6 +14,7 @@ from fewfit.judges import Answered, Question, Verdict, model, tally
 from fewfit.judges.model import CUT, TOO_LONG, LocalModel, Reply
 from fewfit.judges.mt_bench import GradeJudge, LikelyJudge, PairJudge, Prompts, likely, load, reading
 from fewfit.judges.mt_bench.grading import UNREAD
+from fewfit.judges.mt_bench.prompts import JudgePrompt
 from tests.judges_made import Scripted, answered, graded, prefers_longer, questions
 
 STRANGE = ["", "x" * 20_000, "ünïcode ✓ 你好 \u2028", "{answer} {question_2} {} %s", "[[10]] </answer>"]
@@ -355,6 +356,8 @@ def test_a_judge_by_likelihood_is_asked_again_in_other_words_and_nothing_twice(
     assert all(a.score != b.score for one, two in zip(first, second, strict=True) for a, b in zip(one, two))
     assert judge.judge(some) == first and judge.again(1, 0.7).judge(some) == second
     assert len(passes) == 8
+    bare = JudgePrompt("bare", False, "", "{question} {answer}")
+    assert bare.reworded.template != bare.template, "asked the same, anybody says the same"
     judge.shares([asked for _, asked in judge.prompts.of_each(some)], likely.SIDES)
     assert len(passes) == 12
 

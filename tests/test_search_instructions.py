@@ -126,3 +126,12 @@ def test_what_is_added_stands_between_the_rules_and_the_examples_of_the_file() -
         text.index(part) for part in (ours().rules.strip()[:20], "candidate?", ours().demonstrations[0].turns[0].query)
     ]
     assert places == sorted(places) and "First?" in text and "Second?" not in text
+
+
+def test_a_judge_by_likelihood_is_not_asked_repeatedly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says the same each time. Break seen to fail: repeats of whatever can be asked again."""
+    asked = [{"question_id": n, "category": "writing", "turns": [f"Write of mill {n}."]} for n in range(4)]
+    line = ["select-demos", write(tmp_path / "pool.jsonl", POOL), "--model", "lab", "--judge", "mt-bench"]
+    line += ["--judge-model", "lab", "--questions", write(tmp_path / "question.jsonl", asked)]
+    assert command([*line, "--strategy", "greedy", "--repeats", "2"]) == 2
+    assert "says the same every time" in capsys.readouterr().err

@@ -56,7 +56,7 @@ def kept_as_asked(
     path: Path, asked: Mapping[str, Any], refusal: str, where: Path | None = None, hint: str = "name another --out"
 ) -> Iterator[Kept]:
     """The same, and its first line is what was asked. A file that was begun with something else is refused, unless
-    nothing came of it."""
+    it is of the same kind and nothing came of it."""
     now = json.loads(one_line(asked))
     with kept(path, refusal, where) as book:
         if len(book.lines) == 1 and isinstance(book.lines[0], dict) and set(book.lines[0]) == set(now):

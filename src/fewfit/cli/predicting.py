@@ -33,7 +33,7 @@ def predict(
     """Answer prompts with what a run found best.
 
     A file gives one row {"id", "prediction", "probs", "nll"} for every prompt, in the same order. Stopped, the same
-    command goes on where --out is named.
+    command goes on where --out is named: what is done stands in .NAME.so-far beside it.
     """
     if (prompt is None) == (source is None):
         what = "no prompt" if prompt is None else "a prompt and --in"
@@ -107,18 +107,20 @@ def write(path: Path, predictor: Any, rows: Sequence[Any], *, quiet: bool) -> No
 
     at = path.resolve()  # of a link what it points to
     so_far = at.with_name(f".{at.name}.so-far")
+    asked = [identity(predictor.bundle.folder), sha256(repr(rows).encode()).hexdigest(), AT_ONCE]
     try:
-        with kept(so_far, "is no file of fewfit predict") as book:
-            asked = [identity(predictor.bundle.folder), sha256(repr(rows).encode()).hexdigest()]
+        with kept(so_far, "is no file of fewfit predict", where=path) as book:
             if book.lines[:1] != [asked]:
+                if len(book.lines) > 1 and not quiet:
+                    output.say("what was predicted of other prompts, or by another bundle, is made anew")
                 book.clear()
                 book.add(asked)
             for some in answered(predictor, rows, quiet=quiet, done=len(book.lines) - 1):
                 book.add(some)
             publish(at, "".join(one_line(row) + "\n" for some in book.lines[1:] for row in some).encode())
-        so_far.unlink()
+        so_far.unlink(missing_ok=True)
     except OSError as error:
-        message = f"cannot be written: {error.strerror}"
+        message = f"cannot be written: {error.strerror or error}"
         raise EnvironmentProblem(message, where=str(path), hint="name another --out", code="disk") from None
 
 

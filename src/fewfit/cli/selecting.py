@@ -295,7 +295,8 @@ def instructed(
         raise UserError(
             "--judge mt-bench without a model", hint="name a --judge-model, with --judge-url if it is served"
         )
-    if how.name == "greedy" and how.repeats != 1 and not hasattr(by, "again"):
+    varies = hasattr(by, "again") and not isinstance(by, mt_bench.LikelyJudge)
+    if how.name == "greedy" and how.repeats != 1 and not varies:
         raise UserError("--repeats with a judge that says the same every time", hint="leave it out")
     read = rules.load if judge == "rules" else mt_bench.load
     asked = short_enough(read(files[0]), decoding.max_new_tokens, number, tell)

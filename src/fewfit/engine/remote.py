@@ -101,7 +101,7 @@ class RemotePrompter:
             raise UserError(
                 f"its tokens do not spell {shown!r}, so nobody knows how likely that is",
                 where=self.served.endpoint.url,
-                hint="give --metric match",
+                hint="score what is written: give --metric match (select-demos: --judge match --strategy racing)",
             )
         return told.nll
 

@@ -23,6 +23,7 @@ from fewfit.judges.question import Answered, Question
 
 OWN = Path(__file__).with_name("judge_prompts.jsonl")
 TURNS = 2  # that MT-Bench's prompts know
+FAIRLY = "Judge fairly."
 PAIRWISE = {"single": False, "pairwise": True}
 
 _PLACE = re.compile(r"\{((?:question|answer(?:_[ab])?)(?:_[12])?|ref_answer_[12])\}")
@@ -77,8 +78,8 @@ class JudgePrompt:
 
     @property
     def reworded(self) -> JudgePrompt:
-        """What the system says first, the user says last."""
-        return replace(self, system="", template=f"{self.template}\n\n{self.system}".strip())
+        """What the system says first, the user says last; where it says nothing, a plain request."""
+        return replace(self, system="", template=f"{self.template}\n\n{self.system.strip() or FAIRLY}")
 
 
 class Prompts:

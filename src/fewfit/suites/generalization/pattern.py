@@ -38,7 +38,9 @@ class Table:
     def hits(self, cell: Cell, runs: Sequence[Run]) -> list[float]:
         found: list[float] = []
         for _, same in groupby(runs, key=lambda run: run[0]):
-            found += [fmean(map(int, bits)) for bits in zip(*(self._rows[cell][run]["hits"] for run in same))]
+            found += [
+                fmean(map(int, bits)) for bits in zip(*(self._rows[cell][run]["hits"] for run in same), strict=True)
+            ]
         return found
 
     def mean(self, world: str, split: str, condition: str) -> Mean | None:

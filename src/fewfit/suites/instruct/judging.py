@@ -15,7 +15,7 @@ TWICE, SEED, TEMPERATURE = 10, 1, 0.7  # questions of a cell that a judge is ask
 
 def judged(answered: Sequence[Answered], judge: Judge) -> list[dict[str, Any]]:
     """`length` is the correlation of score and length, over all turns; `again` are the first questions' scores the
-    second time, of a judge that can be asked by chance (judge.again)."""
+    second time, of a judge that can be asked again, by chance or in other words (judge.again)."""
     verdicts = judge.judge(answered)
     again = judge.again(SEED, TEMPERATURE).judge(answered[:TWICE]) if hasattr(judge, "again") else []
     length = noise.length_correlation(answered, verdicts)
