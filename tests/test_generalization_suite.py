@@ -91,7 +91,7 @@ def test_what_was_told_in_training_is_answered(loaded: Loaded) -> None:
 def test_what_is_there_is_not_made_again(loaded: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor is it under other settings of training, where nothing is trained. A torn line is made again.
 
-    Break seen to fail: the key without the learning rate.
+    Break seen to fail: the key without the learning rate, or without the rank.
     """
     first = suite.run(QUICK, loaded, tmp_path)
     assert [row["condition"] for row in first] == ["none", "none", "icl", "icl", "ft", "ft"]
@@ -102,11 +102,12 @@ def test_what_is_there_is_not_made_again(loaded: Loaded, tmp_path: Path, monkeyp
     monkeypatch.setattr(suite, "make", lambda *a: made.append(a[2].condition.name) or real(*a))
     assert suite.run(QUICK, loaded, tmp_path) == first and path.read_bytes() == whole
     assert made == []
-    suite.run(replace(QUICK, lr=2e-3), loaded, tmp_path)
-    assert made == ["ft"]
+    others = [suite.run(replace(QUICK, **one), loaded, tmp_path) for one in ({"lr": 2e-3}, {"rank": 2})]
+    assert made == ["ft", "ft"] and [suite.run(replace(QUICK, rank=2), loaded, tmp_path)] == others[1:]
+    assert suite.run(QUICK, loaded, tmp_path) == first and made == ["ft", "ft"]
     path.write_bytes(whole[:-20])
     again = suite.run(QUICK, loaded, tmp_path)
-    assert made == ["ft", "ft"]
+    assert made == ["ft", "ft", "ft"]
 
     def told(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
         return [(row["condition"], row["split"], row["hits"]) for row in rows]
@@ -379,9 +380,8 @@ def test_what_was_not_run_is_not_judged() -> None:
 
 def test_quick_takes_less_than_a_minute(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     began = time.monotonic()
-    assert (
-        command(["suite", "generalization", "--model", "lab", "--quick", "--out", str(tmp_path), "--json", "-q"]) == 0
-    )
+    arguments = ["--model", "lab", "--quick", "--out", str(tmp_path), "--json", "-q"]
+    assert command(["suite", "generalization", *arguments]) == 0
     assert time.monotonic() - began < 60
     assert len(json.loads(capsys.readouterr().out)["rows"]) == 6
 

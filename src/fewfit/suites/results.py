@@ -20,14 +20,15 @@ ROWS, LOCK = "rows.jsonl", ".lock"
 class Results:
     """Rows in a file, told apart by all that makes them what they are (`key`). Of a cell that was being written when
     the process died nothing is kept: a row says how many belong together (`splits`). What stands there twice, as where
-    files of two machines were joined, counts once."""
+    files of two machines were joined, counts once. `later` are parts of the key that stand only in rows where they are
+    not as usual."""
 
-    def __init__(self, path: Path, key: Sequence[str]) -> None:
-        self.path, self._key = path, tuple(key)
+    def __init__(self, path: Path, key: Sequence[str], later: Sequence[str] = ()) -> None:
+        self.path, self._key = path, (*key, *later)
         path.parent.mkdir(parents=True, exist_ok=True)
         content = path.read_text() if path.exists() else ""
         lines = list({one_line(row): row for row in ended(content.encode())}.values())
-        if any(name not in row for row in lines for name in (*self._key, "splits")):
+        if any(name not in row for row in lines for name in (*key, "splits")):
             raise UserError("rows of another suite", where=str(path), hint="name another --out")
         count = Counter(self.key(row) for row in lines)
         self.rows = [row for row in lines if count[self.key(row)] >= row["splits"]]

@@ -35,6 +35,7 @@ def generalization(
         int, typer.Option(metavar="N", help="How often each document is trained on.", rich_help_panel=TRAINING)
     ] = 6,
     batch: Annotated[int, typer.Option(metavar="N", help="Documents an update.", rich_help_panel=TRAINING)] = 8,
+    rank: Annotated[int, typer.Option(metavar="N", help="Of the adapter.", rich_help_panel=TRAINING)] = 8,
     quick: Annotated[bool, typer.Option("--quick", help="One world, few questions: a minute.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Tell tokens and hours, and do nothing.")] = False,
     write: Annotated[
@@ -80,6 +81,7 @@ def generalization(
         lr=lr,
         passes=passes,
         batch=batch,
+        rank=rank,
         quick=quick,
         published=Path(published) if published else None,
     )

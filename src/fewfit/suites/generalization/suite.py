@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from fewfit import draw
 from fewfit.errors import UserError
 from fewfit.examples.example import Example
-from fewfit.grid import Lane
+from fewfit.grid import RANK, Lane
 from fewfit.models.local import Loaded
 from fewfit.suites.generalization.conditions import Condition, Part, conditions, material, told
 from fewfit.suites.generalization.diluting import diluted
@@ -27,6 +27,7 @@ KEY = (
     "model", "world", "condition", "seed", "scale", "names", "lr", "passes", "batch", "quick", "dtype", "digest",
     "data",
 )  # fmt: skip
+LATER = ("rank",)
 QUICK = {"worlds": ("reversals",), "conditions": ("none", "icl", "ft")}
 LIKE: tuple[Part, ...] = ("local", "global")  # what the errors among the truth are as many as
 QUICK_QUESTIONS = 8  # of each split
@@ -47,6 +48,7 @@ class Asked:
     lr: float = 1e-3
     passes: int = 6
     batch: int = 8
+    rank: int = RANK
     quick: bool = False
     published: Path | None = None
 
@@ -63,7 +65,7 @@ class Asked:
 
     @property
     def usual(self) -> Lane:
-        return Lane(lr=self.lr, updates=self.passes, batch=self.batch)
+        return Lane(lr=self.lr, updates=self.passes, batch=self.batch, rank=self.rank)
 
 
 class LeftOut(Exception):
@@ -118,7 +120,7 @@ def run(asked: Asked, loaded: Loaded, folder: Path, tell: Tell = lambda what: No
 
 
 def run_alone(asked: Asked, loaded: Loaded, folder: Path, tell: Tell) -> list[dict[str, Any]]:
-    results = Results(folder / ROWS, KEY)
+    results = Results(folder / ROWS, KEY, LATER)
     every = list(cells(asked))
     found: list[dict[str, Any]] = []
     for number, cell in enumerate(every, start=1):
@@ -162,6 +164,7 @@ def key_of(asked: Asked, cell: Cell, loaded: Loaded) -> dict[str, Any]:
         "dtype": loaded.dtype,
         "digest": loaded.ref.digest,
         "data": world_of(asked, cell.world, cell.seed).digest,
+        **({"rank": asked.rank} if trains and asked.rank != RANK else {}),
     }
 
 

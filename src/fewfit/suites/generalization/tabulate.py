@@ -19,13 +19,13 @@ OF_A_WORLD = "abce"  # (d) compares worlds
 
 
 def tabulate(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Of other passes than the usual are only cells that were not run with those."""
+    """Of other passes or ranks than the usual are only cells that were not run with those."""
     # Where a cell was run twice the last one counts.
-    by_passes = sorted(rows, key=lambda row: row["passes"] in (0, USUAL.updates))
+    ordered = sorted(rows, key=lambda row: row["passes"] in (0, USUAL.updates) and "rank" not in row)
     lines = ["model | world | claim | verdict | figures", "--- | --- | --- | --- | ---"]
-    models = dict.fromkeys((row["model"], row["names"]) for row in by_passes)
+    models = dict.fromkeys((row["model"], row["names"]) for row in ordered)
     for model, names in sorted(models):
-        some = [row for row in by_passes if (row["model"], row["names"]) == (model, names)]
+        some = [row for row in ordered if (row["model"], row["names"]) == (model, names)]
         found: list[tuple[str, Sequence[Claim]]] = [
             (world, [one for one in claims([row for row in some if row["world"] == world]) if one.letter in OF_A_WORLD])
             for world in sorted({row["world"] for row in some})
