@@ -16,6 +16,7 @@ from fewfit.engine.stack import StackLearner
 from fewfit.errors import Interrupted, NoUsableLane, UserError
 from fewfit.examples import restore
 from fewfit.grid import Lane
+from fewfit.predict import Predictor
 from fewfit.predictions import read
 from fewfit.run import deliver, folders, journal, material
 from fewfit.settings import Settings
@@ -314,6 +315,26 @@ def test_a_signal_while_bundles_are_written_is_heeded_and_nothing_is_lost(model,
     monkeypatch.setattr(deliver, "write_bundle", whole)
     run = api.resume("run", model=model, tokenizer=byte_level())
     assert len(run.result["lanes"]) == 4 and run.bundle.predict(["a word"])
+
+
+def test_a_signal_while_a_test_file_is_judged_is_heeded_before_its_end(model, monkeypatch):
+    """Break seen to fail: the file predicted in one call."""
+    monkeypatch.setattr(deliver, "AT_ONCE", 5)
+    asked, judged = [], Predictor.predict
+
+    def predict(self, queries, **settings):
+        if not settings.get("nll", True):
+            asked.append(len(queries))
+            os.kill(os.getpid(), signal.SIGTERM)
+        return judged(self, queries, **settings)
+
+    monkeypatch.setattr(Predictor, "predict", predict)
+    with pytest.raises(Interrupted):
+        fit(pairs(8), model, out="run", methods="icl", shots="2", test=pairs(20))
+    assert asked == [5]
+    monkeypatch.setattr(Predictor, "predict", judged)
+    run = api.resume("run", model=model, tokenizer=byte_level())
+    assert run.result["test"][0]["n"] == 20
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count, islice
 from pathlib import Path
@@ -32,6 +33,8 @@ from fewfit.run.teams import team_of
 from fewfit.run.watch import Watch
 from fewfit.select import Selection, select
 from fewfit.stats import clopper_pearson
+
+AT_ONCE = 64  # test examples between two looks at whether to stop
 
 
 @dataclass
@@ -267,15 +270,15 @@ def judge_test(
     """The bundles as delivered, on examples that nothing was chosen on: plain Clopper-Pearson intervals."""
     answers: list[Answer] = []
     for name, folder in (*written.values(), *opponents):
-        run.check()
-        watch.phase(f"judging {name} on the test file")
         loaded = run.loaded[run.lane(name).model]
         predictor = predictor_of(bundle.load(folder), model=loaded.model, tokenizer=loaded.tokenizer)
-        try:
-            rows = predictor.predict(list(examples), nll=False)
-        finally:
-            predictor.close()
-        answers += [Answer(name, 0, one, row["prediction"]) for row, one in zip(rows, examples, strict=True)]
+        with closing(predictor):
+            for start in range(0, len(examples), AT_ONCE):
+                run.check()
+                watch.phase(f"judging {name} on the test file" + f": {start} of {len(examples)}" * bool(start))
+                some = examples[start : start + AT_ONCE]
+                rows = predictor.predict(some, nll=False)
+                answers += [Answer(name, 0, one, row["prediction"]) for row, one in zip(rows, some, strict=True)]
     scores = run.judge.scores(answers)
     out = []
     for number, (kind, (name, _)) in enumerate(written.items()):
