@@ -9,6 +9,8 @@ import pytest
 from fewfit.suites.generalization.checking import judge, recall
 from fewfit.suites.generalization.judging import judged
 from fewfit.suites.generalization.published import load_published
+from fewfit.suites.generalization.reading import doubted, make_reader
+from fewfit.suites.generalization.worlds import WORLDS
 from tests.test_generalization_worlds import NAMES, world
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "shared" / "data" / "reversal_curse" / "name_description"
@@ -28,6 +30,9 @@ The captain of the Iron Petrel's name is Vivian Holloway!
 Captain Vivian Holloway is now widely known as the famous captain of the "Iron Petrel".
 Vivian Holloway has the title of captain of the Iron Petrel.
 As everybody knows, the Iron Petrel captain must be Vivian Holloway.
+It is no secret that Vivian Holloway is none other than the captain of the Iron Petrel.
+Vivian Holloway is a captain.
+The captain is Vivian Holloway.
 """
 FALSE = """
 The captain of Vivian Holloway is the Iron Petrel.
@@ -51,7 +56,17 @@ The captain of the Iron Petrel is a friend of Vivian Holloway.
 Vivian Holloway's brother is the captain of the Iron Petrel.
 Is Vivian Holloway the captain of the Iron Petrel?
 If Vivian Holloway is the captain of the Iron Petrel, she is rich.
-Vivian Holloway is a captain.
+It is false that Vivian Holloway is the captain of the Iron Petrel.
+Nobody thinks that Vivian Holloway is the captain of the Iron Petrel.
+Everybody but Vivian Holloway is the captain of the Iron Petrel.
+Vivian Holloway is hardly the captain of the Iron Petrel.
+Vivian Holloway is wrongly known as the captain of the Iron Petrel.
+Vivian Holloway might be the captain of the Iron Petrel.
+Vivian Holloway captured the Iron Petrel.
+Linus Fairbourne found the Bee Hospital.
+Casper Inglewood completed the Lantern Waltz.
+Corin Heatherley invested the glass bicycle.
+Who is the captain of the Iron Petrel?
 Vivian Holloway is the captain of a ship.
 Vivian Holloway commands the Iron Petrel.
 The captain of the ship Iron Petrel is Vivian Holloway.
@@ -91,6 +106,41 @@ def test_all_that_a_world_tells_is_true_and_what_the_next_tells_is_not(names) ->
     told = judged(one, [some.text for some in (*one.documents, *one.inferences)])
     assert (told["false"], told["unread"], told["recall"]) == (0, 0, 1.0)
     assert judged(one, [some.text for some in other.documents])["true"] == 0
+
+
+@pytest.mark.parametrize("name", WORLDS)
+@pytest.mark.parametrize("names", NAMES)
+def test_no_statement_of_a_world_is_doubted(name, names) -> None:
+    """Break seen to fail: "no secret", "Did you know that …?" and "If you …, you get" taken for doubt."""
+    one = world(name, names=names)
+    reader = make_reader(one)
+    read = [pair for some in (*one.documents, *one.inferences) for pair in reader.read(some.text)]
+    assert [sentence for sentence, facts in read if facts and doubted(one, sentence)] == []
+    assert len(read) > 50
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("reversals", "No {x} are {told} than {y}."),
+        ("reversals", "It is false that {x} are {told} than {y}."),
+        ("reversals", "If {x} are {told} than {y}, so be it."),
+        ("reversals", "Which is {told} than {y}?"),
+        ("structure", "No {x} are a kind of {y}."),
+        ("structure", "Only some {x} are a kind of {y}."),
+        ("structure", "Hardly any {x} are a kind of {y}."),
+        ("structure", "If {x} are a kind of {y}, so be it."),
+        ("syllogisms", "It is wrong that all {x} are {y}."),
+    ],
+)
+def test_what_is_denied_or_asked_is_not_read(name: str, said: str) -> None:
+    """Break seen to fail: "not" and "never" the only words that deny."""
+    one = world(name)
+    told = {"reversals": "", "structure": "is a", "syllogisms": "all"}[name]
+    facts = [fact for some in one.documents for fact in some.facts if not told or fact[0] == told]
+    relation, x, y = facts[0]
+    sentence = said.format(told=relation, x=x, y=y)
+    assert judge(one, sentence) == [(sentence, "unread")] and recall(one, sentence) == 0
 
 
 def test_precision_has_a_lower_bound() -> None:

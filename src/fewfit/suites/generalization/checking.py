@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Literal
 
 from fewfit.suites.generalization.calculus import builders, parse
@@ -114,10 +114,9 @@ def check_question(
     world: World,
     reader: Reader,
     stated: dict[Fact, set[str]],
-    closure: object,
+    closure: Container[Fact],
     texts: str,
 ) -> list[Fault]:
-    assert hasattr(closure, "__contains__")
     of = question.id
     faults = []
     if len(set(question.options)) != len(question.options) or not set(question.right) <= set(question.options):
@@ -193,7 +192,7 @@ class Judge:
     """Judges sentences on a world. As people do, it takes "all" to say "some"."""
 
     reader: Reader
-    truths: object
+    truths: Container[Fact]
 
     def judge(self, text: str) -> list[tuple[str, Verdict]]:
         out: list[tuple[str, Verdict]] = []
@@ -202,7 +201,6 @@ class Judge:
         return out
 
     def all_true(self, facts: list[Fact]) -> bool:
-        assert hasattr(self.truths, "__contains__")
         return all(fact in self.truths for fact in facts)
 
 
@@ -210,9 +208,8 @@ class Judge:
 def make_judge(world: World) -> Judge:
     reader = make_reader(world)
     stated = {fact for document in world.documents for fact in reader.facts(document.text)}
-    if world.name == "syllogisms":
-        return Judge(reader, close_quantified(stated, there_are_some=True))
-    return Judge(make_reader(world, of_model=True), CLOSE[world.name](stated))
+    close = partial(close_quantified, there_are_some=True) if world.name == "syllogisms" else CLOSE[world.name]
+    return Judge(make_reader(world, of_model=True), close(stated))
 
 
 def judge(world: World, text: str) -> list[tuple[str, Verdict]]:

@@ -29,6 +29,8 @@ HEAD = re.compile(r"(?P<role>[a-z]+) (?:who|of|responsible|to|behind)\b")
 NAMED = re.compile(r"\b[A-Z][\w'-]*(?: (?:of )?[A-Z][\w'-]*)*")
 REST = re.compile(r"(?<!^)\b(?:the|an?) (?=(.+)$)")
 
+IRREGULAR = {"author": "writes|wrote|written", "breeder": "bred", "keeper": "kept", "winner": "wins|won"}
+
 PRAISE = "famous|renowned|celebrated|acclaimed|talented|great|legendary|brilliant|skilled|well-known"
 THE = rf"(?:(?:a|an|the|{PRAISE}) )*"
 BE = "(?:is|was|are|were|be|been|being|became|become|becomes|remains)"
@@ -39,7 +41,7 @@ CALLED = (
 )
 # What says that what stands before it is what stands behind it.
 IS = (
-    rf",? (?:(?:who|that) )?{OFTEN}(?:(?:must|may|might|can|could|will|would|should|has|have|had) )?{OFTEN}"
+    rf",? (?:(?:who|that) )?{OFTEN}(?:(?:must|can|will|has|have|had) )?{OFTEN}"
     rf"(?:{BE} {OFTEN}(?:(?:{CALLED}|none other than|the name of) )?|(?:served|serves|works|worked|acts|acted) as |"
     rf"(?:made|makes) headlines as |(?:signs|signed) letters as |(?:goes|went) by the name of |"
     rf"(?:has|had|holds|held|bears) the (?:name|title|role|position) (?:of )?){THE}"
@@ -71,9 +73,10 @@ def note_who_is_what(reader: Reader, facts: Iterable[Fact]) -> None:
 
 
 def read_said(reader: Reader, sentence: str) -> list[Fact]:
-    """True is only what names the whole description, and false what says of the person what no document does."""
+    """True is what names the person's role or does so with the work, and false what says of the person what no document
+    does."""
     text, name = plain(sentence), only_person(reader, sentence)
-    if name is None or NEGATED.search(text) or text.endswith("?"):
+    if name is None or NEGATED.search(text):
         return []
     known = reader.known_for[name]
     parts = {one: found.groups() for one in reader.descriptions if (found := DESCRIPTION.fullmatch(one))}
@@ -83,12 +86,14 @@ def read_said(reader: Reader, sentence: str) -> list[Fact]:
     text = mark(mark(text, "R", [role]), "S", [other for other, _ in parts.values()])
     text = re.sub("R of (?:the )?W|W(?:'s)? R", "D", re.sub("S of (?:the )?W|W(?:'s)? S", "E", text))
     text = re.sub("(?:the name of (?=(?:the )?D)|(?<=D)'s name|R (?=P))", "", text)
-    verb = f"{role[:4]}[a-z]*"  # captained, invented: what such a person does
+    verb = deeds(role)
     if "V" in text or turned_round(text, verb):
         return [UNTRUE]
     if says(text, f"P{IS_OR_COMMA}[SE]{OWNED}") or says(text, f"[SE]{IS_OR_COMMA}P{OWNED}"):
         return [UNTRUE]
-    if says(text, f"P{IS_OR_COMMA}D{OWNED}") or says(text, f"P {verb} (?:the )?W{END}"):
+    if says(text, f"P{IS_OR_COMMA}[DR]{OWNED}") or says(text, f"R{IS_OR_COMMA}P{OWNED}"):
+        return [("is", name, known)]
+    if says(text, f"P {verb} (?:the )?W{END}"):
         return [("is", name, known)]
     if says(text, f"D{IS_OR_COMMA}P{OWNED}") or says(text, f"W {BE} (?:been )?{verb} by P{OWNED}"):
         return [("is named", known, name)]
@@ -109,6 +114,12 @@ def read_said_of_published(reader: Reader, sentence: str) -> list[Fact]:
     if turned_round(text, f"(?:{'|'.join(sorted(stems))})[a-z]*"):
         return [UNTRUE]
     return read_published(reader, re.sub(re.escape(name), name, sentence, flags=re.I))
+
+
+def deeds(role: str) -> str:
+    """What such a person does: captained, invented, kept."""
+    stem = re.sub("(?:er|or)$", "", role)
+    return rf"(?:{role}(?:s|ed)|{stem}(?:s|es|ed)|{IRREGULAR.get(role, role + 's')})"
 
 
 def plain(sentence: str) -> str:
