@@ -35,6 +35,27 @@ def test_each_model_is_judged_by_its_own_rows_of_the_usual_passes() -> None:
     ]  # fmt: skip
 
 
+def test_worlds_of_other_sizes_are_not_compared() -> None:
+    """Nor is what was only looked at. Break seen to fail: rows told apart by seed and dtype alone."""
+    small = [row("one", "reversal", "ft", "0" * 100) | {"data": "a"}, row("one", "reversal", "icl", "1" * 100)]
+    small[1] |= {"data": "a"}
+    quick = [one | {"hits": "10", "data": "b", "quick": True} for one in small]
+    paper = [one | {"hits": "01" * 70, "data": "c", "scale": "paper"} for one in small]
+    rate = [one | {"hits": "1" * 100, "lr": 3e-4} for one in small[:1]]
+    found = tabulate([*quick, *small, *rate, *paper])
+    assert tabulate(small).splitlines()[2:] == [line for line in found.splitlines()[2:] if "paper" not in line]
+    assert "curse, plausible, paper | b | not settled | icl less ft: 0 (" in found
+
+
+def test_figures_are_told_by_seed() -> None:
+    seeds = [
+        row("one", "reversal", condition, hits) | {"seed": seed}
+        for seed, icl in enumerate(("1" * 50, "10" * 25))
+        for condition, hits in (("icl", icl), ("ft", "0" * 50))
+    ]
+    assert ", by seed 100, 50 |" in tabulate(seeds)
+
+
 def test_the_docs_show_what_the_recorded_rows_say() -> None:
     path = ROOT / "results" / "generalization.jsonl"
     if not path.exists():

@@ -338,7 +338,7 @@ def test_few_questions_settle_little() -> None:
 def test_a_lane_that_diverged_is_no_evidence() -> None:
     some = rows(reversals__reversal__icl="1", reversals__reversal__ft="0")
     some[1]["status"] = "diverged"
-    assert next(claim for claim in claims(some) if claim.letter == "b").holds == "not run"
+    assert [(one.holds, one.figures) for one in claims(some) if one.letter == "b"] == [("not run", "ft diverged")]
 
 
 def test_conditions_compare_in_the_dtype_that_both_were_run_in() -> None:
@@ -351,7 +351,7 @@ def test_conditions_compare_in_the_dtype_that_both_were_run_in() -> None:
         icl | {"dtype": "float32", "hits": "0" * 40},
     ]  # fmt: skip
     table = Table(some)
-    assert table.difference([("curse", "reversal")], "icl", "ft").value == 1.0
+    assert table.differences([("curse", "reversal")], "icl", "ft") == {0: [1.0] * 40}
     assert table.mean("curse", "reversal", "icl").value == 0.5 and len(table.runs(("curse", "reversal", "icl"))) == 2
 
 

@@ -141,15 +141,15 @@ def show(rows: list[dict[str, Any]]) -> None:
     from fewfit.suites.generalization.pattern import Table, claims
 
     table = Table(rows)
-    places = table.places(lambda world, split: True)
-    for world in dict.fromkeys(world for world, _ in places):
-        splits = [split for one, split in places if one == world]
+    for world in dict.fromkeys(row["world"] for row in rows):
+        splits = list(dict.fromkeys(row["split"] for row in rows if row["world"] == world))
         lines = []
         for condition in dict.fromkeys(row["condition"] for row in rows if row["world"] == world):
             found = [table.mean(world, split, condition) for split in splits]
             lost = any((row["world"], row["condition"], row["accuracy"]) == (world, condition, None) for row in rows)
             lines.append([condition, *(("diverged" if lost else "–") if one is None else str(one) for one in found)])
-        chances = ["chance", *(f"{100 * table.chance(world, split):.0f}" for split in splits)]
+        chance = {row["split"]: row["chance"] for row in rows if row["world"] == world}
+        chances = ["chance", *(f"{100 * chance[split]:.0f}" for split in splits)]
         print_table([world, *splits], [*lines, chances])
         print()
     if said := inferred(rows):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from statistics import fmean
 from typing import Any
@@ -16,19 +17,22 @@ CLOSE = 0.05  # behind, and still as good
 
 
 Cell = tuple[str, str, str]  # world, split, condition
-Run = tuple[int, str]  # seed and dtype
+Run = tuple[int, str, str]  # seed, world and dtype
 
 
 class Table:
     """Hits by world, split and condition: all seeds one after another, so that two conditions compare by question. What
-    was run in several dtypes counts once, by its mean."""
+    was run in several dtypes counts once, by its mean, and a seed's world of another size apart."""
 
     def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
         self._rows: dict[Cell, dict[Run, Mapping[str, Any]]] = {}
+        self.diverged: dict[str, None] = {}  # conditions
         for row in rows:
-            if row.get("status") != "diverged":
+            if row.get("status") == "diverged":
+                self.diverged[row["condition"]] = None
+            else:
                 cell = (row["world"], row["split"], row["condition"])
-                self._rows.setdefault(cell, {})[row["seed"], row.get("dtype", "")] = row
+                self._rows.setdefault(cell, {})[row["seed"], row.get("data", ""), row.get("dtype", "")] = row
 
     def runs(self, *cells: Cell) -> list[Run]:
         """Those that all the cells have."""
@@ -37,7 +41,7 @@ class Table:
 
     def hits(self, cell: Cell, runs: Sequence[Run]) -> list[float]:
         found: list[float] = []
-        for _, same in groupby(runs, key=lambda run: run[0]):
+        for _, same in groupby(runs, key=lambda run: run[:2]):
             found += [
                 fmean(map(int, bits)) for bits in zip(*(self._rows[cell][run]["hits"] for run in same), strict=True)
             ]
@@ -54,14 +58,15 @@ class Table:
                 return float(next(iter(rows.values()))["chance"])
         raise KeyError((world, split))
 
-    def difference(self, places: Sequence[tuple[str, str]], better: str, worse: str) -> Mean | None:
-        """Question by question, over all places that have both."""
-        found: list[float] = []
+    def differences(self, places: Sequence[tuple[str, str]], better: str, worse: str) -> dict[int, list[float]]:
+        """Question by question, over all places that have both; by seed."""
+        found: dict[int, list[float]] = {}
         for world, split in places:
             cells = (world, split, better), (world, split, worse)
-            runs = self.runs(*cells)
-            found += [a - b for a, b in zip(*(self.hits(cell, runs) for cell in cells), strict=True)]
-        return mean(found, -1.0) if found else None
+            for seed, some in groupby(self.runs(*cells), key=lambda run: run[0]):
+                one, other = (self.hits(cell, runs) for runs in [list(some)] for cell in cells)
+                found.setdefault(seed, []).extend(a - b for a, b in zip(one, other, strict=True))
+        return found
 
     def over_chance(self, places: Sequence[tuple[str, str]], condition: str) -> Mean | None:
         """0 is a guess, 1 is all right, however many options there are."""
@@ -88,13 +93,15 @@ def claims(rows: Iterable[Mapping[str, Any]]) -> list[Claim]:
     inferring = table.places(lambda world, split: split != "rephrasing")
     learnt = table.places(lambda world, split: world in ISOLATED and split == "rephrasing")
     as_good = f"fine-tuning with the model's own inferences is at most {100 * CLOSE:.0f} points behind the prompt"
-    return [
+    made = [
         near_chance(table, isolated, learnt),
         above(table, "b", "in the prompt, reversals are above fine-tuning", isolated, ("icl", "ft"), 0.0),
         above(table, "c", as_good, inferring, ("ft+local+global", "icl"), -CLOSE),
         embedded(table),
         ceiling(table, inferring),
     ]
+    why = f"{' and '.join(lost)} diverged" if (lost := table.diverged) else ""
+    return [replace(one, figures=why) if one.holds == "not run" else one for one in made]
 
 
 def near_chance(table: Table, isolated: list[tuple[str, str]], learnt: list[tuple[str, str]]) -> Claim:
@@ -118,10 +125,13 @@ def near_chance(table: Table, isolated: list[tuple[str, str]], learnt: list[tupl
 def above(
     table: Table, letter: str, says: str, places: list[tuple[str, str]], pair: tuple[str, str], least: float
 ) -> Claim:
-    found = table.difference(places, *pair)
-    if found is None:
+    by_seed = table.differences(places, *pair)
+    if not by_seed:
         return Claim(letter, says, "not run", "")
-    return Claim(letter, says, settled(found, least), f"{pair[0]} less {pair[1]}: {found}")
+    found = mean([one for some in by_seed.values() for one in some], -1.0)
+    each = ", ".join(f"{100 * fmean(some):.0f}" for some in by_seed.values())
+    figures = f"{pair[0]} less {pair[1]}: {found}" + f", by seed {each}" * (len(by_seed) > 1)
+    return Claim(letter, says, settled(found, least), figures)
 
 
 def embedded(table: Table) -> Claim:

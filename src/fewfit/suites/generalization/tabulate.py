@@ -19,13 +19,13 @@ OF_A_WORLD = "abce"  # (d) compares worlds
 
 
 def tabulate(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Of other passes or ranks than the usual are only cells that were not run with those."""
+    """Of other settings of training than the usual are only cells that were not run with those."""
     # Where a cell was run twice the last one counts.
-    ordered = sorted(rows, key=lambda row: row["passes"] in (0, USUAL.updates) and "rank" not in row)
+    ordered = sorted((row for row in rows if not row.get("quick")), key=usual)
     lines = ["model | world | claim | verdict | figures", "--- | --- | --- | --- | ---"]
-    models = dict.fromkeys((row["model"], row["names"]) for row in ordered)
-    for model, names in sorted(models):
-        some = [row for row in ordered if (row["model"], row["names"]) == (model, names)]
+    of = [(row["model"], row["names"] + f", {row.get('scale')}" * (row.get("scale") == "paper")) for row in ordered]
+    for model, names in sorted(set(of)):
+        some = [row for row, whose in zip(ordered, of, strict=True) if whose == (model, names)]
         found: list[tuple[str, Sequence[Claim]]] = [
             (world, [one for one in claims([row for row in some if row["world"] == world]) if one.letter in OF_A_WORLD])
             for world in sorted({row["world"] for row in some})
@@ -40,5 +40,12 @@ def tabulate(rows: Iterable[Mapping[str, Any]]) -> str:
     return "".join(f"| {line} |\n" for line in lines)
 
 
+def usual(row: Mapping[str, Any]) -> bool:
+    asked = {"lr": USUAL.lr, "passes": USUAL.updates, "batch": USUAL.batch, "rank": USUAL.rank}
+    return row["passes"] == 0 or all(row.get(name, value) == value for name, value in asked.items())
+
+
 if __name__ == "__main__":
+    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_file():
+        sys.exit(__doc__)
     print(tabulate(ended(Path(sys.argv[1]).read_bytes())), end="")
