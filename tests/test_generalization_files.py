@@ -83,6 +83,17 @@ def test_a_part_of_it_is_written_for_every_seed(tmp_path: Path, capsys: pytest.C
     assert first != second and len(first) == len(second) == 80
 
 
+def test_what_others_wrote_there_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Break seen to fail: worlds of other names written over those that were there."""
+    asked = ["suite", "generalization", "--write", str(tmp_path), "--worlds", "curse"]
+    assert command(asked) == 0 == command(asked)
+    capsys.readouterr()
+    before = (tmp_path / "curse-0" / "documents.jsonl").read_bytes()
+    assert command([*asked, "--names", "plausible"]) == 2
+    assert "another world lies there" in capsys.readouterr().err
+    assert (tmp_path / "curse-0" / "documents.jsonl").read_bytes() == before
+
+
 def test_without_a_model_worlds_can_be_written_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in ([], ["--plan"], ["--plan", "--write", "there"], ["--quick", "--write", "there"]):
         assert command(["suite", "generalization", *arguments]) == 2

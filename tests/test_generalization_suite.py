@@ -275,14 +275,10 @@ def test_published_files_are_a_world(capsys: pytest.CaptureFixture[str], tmp_pat
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--worlds", "mars"],
-        ["--worlds", "published"],
-        ["--published", "nowhere"],
-        ["--conditions", "prayer"],
-        ["--scale", "huge"],
-        ["--seeds", "0"],
+        ["--worlds", "mars"], ["--worlds", "published"], ["--published", "nowhere"], ["--conditions", "prayer"],
+        ["--conditions", ""], ["--worlds", ""], ["--scale", "huge"], ["--seeds", "0"], ["--lr", "nan"], ["--passes", "0"],
     ],
-)
+)  # fmt: skip
 def test_what_is_not_there_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert command(["suite", "generalization", "--model", "lab", *arguments]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1

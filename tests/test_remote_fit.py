@@ -313,6 +313,7 @@ URL = "http://localhost:9/v1"
     [
         ({"methods": ["icl", "ft"]}, "the lane ft-.* nothing can be trained behind an endpoint"),
         ({"preset": "paper", "methods": ["icl+ft"]}, "nothing can be trained"),
+        ({"rank": 4}, "--rank with --base-url: nothing can be trained"),
         ({"deliver": "fixed"}, "the lane icl-4 .*give --deliver per-query"),
         ({"revision": "main"}, "--revision with --base-url"),
         ({"quantize": "nf4"}, "--quantize with --base-url"),

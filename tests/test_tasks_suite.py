@@ -178,6 +178,11 @@ def test_rows_of_another_suite_are_left_alone(tmp_path: Path) -> None:
         suite.Results(path, OTHER)
     assert path.read_bytes() == before
     assert suite.Results(path, suite.KEY).rows == some
+    for bad in (b"{'no': json}\n", b"\xff\xfe\n"):
+        path.write_bytes(before + bad)
+        with pytest.raises(UserError, match="a line is no JSON"):
+            suite.Results(path, suite.KEY)
+        assert path.read_bytes() == before + bad
 
 
 def test_small_budgets_of_all_tasks_come_first() -> None:

@@ -29,6 +29,10 @@ ALL_SHOTS = 10_000  # what --shots all stands for: as many documents as there ar
 SIZED = ("methods", "shots", "lr", "updates")  # what the quick preset's grid may be cut in
 # Where models stand behind an endpoint: nothing can be trained there, and no set is chosen by likelihood.
 OF_ENDPOINTS = {"methods": ("zero-shot", "icl"), "deliver": "per-query"}
+OF_TRAINING = (
+    "lr", "updates", "rank", "tune", "optimizer", "loss", "replay", "layers", "augment", "batch", "schedule",
+    "weight_decay", "kl",
+)  # fmt: skip
 LIMITS = ("concurrency", "max_calls", "max_tokens")  # of an endpoint
 OF_OTHERS = ("revision", "device", "dtype", "quantize", "budget", "chat_template_kwargs")
 COORDINATES = (
@@ -270,6 +274,9 @@ def refuse_behind_endpoint(asked: Settings, grid: Grid) -> None:
         raise UserError(f"{flag(given)} with --base-url", hint="leave it out: the endpoint runs the model as it does")
     if any(not isinstance(one, str) for one in asked.models):
         raise UserError("a model in memory with --base-url", hint="give the name that the endpoint has for it")
+    if given := next((name for name in OF_TRAINING if getattr(asked, name) is not None), None):
+        hint = "leave it out, or give a model without --base-url"
+        raise UserError(f"{flag(given)} with --base-url: nothing can be trained behind an endpoint", hint=hint)
     if lane := next((lane for lane in grid.lanes if lane.trains), None):
         raise UserError(
             f"the lane {lane.name} with --base-url: nothing can be trained behind an endpoint",

@@ -72,7 +72,7 @@ class Lines:
 
     def end(self, result: dict[str, Any] | None) -> None:
         if self.board is not None and result is not None:
-            self.say(f"done in {clock(self.board.gone())}")
+            self.say(f"done in {clock(result['seconds'])}")
 
     def close(self) -> None:
         pass

@@ -200,12 +200,13 @@ class _Checker:
         shape = self.shape
         if shape is not None and shape.guessed:
             lines.append(f"prompts are read from {shape.input!r}, answers from {shape.output!r}")
-        if "made_from" in self.unused:  # pairs of fewfit augment
+        if "made_from" in self.unused:  # rows of fewfit augment
             del self.unused["made_from"]
             self.unused.pop("strategy", None)
-            lines.append(
-                "rows that were made from others look better than they are: fit makes its own, --augment local"
-            )
+            if any(example.prompt for example in examples):  # of documents, questions tell what they are worth
+                lines.append(
+                    "rows that were made from others look better than they are: fit makes its own, --augment local"
+                )
         if self.unused:
             names = (name or "one without a name" for name in self.unused)
             lines.append(f"columns that are not used: {', '.join(names)}")

@@ -41,7 +41,8 @@ def opening(selection: Selection, rivals: list[Comparison]) -> str:
         more = "what takes more (an adapter, more examples in the prompt)"
         return f"Take {what} for now: {more} is not shown to be better."
     if any(points(each.difference) < 0 for each in rivals):
-        leads = "leads by what lanes are chosen by, though another was right more often over the last half"
+        where = "" if selection.flat else " over the last half"
+        leads = f"leads by what lanes are chosen by, though another was right more often{where}"
         return f"No winner yet with {counted(selection)}: {what} {leads}."
     still = " and ".join(SPOKEN[each.other] for each in rivals if each.says != "better" or each.so_far)
     return f"Lean to {what}: it leads, but {counted(selection)} do not settle it against {still}."

@@ -26,14 +26,17 @@ class Results:
     def __init__(self, path: Path, key: Sequence[str], later: Sequence[str] = ()) -> None:
         self.path, self._key = path, (*key, *later)
         path.parent.mkdir(parents=True, exist_ok=True)
-        content = path.read_text() if path.exists() else ""
-        lines = list({one_line(row): row for row in ended(content.encode())}.values())
+        content = path.read_bytes() if path.exists() else b""
+        try:
+            lines = list({one_line(row): row for row in ended(content)}.values())
+        except ValueError:
+            raise UserError("a line is no JSON", where=str(path), hint="mend it, or name another --out") from None
         if any(name not in row for row in lines for name in (*key, "splits")):
             raise UserError("rows of another suite", where=str(path), hint="name another --out")
         count = Counter(self.key(row) for row in lines)
         self.rows = [row for row in lines if count[self.key(row)] >= row["splits"]]
-        if content != (whole := written(self.rows)):
-            publish(path, whole.encode())
+        if content != (whole := written(self.rows).encode()):
+            publish(path, whole)
 
     def key(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
         return tuple(row.get(name) for name in self._key)

@@ -57,14 +57,15 @@ def generalization(
     from fewfit.errors import UserError
     from fewfit.suites.generalization import suite
 
-    if published and not worlds:
+    if published and worlds is None:
         worlds = suite.PUBLISHED
     given = {
-        "worlds": worlds and tuple(f.names(worlds, "--worlds")),
-        "conditions": conditions and tuple(f.names(conditions, "--conditions")),
+        flag: tuple(dict.fromkeys(f.names(text, f"--{flag}")))
+        for flag, text in (("worlds", worlds), ("conditions", conditions))
+        if text is not None
     }
     if quick:
-        given = {name: value or suite.QUICK[name] for name, value in given.items()}
+        given = suite.QUICK | given
     for flag, value, known in (("--scale", scale, ("small", "paper")), ("--names", names, ("nonsense", "plausible"))):
         if value not in known:
             raise UserError(f"{flag} {value}", hint=f"{' or '.join(known)}")
@@ -74,7 +75,7 @@ def generalization(
         raise UserError(f"--write and --{'plan' if plan else 'quick'}", hint="worlds are written whole")
     asked = suite.Asked(
         model or "",
-        **{name: value for name, value in given.items() if value},
+        **given,
         scale=scale,  # type: ignore[arg-type]
         names=names,  # type: ignore[arg-type]
         seeds=seeds,

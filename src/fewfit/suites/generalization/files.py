@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from fewfit.errors import UserError
 from fewfit.files import publish
 from fewfit.suites.generalization.proofs import premises
 from fewfit.suites.generalization.suite import Asked, world_of
@@ -16,17 +17,22 @@ FACTS = "facts.jsonl"  # as the documents tell them
 
 
 def write_worlds(asked: Asked, folder: Path) -> list[dict[str, Any]]:
-    """A folder for each world and seed, and how much is in it. No model is needed."""
+    """A folder for each world and seed, and how much is in it. No model is needed; what others wrote there stays."""
     made = []
     for seed in range(asked.seeds):
         for name in asked.worlds:
             world = world_of(asked, name, seed)
             here = folder / f"{name}-{seed}"
             here.mkdir(parents=True, exist_ok=True)
-            counts = {}
-            for file, rows in contents(world).items():
-                publish(here / file, written(rows).encode())
-                counts[file.removesuffix(".jsonl")] = len(rows)
+            rows = contents(world)
+            files = {here / file: written(some).encode() for file, some in rows.items()}
+            if other := next(
+                (path for path, text in files.items() if path.exists() and path.read_bytes() != text), None
+            ):
+                raise UserError("another world lies there", where=str(other), hint="name another --write")
+            for path, text in files.items():
+                publish(path, text)
+            counts = {file.removesuffix(".jsonl"): len(some) for file, some in rows.items()}
             made.append({"folder": str(here), **counts})
     return made
 

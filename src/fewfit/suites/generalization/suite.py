@@ -59,6 +59,10 @@ class Asked:
         conditions(self.conditions)
         if self.seeds < 1:
             raise UserError(f"--seeds {self.seeds}", hint="give 1 or more")
+        if self.passes < 1:
+            raise UserError(f"--passes {self.passes}", hint="give 1 or more")
+        if not 0 < self.lr < float("inf"):
+            raise UserError(f"--lr {self.lr:g}", hint="give a number above 0, such as 1e-3")
         usual = self.usual  # which refuses what is no setting
         if usual.batch == 1 and any(one.shows and one.learns for one in conditions(self.conditions)):
             raise UserError("--batch 1 with icl+ft", hint="it trains on documents one behind the other: give 2 or more")
