@@ -276,7 +276,8 @@ def test_published_files_are_a_world(capsys: pytest.CaptureFixture[str], tmp_pat
     "arguments",
     [
         ["--worlds", "mars"], ["--worlds", "published"], ["--published", "nowhere"], ["--conditions", "prayer"],
-        ["--conditions", ""], ["--worlds", ""], ["--scale", "huge"], ["--seeds", "0"], ["--lr", "nan"], ["--passes", "0"],
+        ["--conditions", ""], ["--worlds", ""], ["--scale", "huge"], ["--seeds", "0"], ["--lr", "nan"],
+        ["--passes", "0"],
     ],
 )  # fmt: skip
 def test_what_is_not_there_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

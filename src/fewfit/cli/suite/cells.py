@@ -28,6 +28,7 @@ def run_all(asked: Sequence[Any], out: Path, dtype: str, quiet: bool) -> list[di
 
 def tell_plans(asked: Sequence[Any], dtype: str, as_json: bool) -> None:
     from fewfit.cli.planning import amount
+    from fewfit.report.numbers import clock
     from fewfit.suites.tasks.planning import planned
 
     made = [planned(one, dtype) for one in asked]
@@ -43,8 +44,8 @@ def tell_plans(asked: Sequence[Any], dtype: str, as_json: bool) -> None:
         ]  # fmt: skip
         print_table(head, lines)
         print(
-            f"\nAbout {one['hours']:.1f} hours on this machine ({one['device']}, {one['dtype']}, one process), and "
-            f"{one['gpu_hours']:.2f} on a GPU of the H100's class (reckoned, not measured).\n"
+            f"\nAbout {clock(3600 * one['hours'])} on this machine ({one['device']}, {one['dtype']}, one process), "
+            f"and {clock(3600 * one['gpu_hours'])} on a GPU of the H100's class (reckoned, not measured).\n"
         )
 
 

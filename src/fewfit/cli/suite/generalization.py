@@ -107,6 +107,7 @@ def generalization(
 
 def tell_plan(asked: Any, dtype: str, as_json: bool) -> None:
     from fewfit.cli.planning import amount
+    from fewfit.report.numbers import clock
     from fewfit.suites.generalization.planning import planned
 
     made = planned(asked, dtype)
@@ -120,9 +121,9 @@ def tell_plan(asked: Any, dtype: str, as_json: bool) -> None:
     )
     step = f"{1000 * made['gpu_step_seconds']:.1f} ms a step of {made['written_together']} texts, a token each"
     print(
-        f"\nAbout {made['hours']:.1f} hours on this machine ({made['device']}, {made['dtype']}, one process), and "
-        f"{made['gpu_hours']:.2f} on a GPU of the H100's class (reckoned, not measured: writing is taken to wait for "
-        f"memory and calls, {step})."
+        f"\nAbout {clock(3600 * made['hours'])} on this machine ({made['device']}, {made['dtype']}, one process), and "
+        f"{clock(3600 * made['gpu_hours'])} on a GPU of the H100's class (reckoned, not measured: writing is taken to "
+        f"wait for memory and calls, {step})."
     )
 
 

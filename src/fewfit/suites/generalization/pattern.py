@@ -144,8 +144,9 @@ def embedded(table: Table) -> Claim:
     if learnt is not None and settled(learnt, LEARNT) == "does not hold":
         return Claim("d", says, "not settled", f"the structure was not learnt: rephrasings {learnt}")
     gap = inside.value - alone.value
-    spread = math.hypot((inside.high - inside.low) / 2, (alone.high - alone.low) / 2)
-    verdict: Holds = "holds" if gap > spread else "does not hold" if gap < -spread else "not settled"
+    low = gap - math.hypot(inside.value - inside.low, alone.high - alone.value)
+    high = gap + math.hypot(inside.high - inside.value, alone.value - alone.low)
+    verdict = settled(Mean(gap, low, high), 0.0)
     return Claim("d", says, verdict, f"of the points between a guess and all right {inside} within, {alone} alone")
 
 
