@@ -12,12 +12,13 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import fewfit
-from fewfit.augment import augment, cumulative, independent, prompts, sentences
+from fewfit.augment import augment, cumulative, independent, making, prompts, sentences
 from fewfit.augment.augmented import who_writes
 from fewfit.augment.checking import basis
 from fewfit.augment.making import BLOCK, Wanted, make, targets
@@ -26,7 +27,7 @@ from fewfit.augment.target import Target
 from fewfit.errors import UserError
 from fewfit.examples import load
 from fewfit.examples.example import Example
-from fewfit.writing import Asked, Decoding, LocalWriter, Written, cut
+from fewfit.writing import Affirmed, Asked, Decoding, LocalWriter, Written, cut
 from tests.models_made import tiny
 from tests.streams_made import task_of
 
@@ -52,13 +53,19 @@ class Scripted:
             out.append(Written(text, ended, len(one.rest.split()), len(text.split())))
         return out
 
-    def affirm(self, asked: Sequence[Asked]) -> list[tuple[bool, int]]:
-        return [("false" not in one.rest, 1) for one in asked]
+    def affirm(self, asked: Sequence[Asked]) -> list[Affirmed]:
+        return [Affirmed("false" not in one.rest, 1) for one in asked]
 
 
 def turned(one: Asked) -> str:
     words = one.rest.strip().split("\n")[0].removesuffix("=>").strip().rstrip(".").split()
     return f" {' '.join(reversed(words))}.\n- seen from the other side: {' '.join(words)}.\n\nSentence: more\n- x"
+
+
+def small() -> Scripted:
+    writer = Scripted()
+    writer.limit = 500
+    return writer
 
 
 def documents(*texts: str) -> list[Example]:
@@ -169,11 +176,26 @@ def test_every_row_names_all_that_it_was_made_from() -> None:
     assert account.asked == 3
 
 
+def test_strategies_do_not_share_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second a prompt, and two of them for local. Break seen to fail: a block's seconds shared out among all of its
+    targets."""
+    writer = Scripted()
+    monkeypatch.setattr(making, "time", SimpleNamespace(perf_counter=lambda: len(writer.asked)))
+    made = augment(documents("A is b.", "C is d.", "E is f."), writer, strategy=["local", "global"])
+    assert [made.accounts[name].seconds for name in ("local", "global")] == [6, 3]
+
+
+def test_what_one_strategy_keeps_does_not_hang_on_another() -> None:
+    """Break seen to fail: a copy of another strategy's worked examples dropped, where both stood in a block."""
+    writer = Scripted(lambda one: " Quorps are taller than dabbo.\n\n")
+    alone, both = (augment(documents("A is b."), writer, strategy=some).rows for some in ("local", ["local", "global"]))
+    assert len(alone) == 1 and alone == both
+
+
 def test_the_context_is_what_fits_and_is_named_as_it_is() -> None:
     """Break seen to fail: `made_from` of all examples where the context held a part."""
     some = documents(*(f"Sentence number {n} of this file." for n in range(40)))
-    writer = Scripted()
-    writer.limit = 500
+    writer = small()
     for row in augment(some, writer, strategy="global").rows:
         shown = [example.id for example in some if f"- {example.completion}" in writer.asked[0]]
         assert 3 < len(shown) < 40 and set(row["made_from"]) == {*shown, row["id"].split("/")[0]}
@@ -344,6 +366,7 @@ def test_the_file_is_data_and_its_volume_and_truth_are_told(data: Path, tmp_path
         ({"strategy": "lokal"}, "choose among"),
         ({"strategy": ["local", "local"]}, "once"),
         ({"per": 0}, "1 or more"),
+        ({"max_new_tokens": 500, "model": small()}, "leaves no room for a prompt; give fewer: .* 500 tokens"),
         ({"temperature": -1.0}, "give 0"),
         ({"out": "no/such/folder/x.jsonl"}, "folder is not there"),
         ({"model": None}, "no model"),

@@ -15,7 +15,7 @@ import pytest
 import fewfit
 from fewfit.cli.main import run
 from fewfit.errors import FewfitError
-from fewfit.models.remote import Endpoint, trouble
+from fewfit.models.remote import Endpoint, served, trouble
 from fewfit.models.remote.cache import Answers
 from fewfit.writing import Asked
 from tests.endpoint_made import Server, broken_json, cut, serving, status
@@ -176,3 +176,107 @@ def stop_after(blocks: int, server: Any) -> Any:
             server.faults += [cut, cut]
 
     return told
+
+
+# ---- what it says of itself, and what is told of that ----------------------------------------------------------------
+
+FEW = [{"id": str(n), "text": f"Glon{n} are brighter than femp{n}."} for n in range(3)]
+
+
+def is_check(body: dict[str, Any]) -> bool:
+    return body["messages"][-1]["content"].endswith("True:")
+
+
+def answering(text: str | None, checked: str | None = None, finish: str = "stop", **more: Any) -> Any:
+    """Always the same, and to a check something else."""
+
+    def rule(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        content = checked if is_check(body) else text
+        if content is not None and body["max_tokens"] == 4:
+            content, end = content[:12], "length"
+        else:
+            end = finish
+        return {"choices": [{"index": 0, "finish_reason": end, "message": {"content": content}}], **more}
+
+    return rule
+
+
+def test_what_a_check_writes_is_counted() -> None:
+    """Break seen to fail: the tokens of its answers left out."""
+
+    def rule(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        said = answer(path, body)
+        if is_check(body):
+            said["choices"][0]["message"]["content"] = "yes"
+        return said
+
+    with serving(answer=rule, paths=CHAT) as server:
+        account = fewfit.augment(FEW, "m", base_url=server.url, check=True).accounts["local"]  # type: ignore[operator]
+        checks = sum(map(is_check, server.asked))
+        assert checks == account.kept > 0
+        assert account.new_tokens == account.prompt_tokens == 9 * (len(server.asked) - 1)
+
+
+@pytest.mark.parametrize(("thought", "kept"), [("It says so.</think>\n\nYes.", 1), ("Not at all.</think>no", 0)])
+def test_one_that_thinks_aloud_is_asked_what_it_comes_to(thought: str, kept: int) -> None:
+    """Break seen to fail: everything denied, of four tokens of thought."""
+    with serving(answer=answering("Light comes of glon.", f"<think>{thought}"), paths=CHAT) as server:
+        made = fewfit.augment(FEW[:1], "m", base_url=server.url, check=True)  # type: ignore[operator]
+        assert len(made.rows) == kept and made.accounts["local"].dropped["denied"] == 1 - kept
+        assert [body["max_tokens"] for body in server.asked if is_check(body)] == [4, 1024]
+
+
+def test_what_was_kept_before_is_not_checked_again() -> None:
+    """Break seen to fail: every duplicate paid for, and dropped then."""
+    with serving(answer=answering("Light comes of glon.", "yes"), paths=CHAT) as server:
+        made = fewfit.augment("data.jsonl", "m", base_url=server.url, check=True)  # type: ignore[operator]
+        assert len(made.rows) == 1 and sum(map(is_check, server.asked)) == BLOCK
+        # Of each sentence's two the second is one as well.
+        assert made.accounts["local"].dropped == {"duplicate": 2 * len(LINES) - 1}
+
+
+@pytest.mark.parametrize("nothing", [None, "", "\n", "<think>So long"])
+def test_empty_answers_are_counted(nothing: str | None) -> None:
+    """Break seen to fail: none kept, and none dropped."""
+    with serving(answer=answering(nothing, finish="length"), paths=CHAT) as server:
+        account = fewfit.augment(FEW, "m", base_url=server.url).accounts["local"]  # type: ignore[operator]
+        assert account.kept == 0 and account.dropped == {"empty answer": 2 * len(FEW)}
+
+
+def test_tokens_that_nobody_counted_are_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    """Breaks seen to fail: what was reckoned by the letters shown as a count, and no tokens where none were told."""
+    usage = {"prompt_tokens": 9, "completion_tokens": 7}
+    for more, told in (({}, False), ({"usage": usage}, True)):
+        with serving(answer=answering("Light comes of glon.", **more), paths=CHAT) as server:
+            assert run([*command(server), "--out", f"{told}.jsonl"]) == 0
+            shown = capsys.readouterr().out
+            assert (shown.count("not told") == 2) is not told and f"{len(LINES)} rows of about " in shown
+            assert run([*command(server), "--out", f"{told}.jsonl", "--json"]) == 0
+            said = json.loads(capsys.readouterr().out)
+            assert said["strategies"]["local"]["tokens_told"] is told
+            assert said["before"]["reckoned"] is said["after"]["reckoned"] is True
+
+
+def test_where_no_prompt_fits_fewer_tokens_are_advised(capsys: pytest.CaptureFixture[str]) -> None:
+    """Break seen to fail: more of them."""
+    with serving(answer=answer, paths=CHAT) as server:
+        assert run([*command(server), "--max-new-tokens", "15999"]) == 0
+        shown = capsys.readouterr()
+        assert "a larger model, fewer --max-new-tokens" in shown.err and "not told" not in shown.out
+        assert len(server.asked) == 1, "to find out what it can do"
+
+
+def test_that_nobody_answers_is_told_before_it_is_tried_again(capsys: pytest.CaptureFixture[str]) -> None:
+    """Breaks seen to fail: half a minute of silence; a line for each try; a line where --quiet is given."""
+    with serving() as server:
+        nobody = command(server)
+    assert run([part for part in nobody if part != "--quiet"]) == 3
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"{nobody[5]}: the connection failed (")
+    assert first.endswith("refused); trying again, 6 times at the most") and "no answer in 7 tries" in last
+    assert run(nobody) == 3
+    assert "no answer in 7 tries" in one_line(capsys)
+    told: list[str] = []
+    with pytest.raises(FewfitError):
+        served.load("m", nobody[5], tell=told.append)
+    assert told == [first]

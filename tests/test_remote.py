@@ -90,6 +90,9 @@ PASSING = {
     "a gateway": made.status(502),
     "broken JSON": made.broken_json,
     "not the interface": made.not_the_interface,
+    "tokens without end": lambda handler: handler.say(
+        200, b'{"choices": [{"text": ""}], "usage": {"prompt_tokens": 1e400}}'
+    ),
     "cut": made.cut,
     "silence": made.silence(0.5),
 }
@@ -97,7 +100,7 @@ PASSING = {
 
 @pytest.mark.parametrize("name", PASSING)
 def test_what_passes_is_survived(name: str) -> None:
-    """Break seen to fail, each: its line taken out of `trouble`."""
+    """Break seen to fail, each: its line taken out of `trouble`, or of `read` the overflow."""
     with made.serving() as server:
         server.faults = [PASSING[name]] * 2
         endpoint = Endpoint("m", server.url, concurrency=2, timeout=0.3)

@@ -311,4 +311,4 @@ def test_an_endpoint_is_asked_in_order_and_its_cost_told(monkeypatch: pytest.Mon
         (" line 0\n- cut of", False, 5),
         (" line 1\n- cut of", False, 5),
     ]
-    assert of.affirm(ASKED[:1]) == [(True, 30)]
+    assert of.affirm(ASKED[:1]) == [(True, 30, 5)]

@@ -162,7 +162,7 @@ def resume(
         elif one.get("base_url"):
             known, many = (one["render"]["chat"], one["likelihood"]), record["asked"]["concurrency"]["value"]
             loaded[one["lane"]] = served.load(
-                one["name"], one["base_url"], known=known, concurrency=many, budget=budget
+                one["name"], one["base_url"], known=known, concurrency=many, budget=budget, tell=callbacks.phase
             )
         else:
             loaded[one["lane"]] = local.load(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,16 @@ from fewfit.writing import EndpointWriter, LocalWriter, Writer
 
 Judge = Callable[[str], bool | None]
 OnBlock = Callable[[int, int, Account], None]
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Volume:
+    """`reckoned`: by the letters, since the tokens of a model behind an endpoint are not known here."""
+
     rows: int
     tokens: int
+    reckoned: bool
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,12 @@ class Augmented:
         return {
             "schema": 1,
             "out": None if self.out is None else str(self.out),
-            "before": {"rows": self.before.rows, "tokens": self.before.tokens},
-            "after": {"rows": self.after.rows, "tokens": self.after.tokens},
-            "strategies": {name: account.as_dict() for name, account in self.accounts.items()},
+            "before": asdict(self.before),
+            "after": asdict(self.after),
+            "strategies": {
+                name: {**account.as_dict(), "tokens_told": account.tokens_told}
+                for name, account in self.accounts.items()
+            },
         }
 
 
@@ -91,6 +98,7 @@ def augment(
     max_calls: int | None = None,
     max_tokens: int | None = None,
     on_block: OnBlock | None = None,
+    tell: Tell = lambda what: None,
 ) -> Augmented:
     """What a model can tell from the examples while it reads them, as further rows to train on.
 
@@ -98,7 +106,8 @@ def augment(
     document. `model` is a name, a folder, a loaded model, or, with `base_url`, a model of that endpoint. With `out` the
     rows are written there as they are made; the same call again goes on where the last one ended. An endpoint is asked
     no more than `max_calls` times, and no more once it has read and written `max_tokens`. `judge` tells of a statement
-    whether it is true, None where it cannot; it is asked in the end and changes nothing.
+    whether it is true, None where it cannot; it is asked in the end and changes nothing. `tell` is told when an
+    endpoint does not answer and is waited for.
     """
     names = (strategy,) if isinstance(strategy, str) else tuple(strategy)
     folder = None if prompts is None else Path(prompts)
@@ -109,7 +118,8 @@ def augment(
     limits = {"concurrency": concurrency, "max_calls": max_calls, "max_tokens": max_tokens}
     if base_url is None and (given := next((name for name, value in limits.items() if value is not None), None)):
         raise UserError(f"{flag(given)} without --base-url", hint="it is for a model behind an endpoint")
-    writer, of_model = writer_for(model, base_url, tokenizer, **limits)
+    writer, of_model = writer_for(model, base_url, tokenizer, tell=tell, **limits)
+    refuse_no_room(writer, max_new_tokens)
     if isinstance(writer, LocalWriter):
         # A block is made whole or not at all, so that who shares a pass is the same when the work is gone on with.
         writer = LocalWriter(writer.model, writer.tokenizer, together=True)
@@ -120,7 +130,9 @@ def augment(
         for row in book.rows:
             sieve.add(from_dict(row))
         for start in range(len(book.blocks) * BLOCK, len(some), BLOCK):
-            made = [sieve.sift(one) for one in make_block(writer, some[start : start + BLOCK], wanted)]
+            # On this machine a check is rounded by what is checked beside it, so nothing is left out there.
+            known = sieve if isinstance(writer, EndpointWriter) else None
+            made = [sieve.sift(one) for one in make_block(writer, some[start : start + BLOCK], wanted, known)]
             book.append(
                 [
                     {
@@ -172,6 +184,14 @@ def refuse_impossible(dataset: Dataset, names: Sequence[str], wanted: Wanted, ou
         templates(name, dataset.are_documents, wanted)
 
 
+def refuse_no_room(writer: Writer, max_new_tokens: int) -> None:
+    if writer.limit is not None and max_new_tokens >= writer.limit:
+        raise UserError(
+            f"--max-new-tokens {max_new_tokens} leaves no room for a prompt",
+            hint=f"give fewer: prompt and answer have {writer.limit:,} tokens together",
+        )
+
+
 def writer_for(
     model: Any,
     base_url: str | None,
@@ -180,6 +200,7 @@ def writer_for(
     concurrency: int | None = None,
     max_calls: int | None = None,
     max_tokens: int | None = None,
+    tell: Tell = lambda what: None,
     **load: Any,
 ) -> tuple[Writer, str]:
     """Who writes, and what tells that it is the same one when the work is gone on with. `load`: how a model of that
@@ -188,9 +209,11 @@ def writer_for(
         raise UserError("no model to infer with", hint="name one: --with smollm2, a folder, or a Hugging Face name")
     if base_url is not None:
         from fewfit.models.remote import Endpoint
+        from fewfit.models.remote.budget import Budget
         from fewfit.models.remote.served import find_out
 
-        endpoint = Endpoint(str(model), base_url, concurrency=concurrency, max_calls=max_calls, max_tokens=max_tokens)
+        budget = Budget(max_calls, max_tokens)
+        endpoint = Endpoint(str(model), base_url, concurrency=concurrency, budget=budget, tell=tell)
         return EndpointWriter(endpoint, chat=find_out(endpoint, "auto")[0]), f"{model} at {endpoint.url}"
     if hasattr(model, "write"):
         return model, who_writes(model)
@@ -250,7 +273,7 @@ def summed(made: Sequence[dict[str, Any]], some: Sequence[Target], names: Sequen
 
 
 def volume(writer: Writer, texts: Sequence[str]) -> Volume:
-    return Volume(len(texts), sum(map(writer.count, texts)))
+    return Volume(len(texts), sum(map(writer.count, texts)), isinstance(writer, EndpointWriter))
 
 
 def truth(made: Sequence[dict[str, Any]], judge: Judge) -> Truth:

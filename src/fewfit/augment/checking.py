@@ -12,9 +12,10 @@ from fewfit.writing import Writer
 def checked(writer: Writer, made: Sequence[Made], template: Template) -> list[Made]:
     places = [(one, row) for one in made for row in one.inferences]
     told = writer.affirm([template.filled(basis(one.target), claim=statement(row.example)) for one, row in places])
-    affirmed = {row.example.id for (_, row), (yes, _) in zip(places, told, strict=True) if yes}
-    for (one, _), (_, tokens) in zip(places, told, strict=True):
-        one.account.prompt_tokens += tokens
+    affirmed = {row.example.id for (_, row), answer in zip(places, told, strict=True) if answer.yes}
+    for (one, _), answer in zip(places, told, strict=True):
+        one.account.prompt_tokens += answer.prompt_tokens
+        one.account.new_tokens += answer.new_tokens
     out = []
     for one in made:
         kept = [row for row in one.inferences if row.example.id in affirmed]

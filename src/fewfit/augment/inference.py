@@ -10,6 +10,8 @@ from typing import Any
 from fewfit.examples import as_dict
 from fewfit.examples.example import Example
 
+TOO_LONG = "target too long"  # the one reason for which nothing was asked
+
 
 @dataclass(frozen=True)
 class Inference:
@@ -36,6 +38,11 @@ class Account:
     seconds: float = 0.0
     kept: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def tokens_told(self) -> bool:
+        """Some endpoints do not count, and what was answered was not asked with no tokens."""
+        return self.prompt_tokens > 0 or not (self.kept or self.dropped.keys() - {TOO_LONG})
 
     def add(self, other: Account) -> None:
         for name in ("asked", "prompt_tokens", "new_tokens", "seconds", "kept"):

@@ -11,12 +11,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 from fewfit import draw
 from fewfit.augment import prompts
 from fewfit.augment.checking import checked
-from fewfit.augment.inference import Account, Inference
+from fewfit.augment.inference import TOO_LONG, Account, Inference
 from fewfit.augment.parsing import Line, lines, sift
 from fewfit.augment.prompts import Template
 from fewfit.augment.splitting import sentences
@@ -62,17 +63,30 @@ class Sieve:
 
     def add(self, example: Example) -> bool:
         """False where it was there."""
-        key = Line(flat(example.prompt), example.completion).key
-        there = key in self.seen
-        self.seen.add(key)
+        there = self.has(example)
+        self.seen.add(key_of(example))
         return not there
 
+    def has(self, example: Example) -> bool:
+        return key_of(example) in self.seen
+
     def sift(self, made: Made) -> Made:
-        kept = [one for one in made.inferences if self.add(one.example)]
-        if repeated := len(made.inferences) - len(kept):
-            made.account.dropped["duplicate"] += repeated
-        made.account.kept = len(kept)
-        return made._replace(inferences=kept)
+        return left(made, [one for one in made.inferences if self.add(one.example)])
+
+    def drop_known(self, made: Made) -> Made:
+        """The same, but what is left is not known by that: a check may still deny it."""
+        return left(made, [one for one in made.inferences if not self.has(one.example)])
+
+
+def key_of(example: Example) -> tuple[str, str]:
+    return Line(flat(example.prompt), example.completion).key
+
+
+def left(made: Made, kept: list[Inference]) -> Made:
+    if repeated := len(made.inferences) - len(kept):
+        made.account.dropped["duplicate"] += repeated
+    made.account.kept = len(kept)
+    return made._replace(inferences=kept)
 
 
 def writer_of(loaded: object) -> Writer:
@@ -140,7 +154,14 @@ def make(writer: Writer, some: Sequence[Target], wanted: Wanted) -> Iterator[Mad
         yield from make_block(writer, some[start : start + BLOCK], wanted)
 
 
-def make_block(writer: Writer, some: Sequence[Target], wanted: Wanted) -> list[Made]:
+def make_block(writer: Writer, some: Sequence[Target], wanted: Wanted, known: Sieve | None = None) -> list[Made]:
+    """Each strategy by itself: what one keeps, and how long it takes, does not hang on another. What is `known` is not
+    put to a check."""
+    alike = groupby(some, key=lambda one: one.strategy)
+    return [made for _, few in alike for made in make_alike(writer, list(few), wanted, known)]
+
+
+def make_alike(writer: Writer, some: Sequence[Target], wanted: Wanted, known: Sieve | None) -> list[Made]:
     began = time.perf_counter()
     accounts = [Account(asked=1) for _ in some]
     found: list[list[Line]] = [[] for _ in some]
@@ -154,7 +175,7 @@ def make_block(writer: Writer, some: Sequence[Target], wanted: Wanted) -> list[M
         if writer.limit is None or writer.count(one.text) + wanted.max_new_tokens <= writer.limit:
             fits.append((n, k, one))
         else:
-            accounts[n].dropped["target too long"] += 1
+            accounts[n].dropped[TOO_LONG] += 1
     keys = [f"{some[n].key}/{k}" for n, k, _ in fits]
     shown = "\n".join(dict.fromkeys(one.before for *_, one in fits))
     for (n, *_), text in zip(fits, writer.write([one for *_, one in fits], keys, wanted.decoding), strict=True):
@@ -183,6 +204,8 @@ def make_block(writer: Writer, some: Sequence[Target], wanted: Wanted) -> list[M
         account.dropped = Counter({reason: count for reason, count in account.dropped.items() if count})
         made.append(Made(target, rows, account))
     if wanted.check:
+        if known is not None:
+            made = [known.drop_known(one) for one in made]
         made = checked(writer, made, prompts.read("check", wanted.folder)[0])
     share = (time.perf_counter() - began) / len(made)
     for done in made:

@@ -35,6 +35,8 @@ def lines(text: str, *, ended: bool, pairs: bool, dropped: Counter[str]) -> list
 
     Why the others are no rows is counted in `dropped`.
     """
+    if not text.strip():
+        dropped["empty answer"] += 1
     rows = text.split("\n")
     if not ended and rows:
         if rows[-1].strip():

@@ -89,6 +89,7 @@ def augment(
         temperature=temperature,
         seed=seed,
         on_block=None if flags["quiet"] else told,
+        tell=(lambda what: None) if flags["quiet"] else output.say,
     )
     if flags["json_"]:
         output.line(made.as_json())
@@ -99,16 +100,23 @@ def augment(
 def show(made: Any) -> None:
     from rich.table import Table
 
+    from fewfit.augment.inference import TOO_LONG
+
     table = Table(box=None, pad_edge=False)
     for name in ("strategy", "asked", "kept", "dropped", "tokens read", "written", "seconds"):
         table.add_column(name, justify="left" if name in ("strategy", "dropped") else "right")
     for name, one in made.accounts.items():
         dropped = ", ".join(f"{count} {reason}" for reason, count in one.dropped.most_common()) or "none"
-        cells = (one.asked, one.kept, dropped, one.prompt_tokens, one.new_tokens, f"{one.seconds:.0f}")
+        counts = (one.prompt_tokens, one.new_tokens) if one.tokens_told else ("not told",) * 2
+        cells = (one.asked, one.kept, dropped, *counts, f"{one.seconds:.0f}")
         table.add_row(name, *(f"{cell:,}" if isinstance(cell, int) else cell for cell in cells))
     output.console().print(table)
     before, after = made.before, made.after
-    print(f"{before.rows:,} rows of {before.tokens:,} tokens, and {after.rows:,} of {after.tokens:,} beside them")
+    about = "about " if before.reckoned else ""
+    beside = f"{after.rows:,} of {about}{after.tokens:,} beside them"
+    print(f"{before.rows:,} rows of {about}{before.tokens:,} tokens, and {beside}")
     print(f"in {made.out}", flush=True)
     if not after.rows:
-        output.say("note: nothing was kept; a larger model, more --max-new-tokens or --prompts of your own may help")
+        tokens = "fewer" if any(one.dropped[TOO_LONG] for one in made.accounts.values()) else "more"
+        remedy = f"a larger model, {tokens} --max-new-tokens or --prompts of your own may help"
+        output.say(f"note: nothing was kept; {remedy}")

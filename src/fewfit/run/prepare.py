@@ -59,7 +59,14 @@ def load_models(asked: Settings, tokenizer: Any, watch: Watch) -> dict[str | Non
     for one in asked.models:
         if asked.base_url is not None:
             watch.phase(f"asking for {one}")
-            found = served.load(one, asked.base_url, chat=asked.chat, concurrency=asked.concurrency, budget=budget)
+            found = served.load(
+                one,
+                asked.base_url,
+                chat=asked.chat,
+                concurrency=asked.concurrency,
+                budget=budget,
+                tell=watch.phase,
+            )
         elif isinstance(one, str | Path):
             watch.phase(f"loading {one}")
             found = local.load(

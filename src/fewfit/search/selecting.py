@@ -176,7 +176,8 @@ def load_model(
     if given := next((name for name in OF_THIS_MACHINE if here.get(name) not in (None, "auto")), None):
         raise UserError(f"--{given} with --base-url", hint="leave it out: the endpoint runs the model as it does")
     budget = Budget(max_calls, max_tokens)
-    return served.load(str(model), base_url, chat=chat, concurrency=concurrency, budget=budget)
+    told = {name: here[name] for name in ("tell",) if name in here}
+    return served.load(str(model), base_url, chat=chat, concurrency=concurrency, budget=budget, **told)
 
 
 def identity(loaded: Loaded) -> str:

@@ -10,9 +10,10 @@ from fewfit.writing.asked import AnyAsked, Asked, AskedInTurns
 from fewfit.writing.decoding import Decoding, Sampling, cut
 from fewfit.writing.endpoint import EndpointWriter
 from fewfit.writing.local import LocalWriter
-from fewfit.writing.writer import Writer, Written
+from fewfit.writing.writer import Affirmed, Writer, Written
 
 __all__ = [
+    "Affirmed",
     "AnyAsked",
     "Asked",
     "AskedInTurns",

@@ -10,10 +10,11 @@ from fewfit.errors import UserError
 from fewfit.examples.example import Message
 from fewfit.writing.asked import AnyAsked, Asked
 from fewfit.writing.decoding import Decoding, cut
-from fewfit.writing.writer import ANSWERS, Written
+from fewfit.writing.writer import ANSWERS, Affirmed, Written
 
 ENDPOINT_TOKENS = 16_000  # of a prompt, where nobody says what the endpoint takes
 LETTERS_A_TOKEN = 3
+ANSWER_TOKENS, THOUGHT_TOKENS = 4, 1024  # of yes or no, and of one that thinks first
 THINKS, THOUGHT = "<think>", "</think>"
 MOST_STOPS = 4  # that OpenAI's interface takes; all of them are cut at here, too
 # Greedy, any model repeats a word here, and none does under such a penalty.
@@ -65,12 +66,29 @@ class EndpointWriter:
         """All at once: what was paid for is kept by the endpoint (models/remote/cache.py)."""
         yield from enumerate(self.write(asked, keys, decoding))
 
-    def affirm(self, asked: Sequence[AnyAsked]) -> list[tuple[bool, int]]:
-        """By what it says: endpoints give no likelihoods that could be relied on."""
+    def affirm(self, asked: Sequence[AnyAsked]) -> list[Affirmed]:
+        """By what it says: endpoints give no likelihoods that could be relied on. One that was cut off before it said
+        anything thinks first, and is asked again."""
         from fewfit.models.remote import Request
 
-        answers = self.endpoint.complete([Request(self._prompt(one), 4) for one in asked])
-        return [(done.text.strip().lower().startswith(ANSWERS[0]), done.prompt_tokens) for done in answers]
+        prompts = [self._prompt(one) for one in asked]
+        answers = [[done] for done in self.endpoint.complete([Request(one, ANSWER_TOKENS) for one in prompts])]
+        cut_off = [
+            n
+            for n, (done,) in enumerate(answers)
+            if self.chat and done.finish != "stop" and not answer_in(done.text).strip()
+        ]
+        again = self.endpoint.complete([Request(prompts[n], THOUGHT_TOKENS) for n in cut_off])
+        for n, done in zip(cut_off, again, strict=True):
+            answers[n].append(done)
+        return [
+            Affirmed(
+                answer_in(some[-1].text).strip().lower().startswith(ANSWERS[0]),
+                sum(done.prompt_tokens for done in some),
+                sum(done.completion_tokens for done in some),
+            )
+            for some in answers
+        ]
 
     def _prompt(self, one: AnyAsked) -> str | tuple[Message, ...]:
         if isinstance(one, Asked):

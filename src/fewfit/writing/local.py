@@ -19,7 +19,7 @@ from fewfit.render.rendered import Piece, Prompt
 from fewfit.writing.asked import AnyAsked, Asked, AskedInTurns
 from fewfit.writing.decoding import Decoding, cut
 from fewfit.writing.sampling import adjustment
-from fewfit.writing.writer import ANSWERS, Written
+from fewfit.writing.writer import ANSWERS, Affirmed, Written
 
 BATCH = 16
 LENGTHS = (128, 512)  # tokens behind what is shared, and multiples of the last one
@@ -102,17 +102,17 @@ class LocalWriter:
             )
             yield from zip(chunk, texts, strict=False)
 
-    def affirm(self, asked: Sequence[AnyAsked]) -> list[tuple[bool, int]]:
+    def affirm(self, asked: Sequence[AnyAsked]) -> list[Affirmed]:
         from fewfit.engine import likelihood
         from fewfit.engine.beginning import prefix
 
-        out = [(False, 0)] * len(asked)
+        out = [Affirmed(False, 0)] * len(asked)
         for past, spent, some in self._parted(asked, prefix):
             ids = [self.ids(asked[n]) for n in some]
             start = 0 if past is None else len(past.ids)
             told = likelihood.logp(self.model, past, ids, [self._answers(asked[n]) for n in some])
             for n, one, (yes, no) in zip(some, ids, told, strict=True):
-                out[n] = (yes > no, len(one) - start + spent)
+                out[n] = Affirmed(yes > no, len(one) - start + spent)
                 spent = 0
         return out
 

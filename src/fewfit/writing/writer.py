@@ -20,6 +20,14 @@ class Written(NamedTuple):
     new_tokens: int
 
 
+class Affirmed(NamedTuple):
+    """Whether the likelier answer is yes, and what asking cost; no new tokens where none was written."""
+
+    yes: bool
+    prompt_tokens: int
+    new_tokens: int = 0
+
+
 class Writer(Protocol):
     limit: int | None  # tokens of a prompt and what is written behind it
 
@@ -34,5 +42,5 @@ class Writer(Protocol):
     ) -> Iterator[tuple[int, Written]]:
         """The same, each as soon as it is there, with its place."""
 
-    def affirm(self, asked: Sequence[AnyAsked]) -> list[tuple[bool, int]]:
-        """Whether the likelier answer to each is yes, and the tokens that asking took."""
+    def affirm(self, asked: Sequence[AnyAsked]) -> list[Affirmed]:
+        """In the order of the prompts."""

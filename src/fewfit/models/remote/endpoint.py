@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,7 +31,8 @@ LIMIT, TEMPERATURE = "max_completion_tokens", "temperature"
 
 class Endpoint:
     """Thread-safe. `retries` are the tries after the first one; `max_calls` and `max_tokens` are of this object's life,
-    a `budget` of all that share it. `cache=False` asks again for what was answered before."""
+    a `budget` of all that share it. `cache=False` asks again for what was answered before. `tell` is told once that an
+    answer is waited for."""
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class Endpoint:
         max_tokens: int | None = None,
         budget: Budget | None = None,
         cache: bool = True,
+        tell: Callable[[str], None] = lambda what: None,
     ):
         self.concurrency = CONCURRENCY if concurrency is None else concurrency
         if self.concurrency < 1:
@@ -54,6 +56,7 @@ class Endpoint:
         self.budget = budget or Budget(max_calls, max_tokens)
         self._answers = Answers() if cache else None
         self._sending = threading.BoundedSemaphore(self.concurrency)  # also where `complete` runs in several threads
+        self._tell, self._untold = tell, threading.Lock()  # taken by the first that has to wait
         self._wants: set[str] = set()  # what it is asked in another way for
         self._key = api_key(self.url)
         self._client = client(self.url, self._key, timeout)
@@ -94,8 +97,12 @@ class Endpoint:
         """As often as is worth it: what is wrong for the moment passes, what is wrong for good is told at once."""
         said: Passing | None = None
         for tried in range(self.retries + 1):
-            if said is not None and stopped.wait(wait(tried, said, where=self.url)):
-                break
+            if said is not None:
+                seconds = wait(tried, said, where=self.url)
+                if self._untold.acquire(blocking=False):
+                    self._tell(f"{self.url}: {said.reason}; trying again, {self.retries} times at the most")
+                if stopped.wait(seconds):
+                    break
             sent = self._send(request)
             if isinstance(sent, Completion):
                 return sent

@@ -127,7 +127,7 @@ def read(answer: Any, request: Request) -> Completion:
             seconds=0.0,
             echoed=behind(read_echoed(choice.get("logprobs")), request.echo) if request.echo else (),
         )
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise BrokenAnswer("is not what the interface promises") from error
 
 

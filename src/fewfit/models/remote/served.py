@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fewfit.errors import UserError
@@ -41,9 +41,10 @@ def load(
     concurrency: int | None = None,
     budget: Budget | None = None,
     known: tuple[bool, bool] | None = None,
+    tell: Callable[[str], None] = lambda what: None,
 ) -> Loaded:
     """`known` is what an earlier session found out: whether it takes messages, and tells likelihoods."""
-    endpoint = Endpoint(name, base_url, concurrency=concurrency, budget=budget)
+    endpoint = Endpoint(name, base_url, concurrency=concurrency, budget=budget, tell=tell)
     by_messages, likelihood = known or find_out(endpoint, chat)
     # What stands behind a name, an endpoint does not prove.
     ref = ModelRef(name, None, None, f"endpoint:{endpoint.url}", base_url=endpoint.url)
