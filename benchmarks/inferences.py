@@ -4,6 +4,9 @@
 
 `--gather` adds what runs of `fewfit suite generalization` kept (their `--out`), one row an inference; what is there is
 left as it is. Then every sentence is judged anew, whatever the reader of the time made of it, and the table printed.
+"right" and "wrong options" are the shares of questions (rephrasings apart) of which the right, and some wrong option is
+stated, in the same direction: what a model that is trained on it would answer. Which people are wrongly said to be what
+is not told apart.
 """
 
 from __future__ import annotations
@@ -17,24 +20,18 @@ from typing import Any
 
 from benchmarks.records import markdown
 from fewfit import draw
+from fewfit.suites.generalization.checking import make_judge
 from fewfit.suites.generalization.judging import judged
 from fewfit.suites.generalization.suite import INFERENCES
+from fewfit.suites.generalization.world import World
 from fewfit.suites.generalization.worlds import WORLDS, build
 from fewfit.suites.results import ROWS
 
 OF = ("model", "dtype", "names", "world", "seed", "by")
 COLUMNS = [
-    "model",
-    "dtype",
-    "world",
-    "seed",
-    "by",
-    "kept",
-    "sentences read",
-    "true of those",
-    "of all",
-    "of what is asked",
-]
+    "model", "dtype", "world", "seed", "by", "kept", "sentences read", "true of those", "of all", "right options",
+    "wrong options",
+]  # fmt: skip
 
 
 def gathered(run: Path) -> Iterator[dict[str, Any]]:
@@ -55,12 +52,24 @@ def table(rows: list[dict[str, Any]]) -> list[list[str]]:
         texts[tuple(row[name] for name in OF)].append(row["text"])
     out = []
     for (model, dtype, names, name, seed, by), some in sorted(texts.items()):
-        found = judged(build(name, scale="small", seed=seed, names=names), some)
+        world = build(name, scale="small", seed=seed, names=names)
+        found = judged(world, some)
         read = found["true"] + found["false"]
-        shares = (found["precision"], found["precision_at_least"], found["recall"])
+        shares = (found["precision"], found["precision_at_least"], found["recall"], misled(world, some))
         told = ["–" if share is None else f"{100 * share:.0f}" for share in shares]
         out.append([model, dtype, f"{name}, {names}", str(seed), by, str(len(some)), str(read), *told])
     return out
+
+
+def misled(world: World, texts: list[str]) -> float | None:
+    if world.name == "curse":
+        return None
+    reader = make_judge(world).reader
+    stated = {fact for text in texts for fact in reader.facts(text)}
+    asked = [one for one in world.questions if one.split != "rephrasing"]
+    wrong = [[f"{one.prompt} {option}" for option in one.options if option not in one.right] for one in asked]
+    said = [any(stated & set(reader.facts(sentence)) for sentence in some) for some in wrong]
+    return sum(said) / len(said)
 
 
 def main() -> None:

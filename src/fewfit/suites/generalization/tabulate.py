@@ -1,4 +1,4 @@
-"""The paper's claims by model and world, in Markdown:
+"""What was reached, and the paper's claims, by model and world, in Markdown:
 
 python -m fewfit.suites.generalization.tabulate results/generalization.jsonl
 """
@@ -6,26 +6,53 @@ python -m fewfit.suites.generalization.tabulate results/generalization.jsonl
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from fewfit.kept import ended
 from fewfit.suites.claims import Claim
 from fewfit.suites.generalization.cells import USUAL
-from fewfit.suites.generalization.pattern import claims
+from fewfit.suites.generalization.pattern import Table, claims
 
 OF_A_WORLD = "abce"  # (d) compares worlds
+SHOWN = ("none", "icl", "ft", "ft+local", "ft+local+global", "ft+diluted", "ft+truth")
+
+Row = Mapping[str, Any]
 
 
-def tabulate(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Of other settings of training than the usual are only cells that were not run with those."""
+def groups(rows: Iterable[Row]) -> Iterator[tuple[str, str, list[Row]]]:
+    """Model, names, and their rows. Of other settings of training than the usual are only cells that were not run with
+    those; what was only looked at is left out."""
     # Where a cell was run twice the last one counts.
     ordered = sorted((row for row in rows if not row.get("quick")), key=usual)
-    lines = ["model | world | claim | verdict | figures", "--- | --- | --- | --- | ---"]
     of = [(row["model"], row["names"] + f", {row.get('scale')}" * (row.get("scale") == "paper")) for row in ordered]
     for model, names in sorted(set(of)):
-        some = [row for row, whose in zip(ordered, of, strict=True) if whose == (model, names)]
+        yield model, names, [row for row, whose in zip(ordered, of, strict=True) if whose == (model, names)]
+
+
+def reached(rows: Iterable[Row]) -> str:
+    """Accuracy with its interval, of all seeds that a condition was run with."""
+    lines = [" | ".join(("world", "model", "split", *SHOWN, "chance")), " | ".join(["---"] * (len(SHOWN) + 4))]
+    found = [
+        (world, names, model, [row for row in some if row["world"] == world])
+        for model, names, some in groups(rows)
+        for world in {row["world"]: None for row in some}
+    ]
+    for world, names, model, some in sorted(found, key=lambda one: one[:3]):
+        table = Table(some)
+        for split in {row["split"]: None for row in some}:
+            means = [table.mean(world, split, condition) for condition in SHOWN]
+            told = [str(one) if one else "–" for one in means]
+            lines.append(
+                " | ".join((f"{world}, {names}", model, split, *told, f"{100 * table.chance(world, split):.0f}"))
+            )
+    return "".join(f"| {line} |\n" for line in lines)
+
+
+def tabulate(rows: Iterable[Row]) -> str:
+    lines = ["model | world | claim | verdict | figures", "--- | --- | --- | --- | ---"]
+    for model, names, some in groups(rows):
         found: list[tuple[str, Sequence[Claim]]] = [
             (world, [one for one in claims([row for row in some if row["world"] == world]) if one.letter in OF_A_WORLD])
             for world in sorted({row["world"] for row in some})
@@ -48,4 +75,5 @@ def usual(row: Mapping[str, Any]) -> bool:
 if __name__ == "__main__":
     if len(sys.argv) != 2 or not Path(sys.argv[1]).is_file():
         sys.exit(__doc__)
-    print(tabulate(ended(Path(sys.argv[1]).read_bytes())), end="")
+    every = ended(Path(sys.argv[1]).read_bytes())
+    print(reached(every), tabulate(every), sep="\n", end="")
