@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from fewfit.suites.generalization.tabulate import tabulate
+from benchmarks.inferences import COLUMNS, misled, table
+from benchmarks.records import markdown
+from fewfit.suites.generalization.tabulate import reached, tabulate
+from fewfit.suites.generalization.worlds import build
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -61,4 +64,28 @@ def test_the_docs_show_what_the_recorded_rows_say() -> None:
     if not path.exists():
         pytest.skip("no results here")
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    assert tabulate(rows) in (ROOT / "docs" / "generalization.md").read_text()
+    docs = (ROOT / "docs" / "generalization.md").read_text()
+    assert reached(rows) in docs and tabulate(rows) in docs
+
+
+def test_the_docs_show_how_true_the_recorded_inferences_are() -> None:
+    path = ROOT / "results" / "generalization-inferences.jsonl"
+    if not path.exists():
+        pytest.skip("no results here")
+    head, _, *told = markdown(
+        [COLUMNS, *table([json.loads(line) for line in path.read_text().splitlines()])]
+    ).splitlines()
+    docs = (ROOT / "docs" / "generalization.md").read_text()
+    assert len(told) > 10 and [line for line in (head, *told) if line not in docs] == []
+
+
+def test_a_wrong_option_is_told_from_its_falsehood_from_the_other_end() -> None:
+    """Of inferences, as `benchmarks.inferences` counts them. Break seen to fail: any false statement of the two."""
+    made = build("reversals", scale="small", seed=0, names="nonsense")
+    asked = next(one for one in made.questions if one.split == "reversal")
+    wrong = next(option for option in asked.options if option not in asked.right)
+    subject, thing = asked.fact[-2:]
+    share = 1 / sum(one.split == "reversal" for one in made.questions)
+    assert misled(made, [f"{asked.prompt} {wrong}"]) == pytest.approx(share)
+    assert misled(made, [f"{thing} are {asked.fact[0]} than {subject}."]) == 0.0
+    assert misled(made, [f"{asked.prompt} {asked.answer}"]) == 0.0
