@@ -265,7 +265,7 @@ def test_nobody_listening_is_no_reason_to_stop(tmp_path: Path) -> None:
 
     lines = Lines(Gone())
     lines.begin(info(tmp_path))
-    lines.end({})
+    lines.end({"seconds": 1.0})
 
 
 # ---- at the end -----------------------------------------------------------------------------------------------------
